@@ -1,0 +1,1 @@
+//! The daemon: one file per step of a request, and what runs beside the requests.

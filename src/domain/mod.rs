@@ -1,0 +1,10 @@
+//! What is true: pure types and the policy. No I/O, no clock, no randomness, no async.
+
+pub mod action;
+pub mod audit;
+pub mod caller;
+pub mod person;
+pub mod policy;
+pub mod project;
+pub mod session;
+pub mod timestamp;

@@ -1,0 +1,115 @@
+//! People: their keys and their standing. The mapping from OS users to people is `daemon/people.rs`.
+
+use crate::domain::caller::Role;
+use crate::domain::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use uuid::Uuid;
+
+/// A person's key: stays when the name, the OS user or the role changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PersonId(pub Uuid);
+
+impl fmt::Display for PersonId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Whether a person may act.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// May act within the role.
+    Active,
+    /// Switched off; the word is `inactive`, `suspended` or `deleted`.
+    Off(&'static str),
+    /// On the deny list of the config.
+    Denied,
+    /// Banned, until a moment or for good.
+    Banned {
+        /// When it ends by itself; `None` is for good.
+        until: Option<Timestamp>,
+        /// What the admin wrote.
+        reason: Option<String>,
+    },
+}
+
+impl Standing {
+    /// Why this person may not act, as a sentence; `None` if they may.
+    pub fn refusal(&self) -> Option<String> {
+        match self {
+            Self::Active => None,
+            Self::Off(word) => Some(format!("this account is {word}")),
+            Self::Denied => Some("this user is on the deny list (access.deny)".to_owned()),
+            Self::Banned { until, reason } => {
+                let until = until.map_or_else(|| "for good".to_owned(), |at| format!("until {at}"));
+                let reason = reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
+                Some(format!("this account is banned {until}{reason}"))
+            }
+        }
+    }
+}
+
+/// One person, as kept in the directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// The key.
+    pub id: PersonId,
+    /// The name in the config, or the OS user's for people known by a group or added at run time.
+    pub name: String,
+    /// The OS user they were last seen as.
+    pub os_username: Option<String>,
+    /// The uid they were last seen as.
+    pub uid: Option<u32>,
+    /// Role of people added at run time; the config decides for its own.
+    pub role: Option<Role>,
+    /// `active`, `inactive`, `suspended` or `deleted`.
+    pub status: PersonStatus,
+    /// When they were first and last seen.
+    pub first_seen: Timestamp,
+    /// When they were last seen.
+    pub last_seen: Timestamp,
+}
+
+/// A person's status in the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PersonStatus {
+    /// May act.
+    Active,
+    /// Switched off for now.
+    Inactive,
+    /// Switched off by an admin.
+    Suspended,
+    /// Gone; sessions and audit keep the name.
+    Deleted,
+}
+
+impl PersonStatus {
+    /// Every status, for CHECK constraints and tests.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Inactive, Self::Suspended, Self::Deleted];
+
+    /// The word as the database and the wire spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Inactive => "inactive",
+            Self::Suspended => "suspended",
+            Self::Deleted => "deleted",
+        }
+    }
+
+    /// Reads the word back.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.name() == word)
+    }
+
+    /// The standing this status gives.
+    pub const fn standing(self) -> Standing {
+        match self {
+            Self::Active => Standing::Active,
+            other => Standing::Off(other.name()),
+        }
+    }
+}

@@ -1,0 +1,509 @@
+//! What is answered. Field names are the same in MCP structured content, REST and `--json`. Times are RFC 3339 UTC.
+
+use crate::domain::audit::AuditEntry;
+use crate::domain::caller::{Caller, Role};
+use crate::domain::session::Session;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The answer to a [`Request`](crate::wire::request::Request) that was done.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Reply {
+    /// To `Whoami` and `ExplainPerson`.
+    Whoami(Box<WhoamiReply>),
+    /// To `Health`.
+    Health(HealthReply),
+    /// To `ListProjects`.
+    Projects(ProjectsReply),
+    /// To `ListAgents`.
+    Agents(AgentsReply),
+    /// To `ListComputers`.
+    Computers(ComputersReply),
+    /// To `ListSessions`.
+    Sessions(SessionsReply),
+    /// To `ShowSession`.
+    Session(Box<SessionReply>),
+    /// To `StartSession` and `RunAgentCommand`.
+    Started(Box<StartedReply>),
+    /// To `SendMessage`.
+    Sent(SentReply),
+    /// To `EndSession`.
+    Ended(EndedReply),
+    /// To `ReadSession`.
+    Content(Box<ContentReply>),
+    /// To `Subscribe` and `StopNotifications`.
+    Watching(WatchingReply),
+    /// To `ListAudit`.
+    Audit(AuditReply),
+    /// To `VerifyAudit`.
+    Verified(VerifiedReply),
+    /// To `ShowConfig`.
+    Config(ConfigReply),
+    /// To `PutMyConfig`.
+    MyConfig(MyConfigReply),
+    /// To `Reload`.
+    Reloaded(ReloadedReply),
+}
+
+/// Who somebody is to the daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WhoamiReply {
+    /// The person, if the uid is mapped to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
+    /// What they may do at most.
+    pub role: Role,
+    /// The OS user, if the system knows one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os_username: Option<String>,
+    /// User id as the kernel gave it.
+    #[schemars(range(min = 0))]
+    pub uid: i64,
+    /// Primary group id.
+    #[schemars(range(min = 0))]
+    pub gid: i64,
+    /// Supplementary group ids.
+    pub groups: Vec<i64>,
+    /// `system` or `single-user`.
+    pub mode: String,
+    /// Whether the daemon serves one user only.
+    pub single_user: bool,
+    /// Which rule matched, and where it stands.
+    pub rule: RuleReply,
+    /// Why every other request is refused, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// The session whose agent is asking, if an agent is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_of: Option<String>,
+    /// What the role may do: action names.
+    pub may: Vec<String>,
+}
+
+/// A mapping rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RuleReply {
+    /// In words.
+    pub text: String,
+    /// `file:line`, where it stands in a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+}
+
+impl WhoamiReply {
+    /// The answer for `caller`; `may` comes from the policy.
+    pub fn of(caller: &Caller, single_user: bool, may: Vec<String>) -> Self {
+        Self {
+            person: caller.person.as_ref().map(|p| p.name.clone()),
+            role: caller.role,
+            os_username: caller.os_username.clone(),
+            uid: i64::from(caller.uid),
+            gid: i64::from(caller.gid),
+            groups: caller.groups.iter().copied().map(i64::from).collect(),
+            mode: if single_user { "single-user" } else { "system" }.to_owned(),
+            single_user,
+            rule: RuleReply { text: caller.rule.text.clone(), origin: caller.rule.origin.clone() },
+            refused: caller.standing.refusal(),
+            agent_of: caller.agent_of.map(|s| s.to_string()),
+            may,
+        }
+    }
+}
+
+/// How the daemon is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HealthReply {
+    /// `ok` or `degraded`: all that most callers see.
+    pub status: String,
+    /// What is wrong or worth knowing, for admins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<HealthDetail>,
+}
+
+/// Health for admins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HealthDetail {
+    /// The daemon's version.
+    pub version: String,
+    /// This machine's name in the database.
+    pub computer: String,
+    /// `sqlite` or `postgresql`.
+    pub database: String,
+    /// Seconds since the daemon began.
+    #[schemars(range(min = 0))]
+    pub uptime_seconds: i64,
+    /// Connections that are open.
+    #[schemars(range(min = 0))]
+    pub connections: i64,
+    /// Sessions that run.
+    #[schemars(range(min = 0))]
+    pub sessions: i64,
+    /// What is wrong, a sentence each.
+    pub problems: Vec<String>,
+}
+
+/// A project somebody may work in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProjectRow {
+    /// Its name.
+    pub name: String,
+    /// Its folder.
+    pub path: String,
+    /// What it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// Projects somebody may work in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProjectsReply {
+    /// In the order of the config.
+    pub projects: Vec<ProjectRow>,
+}
+
+/// An agent somebody may run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AgentRow {
+    /// Its name.
+    pub name: String,
+    /// The program it runs.
+    pub command: String,
+    /// Whether it is the one taken when none is named.
+    pub default: bool,
+    /// The profile the caller's role gets.
+    pub profile: String,
+}
+
+/// Agents somebody may run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AgentsReply {
+    /// By name.
+    pub agents: Vec<AgentRow>,
+}
+
+/// A machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ComputerRow {
+    /// Its name in the database.
+    pub name: String,
+    /// Whether it is the one that answers.
+    pub this: bool,
+    /// When its daemon last began.
+    pub started_at: String,
+}
+
+/// Machines on this database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ComputersReply {
+    /// By name.
+    pub computers: Vec<ComputerRow>,
+}
+
+/// A session: metadata only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionReply {
+    /// The key.
+    pub session_id: String,
+    /// What people call it. Absent for those whose it is not, if an agent made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Whose it is.
+    pub owner_person: String,
+    /// At which uid.
+    #[schemars(range(min = 0))]
+    pub owner_uid: i64,
+    /// Who started it.
+    pub actor_person: String,
+    /// Where it runs.
+    pub computer: String,
+    /// In which project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// The project's folder.
+    pub project_path: String,
+    /// The folder inside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subdir: Option<String>,
+    /// Which agent.
+    pub agent: String,
+    /// Which of its models.
+    pub thinking_mode: String,
+    /// How far it may go.
+    pub profile: String,
+    /// starting, running, ending or ended.
+    pub status: String,
+    /// busy or idle, while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activity: Option<String>,
+    /// How it ended: `code N`, `signal N`, `lost`, `failed: …`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<String>,
+    /// The session whose agent started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_session_id: Option<String>,
+    /// The agent's own id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub native_session_id: Option<String>,
+    /// When it was made.
+    pub created_at: String,
+    /// When something last happened in it.
+    pub last_activity: String,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+}
+
+impl From<&Session> for SessionReply {
+    fn from(s: &Session) -> Self {
+        Self {
+            session_id: s.id.to_string(),
+            title: s.title.as_ref().map(|t| t.as_str().to_owned()),
+            owner_person: s.owner_name.clone(),
+            owner_uid: i64::from(s.owner_uid),
+            actor_person: s.actor_name.clone(),
+            computer: s.computer.clone(),
+            project: s.project.clone(),
+            project_path: s.project_path.clone(),
+            subdir: s.subdir.clone(),
+            agent: s.agent.clone(),
+            thinking_mode: s.thinking_mode.name().to_owned(),
+            profile: s.profile.name().to_owned(),
+            status: s.status.name().to_owned(),
+            activity: s.activity.map(|a| a.name().to_owned()),
+            exit: s.exit.as_ref().map(ToString::to_string),
+            parent_session_id: s.parent.map(|p| p.to_string()),
+            native_session_id: s.native_id.clone(),
+            created_at: s.created.to_string(),
+            last_activity: s.last_activity.to_string(),
+            ended_at: s.ended.map(|e| e.to_string()),
+        }
+    }
+}
+
+/// A page of sessions, the most recently active first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionsReply {
+    /// The rows.
+    pub sessions: Vec<SessionReply>,
+    /// Where the next page begins; null when this is the last.
+    #[schemars(required)]
+    pub next_cursor: Option<String>,
+}
+
+/// A session that was started (or, with the same `client_id`, had been).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StartedReply {
+    /// The row.
+    #[serde(flatten)]
+    pub session: SessionReply,
+    /// What people on this machine are told about recording.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
+}
+
+/// A message that was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SentReply {
+    /// The session.
+    pub session_id: String,
+    /// The message's key.
+    pub message_id: String,
+    /// pending, delivered, failed or unknown.
+    pub state: String,
+}
+
+/// A session that is ending or has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EndedReply {
+    /// The session.
+    pub session_id: String,
+    /// ending or ended.
+    pub status: String,
+}
+
+/// A page of what a session showed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ContentReply {
+    /// The session.
+    pub session_id: String,
+    /// Its status at that moment.
+    pub status: String,
+    /// markdown or json.
+    pub format: String,
+    /// The text.
+    pub content: String,
+    /// When it was read.
+    pub captured_at: String,
+    /// Whether there is more before (tail) or after (cursor) it.
+    pub truncated: bool,
+    /// Where the next page begins; null when there is none.
+    #[schemars(required)]
+    pub next_cursor: Option<String>,
+}
+
+/// Whether the caller is told of a session's changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WatchingReply {
+    /// The session.
+    pub session_id: String,
+    /// Whether the caller is told.
+    pub watching: bool,
+}
+
+/// A row of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditRow {
+    /// Which machine's chain.
+    pub computer: String,
+    /// Place in the chain.
+    #[schemars(range(min = 1))]
+    pub seq: i64,
+    /// When.
+    pub at: String,
+    /// Who.
+    pub actor: String,
+    /// Their uid.
+    #[schemars(range(min = 0))]
+    pub actor_uid: i64,
+    /// Their role then.
+    pub actor_role: String,
+    /// By which mouth.
+    pub via: String,
+    /// What.
+    pub action: String,
+    /// success, denied or failure.
+    pub outcome: String,
+    /// Which session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// Whose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// What else: its kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_kind: Option<String>,
+    /// What else: its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_id: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The request it was part of.
+    pub request_id: String,
+    /// More, as JSON text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Hash of the row before, in hex.
+    pub prev_hash: String,
+    /// Hash of this row, in hex.
+    pub hash: String,
+}
+
+impl From<&AuditEntry> for AuditRow {
+    fn from(e: &AuditEntry) -> Self {
+        let d = &e.draft;
+        Self {
+            computer: e.computer.clone(),
+            seq: e.seq,
+            at: d.at.to_string(),
+            actor: d.actor.clone(),
+            actor_uid: i64::from(d.actor_uid),
+            actor_role: d.actor_role.name().to_owned(),
+            via: d.via.clone(),
+            action: d.action.clone(),
+            outcome: d.outcome.name().to_owned(),
+            session_id: d.session.clone(),
+            owner: d.owner.clone(),
+            target_kind: d.target.as_ref().map(|t| t.0.clone()),
+            target_id: d.target.as_ref().map(|t| t.1.clone()),
+            reason: d.reason.clone(),
+            request_id: d.request_id.clone(),
+            detail: d.detail.clone(),
+            prev_hash: hex(&e.prev_hash),
+            hash: hex(&e.hash),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A page of the audit log, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditReply {
+    /// The rows.
+    pub rows: Vec<AuditRow>,
+    /// Where the next page begins; null when this is the last.
+    #[schemars(required)]
+    pub next_cursor: Option<String>,
+}
+
+/// What checking the chains found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VerifiedReply {
+    /// Whether every chain is whole.
+    pub ok: bool,
+    /// Rows that were checked.
+    #[schemars(range(min = 0))]
+    pub rows: i64,
+    /// Each chain.
+    pub chains: Vec<ChainRow>,
+}
+
+/// One machine's chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChainRow {
+    /// The machine.
+    pub computer: String,
+    /// Rows that were checked.
+    #[schemars(range(min = 0))]
+    pub rows: i64,
+    /// Hash of the last row, in hex.
+    pub head: String,
+    /// The first row that is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_bad_seq: Option<i64>,
+    /// What is wrong with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// One config value in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConfigRow {
+    /// Dotted key.
+    pub key: String,
+    /// The value as JSON text; secrets are masked.
+    pub value: String,
+    /// Layer, and `file:line` where there is one.
+    pub origin: String,
+}
+
+/// The config in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConfigReply {
+    /// By key.
+    pub values: Vec<ConfigRow>,
+}
+
+/// A personal layer that was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MyConfigReply {
+    /// The keys it sets.
+    pub keys: Vec<String>,
+}
+
+/// A config that was read again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReloadedReply {
+    /// Keys whose new values are in force.
+    pub changed: Vec<String>,
+    /// Keys that changed and need a restart.
+    pub needs_restart: Vec<String>,
+}
