@@ -136,7 +136,8 @@ fn table(rules: &Rules) -> String {
             Box::new(|| Action::StartSession(Box::new(NewSession { open_sessions: 8, ..new_session() }))),
         ),
     ];
-    let whose: [(&str, fn() -> Box<Session>); 5] = [
+    type Which = fn() -> Box<Session>;
+    let whose: [(&str, Which); 5] = [
         ("own", || session(11, ANN, 1000, None)),
         ("own child of the agent", || session(12, ANN, 1000, Some(AGENT))),
         ("the agent itself", || session(10, ANN, 1000, None)),
