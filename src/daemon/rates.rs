@@ -32,10 +32,10 @@ struct Bucket {
     at: Instant,
 }
 
-/// Every bucket.
+/// Every bucket, and when the full ones were last forgotten.
 #[derive(Debug, Default)]
 pub struct Rates {
-    buckets: Mutex<HashMap<Payer, Bucket>>,
+    buckets: Mutex<(HashMap<Payer, Bucket>, Option<Instant>)>,
 }
 
 impl Rates {
@@ -43,17 +43,17 @@ impl Rates {
     pub fn spend(&self, payer: Payer, allowance: Allowance, now: Instant) -> Result<(), Duration> {
         let per_second = f64::from(allowance.per_minute.max(1)) / 60.0;
         let full = f64::from(allowance.burst.max(1));
-        let mut buckets = self.buckets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if buckets.len() >= BUCKETS_MAX && !buckets.contains_key(&payer) {
-            buckets.retain(|_, b| {
-                b.tokens + now.saturating_duration_since(b.at).as_secs_f64() * per_second < full
-            });
+        let mut guard = self.buckets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (buckets, swept) = &mut *guard;
+        let newcomer =
+            |buckets: &HashMap<_, _>| buckets.len() >= BUCKETS_MAX && !buckets.contains_key(&payer);
+        let due = swept.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(60));
+        if newcomer(buckets) && due {
+            let left = |b: &Bucket| b.tokens + now.saturating_duration_since(b.at).as_secs_f64() * per_second;
+            buckets.retain(|_, b| left(b) < full);
+            *swept = Some(now);
         }
-        let payer = if buckets.len() >= BUCKETS_MAX && !buckets.contains_key(&payer) {
-            Payer::Unmapped
-        } else {
-            payer
-        };
+        let payer = if newcomer(buckets) { Payer::Unmapped } else { payer };
         let bucket = buckets.entry(payer).or_insert(Bucket { tokens: full, at: now });
         let gained = now.saturating_duration_since(bucket.at).as_secs_f64() * per_second;
         bucket.tokens = (bucket.tokens + gained).min(full);
@@ -92,6 +92,6 @@ mod tests {
         for uid in 0..30_000 {
             let _ = rates.spend(Payer::Uid(uid), TEN, start);
         }
-        assert!(rates.buckets.lock().unwrap().len() <= super::BUCKETS_MAX + 1);
+        assert!(rates.buckets.lock().unwrap().0.len() <= super::BUCKETS_MAX + 1);
     }
 }
