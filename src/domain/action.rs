@@ -1,7 +1,11 @@
 //! Everything that can be asked, with the things (not the names) it is about. What `policy` judges.
 
+use crate::domain::audit::AuditOutcome;
+use crate::domain::caller::Caller;
 use crate::domain::project::Project;
-use crate::domain::session::{Profile, Session};
+use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
+use crate::domain::timestamp::Timestamp;
+use uuid::Uuid;
 
 /// A request whose names have been resolved.
 #[derive(Clone, Debug)]
@@ -17,10 +21,7 @@ pub enum Action {
     /// Machines on this database.
     ListComputers,
     /// Sessions.
-    ListSessions {
-        /// Whether somebody else's are asked for by name.
-        of_another: bool,
-    },
+    ListSessions(Box<SessionQuery>),
     /// One session's metadata.
     ShowSession(Box<Session>),
     /// A new session.
@@ -29,6 +30,8 @@ pub enum Action {
     SendMessage {
         /// The session.
         session: Box<Session>,
+        /// What to type.
+        message: Box<NewMessage>,
         /// Why.
         reason: Option<String>,
     },
@@ -43,6 +46,8 @@ pub enum Action {
     ReadSession {
         /// The session.
         session: Box<Session>,
+        /// Which part of it.
+        window: Window,
         /// Why.
         reason: Option<String>,
     },
@@ -54,15 +59,22 @@ pub enum Action {
         on: bool,
     },
     /// The audit log.
-    ListAudit,
+    ListAudit(Box<AuditQuery>),
     /// Checking the chain.
     VerifyAudit,
     /// The config in force: all of it for admins, the personal layer for others.
     ShowConfig,
-    /// One's personal config layer.
-    PutMyConfig,
+    /// One's personal config layer, already checked.
+    PutMyConfig {
+        /// The text.
+        yaml: String,
+        /// The keys it sets.
+        keys: Vec<String>,
+    },
     /// Why somebody is who they are.
     ExplainPerson {
+        /// Who that is, as the map says now.
+        who: Box<Caller>,
         /// Whether it is the caller.
         own: bool,
     },
@@ -73,18 +85,108 @@ pub enum Action {
 /// What a new session is about.
 #[derive(Clone, Debug)]
 pub struct NewSession {
+    /// The key it gets.
+    pub id: SessionId,
+    /// What to call it.
+    pub title: Option<SessionTitle>,
     /// The configured project it lies in; `None` is a bare path.
     pub project: Option<Project>,
     /// What was asked for, to say so in a refusal.
     pub project_name: String,
+    /// Absolute path of the project.
+    pub project_path: String,
+    /// Folder inside the project, if not its root.
+    pub subdir: Option<String>,
     /// Whether the project, or the bare path, is open to the caller.
     pub open: bool,
     /// The agent's name.
     pub agent: String,
     /// Whether the agent has a restricted profile at all.
     pub can_be_restricted: bool,
+    /// Which of its models.
+    pub thinking_mode: ThinkingMode,
+    /// What to type first.
+    pub message: Option<NewMessage>,
+    /// The client's own id for this request.
+    pub client_id: Option<String>,
+    /// The session that the same request of the same person made before.
+    pub existing: Option<Box<Session>>,
     /// How many sessions the caller has open.
     pub open_sessions: u64,
+}
+
+/// Text on its way to an agent.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// The key it gets.
+    pub id: Uuid,
+    /// What to type.
+    pub text: String,
+    /// Whether it is a slash command, which is typed bare.
+    pub slash: bool,
+    /// The client's own id for this request.
+    pub client_id: Option<String>,
+}
+
+/// Which sessions, and which page of them.
+#[derive(Clone, Debug, Default)]
+pub struct SessionQuery {
+    /// Only of this project.
+    pub project: Option<String>,
+    /// Only in this status.
+    pub status: Option<SessionStatus>,
+    /// Only of this agent.
+    pub agent: Option<String>,
+    /// Only of this owner, by name.
+    pub owner: Option<String>,
+    /// Only with activity at or after.
+    pub since: Option<Timestamp>,
+    /// Only those this session's agent started.
+    pub children_of: Option<SessionId>,
+    /// Also those of other machines.
+    pub all_computers: bool,
+    /// The last row of the page before.
+    pub after: Option<(Timestamp, SessionId)>,
+    /// Rows at most.
+    pub limit: u64,
+}
+
+/// Which part of a session's content.
+#[derive(Clone, Debug, Default)]
+pub struct Window {
+    /// Shown at or after.
+    pub since: Option<Timestamp>,
+    /// Shown at or before.
+    pub until: Option<Timestamp>,
+    /// Characters from the end, if no cursor says otherwise.
+    pub tail_chars: usize,
+    /// Characters to skip from the start.
+    pub from: Option<u64>,
+    /// One JSON object a line instead of text.
+    pub json: bool,
+}
+
+/// Which rows of the audit log, and which page of them.
+#[derive(Clone, Debug, Default)]
+pub struct AuditQuery {
+    /// Only by this actor.
+    pub actor: Option<String>,
+    /// Only about sessions of this owner.
+    pub owner: Option<String>,
+    /// Only about this session.
+    pub session: Option<String>,
+    /// Only this action.
+    pub action: Option<String>,
+    /// Only with this outcome.
+    pub outcome: Option<AuditOutcome>,
+    /// Only at or after.
+    pub since: Option<Timestamp>,
+    /// Only at or before.
+    pub until: Option<Timestamp>,
+    /// The last row of the page before: time, computer, seq.
+    pub before: Option<(Timestamp, String, i64)>,
+    /// Rows at most.
+    pub limit: u64,
 }
 
 /// What is done, without to what: the rows of the policy's table.
@@ -185,17 +287,17 @@ impl Action {
             Self::ListProjects => Verb::ListProjects,
             Self::ListAgents => Verb::ListAgents,
             Self::ListComputers => Verb::ListComputers,
-            Self::ListSessions { .. } => Verb::ListSessions,
+            Self::ListSessions(_) => Verb::ListSessions,
             Self::ShowSession(_) => Verb::ShowSession,
             Self::StartSession(_) => Verb::StartSession,
             Self::SendMessage { .. } => Verb::SendMessage,
             Self::EndSession { .. } => Verb::EndSession,
             Self::ReadSession { .. } => Verb::ReadSession,
             Self::Watch { .. } => Verb::Watch,
-            Self::ListAudit => Verb::ListAudit,
+            Self::ListAudit(_) => Verb::ListAudit,
             Self::VerifyAudit => Verb::VerifyAudit,
             Self::ShowConfig => Verb::ShowConfig,
-            Self::PutMyConfig => Verb::PutMyConfig,
+            Self::PutMyConfig { .. } => Verb::PutMyConfig,
             Self::ExplainPerson { .. } => Verb::ExplainPerson,
             Self::Reload => Verb::Reload,
         }

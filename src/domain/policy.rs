@@ -162,16 +162,17 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
         | Action::ListAgents
         | Action::ListComputers
         | Action::ShowConfig
-        | Action::PutMyConfig => {}
-        Action::ListSessions { of_another } => {
-            if *of_another && (caller.role < Role::Admin || caller.agent_of.is_some()) {
+        | Action::PutMyConfig { .. } => {}
+        Action::ListSessions(query) => {
+            let of_another = query.owner.as_ref().is_some_and(|owner| *owner != caller.name());
+            if of_another && (caller.role < Role::Admin || caller.agent_of.is_some()) {
                 return Err(Denied::Hidden);
             }
         }
         Action::ShowSession(session) => {
             reach(caller, session, Itself::Allowed)?;
         }
-        Action::ReadSession { session, reason } => {
+        Action::ReadSession { session, reason, .. } => {
             if reach(caller, session, Itself::Allowed)? == Whose::Anothers {
                 if rules.require_reason && reason.is_none() {
                     return Err(Denied::Reason("reading somebody else's session needs a reason"));
@@ -184,7 +185,7 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
                 return Err(Denied::NotYours);
             }
         }
-        Action::SendMessage { session, reason } => {
+        Action::SendMessage { session, reason, .. } => {
             if reach(caller, session, Itself::Refused)? == Whose::Anothers {
                 if !rules.steer_others {
                     return Err(Denied::NotYours);
@@ -201,11 +202,11 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
         }
         Action::StartSession(new) => {
             profile = judge_start(caller, new, rules)?;
-            record = Some("session.start");
+            record = new.existing.is_none().then_some("session.start");
         }
-        Action::ListAudit => record = Some("audit.read"),
+        Action::ListAudit(_) => record = Some("audit.read"),
         Action::VerifyAudit => record = Some("audit.verify"),
-        Action::ExplainPerson { own } => {
+        Action::ExplainPerson { own, .. } => {
             if !own && caller.role < Role::Admin {
                 return Err(Denied::Hidden);
             }
@@ -246,6 +247,9 @@ fn reach(caller: &Caller, session: &Session, itself: Itself) -> Result<Whose, De
 fn judge_start(caller: &Caller, new: &NewSession, rules: &Rules) -> Result<Profile, Denied> {
     if caller.agent_of.is_some() && !rules.agents_may_start {
         return Err(Denied::Agent(Verb::StartSession));
+    }
+    if new.existing.is_some() {
+        return Ok(rules.profile);
     }
     if !new.open {
         return Err(Denied::ProjectHidden(new.project_name.clone()));

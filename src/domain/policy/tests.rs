@@ -2,7 +2,7 @@
 //! change of this table.
 
 use super::{Denied, Rules, judge};
-use crate::domain::action::{Action, NewSession};
+use crate::domain::action::{Action, NewMessage, NewSession, SessionQuery, Window};
 use crate::domain::caller::{Caller, PersonRef, Role, Rule, Via};
 use crate::domain::person::{PersonId, Standing};
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, ThinkingMode};
@@ -68,13 +68,36 @@ fn session(id: u128, owner: PersonId, owner_uid: u32, parent: Option<SessionId>)
 
 fn new_session() -> NewSession {
     NewSession {
+        id: AGENT,
+        title: None,
         project: None,
         project_name: "p".to_owned(),
+        project_path: "/srv/p".to_owned(),
+        subdir: None,
         open: true,
         agent: "claude".to_owned(),
         can_be_restricted: true,
+        thinking_mode: ThinkingMode::Slow,
+        message: None,
+        client_id: None,
+        existing: None,
         open_sessions: 0,
     }
+}
+
+fn message() -> Box<NewMessage> {
+    Box::new(NewMessage { id: Uuid::nil(), text: "hi".to_owned(), slash: false, client_id: None })
+}
+
+fn why() -> Option<String> {
+    Some("an incident".to_owned())
+}
+
+fn sessions_of(owner: Option<&str>) -> Action {
+    Action::ListSessions(Box::new(SessionQuery {
+        owner: owner.map(str::to_owned),
+        ..SessionQuery::default()
+    }))
 }
 
 type Make = fn(&dyn Fn() -> Box<Session>) -> Action;
@@ -82,10 +105,10 @@ type Make = fn(&dyn Fn() -> Box<Session>) -> Action;
 /// Actions on a session, made for whichever session the column wants.
 const ON_SESSION: [(&str, Make); 8] = [
     ("show", |s| Action::ShowSession(s())),
-    ("read", |s| Action::ReadSession { session: s(), reason: None }),
-    ("read, with reason", |s| Action::ReadSession { session: s(), reason: Some("an incident".to_owned()) }),
-    ("send", |s| Action::SendMessage { session: s(), reason: None }),
-    ("send, with reason", |s| Action::SendMessage { session: s(), reason: Some("an incident".to_owned()) }),
+    ("read", |s| Action::ReadSession { session: s(), window: Window::default(), reason: None }),
+    ("read, with reason", |s| Action::ReadSession { session: s(), window: Window::default(), reason: why() }),
+    ("send", |s| Action::SendMessage { session: s(), message: message(), reason: None }),
+    ("send, with reason", |s| Action::SendMessage { session: s(), message: message(), reason: why() }),
     ("end", |s| Action::EndSession { session: s(), reason: None }),
     ("subscribe", |s| Action::Watch { session: s(), on: true }),
     ("stop_notifications", |s| Action::Watch { session: s(), on: false }),
@@ -118,8 +141,8 @@ fn table(rules: &Rules) -> String {
         ("projects".to_owned(), Box::new(|| Action::ListProjects)),
         ("agents".to_owned(), Box::new(|| Action::ListAgents)),
         ("computers".to_owned(), Box::new(|| Action::ListComputers)),
-        ("sessions".to_owned(), Box::new(|| Action::ListSessions { of_another: false })),
-        ("sessions of another".to_owned(), Box::new(|| Action::ListSessions { of_another: true })),
+        ("sessions".to_owned(), Box::new(|| sessions_of(None))),
+        ("sessions of another".to_owned(), Box::new(|| sessions_of(Some("bob")))),
         ("start".to_owned(), Box::new(|| Action::StartSession(Box::new(new_session())))),
         (
             "start, project closed".to_owned(),
@@ -150,12 +173,21 @@ fn table(rules: &Rules) -> String {
         }
     }
     rows.extend::<Vec<(String, Box<dyn Fn() -> Action>)>>(vec![
-        ("audit list".to_owned(), Box::new(|| Action::ListAudit)),
+        ("audit list".to_owned(), Box::new(|| Action::ListAudit(Box::default()))),
         ("audit verify".to_owned(), Box::new(|| Action::VerifyAudit)),
         ("config show".to_owned(), Box::new(|| Action::ShowConfig)),
-        ("config put mine".to_owned(), Box::new(|| Action::PutMyConfig)),
-        ("explain oneself".to_owned(), Box::new(|| Action::ExplainPerson { own: true })),
-        ("explain another".to_owned(), Box::new(|| Action::ExplainPerson { own: false })),
+        (
+            "config put mine".to_owned(),
+            Box::new(|| Action::PutMyConfig { yaml: String::new(), keys: vec![] }),
+        ),
+        (
+            "explain oneself".to_owned(),
+            Box::new(|| Action::ExplainPerson { who: Box::new(ann(Role::Member)), own: true }),
+        ),
+        (
+            "explain another".to_owned(),
+            Box::new(|| Action::ExplainPerson { who: Box::new(ann(Role::Member)), own: false }),
+        ),
         ("reload".to_owned(), Box::new(|| Action::Reload)),
     ]);
     let mut text = format!("{:44}", "");
@@ -190,10 +222,16 @@ fn nobody_off_duty_may_do_more_than_ask_who_they_are() {
         for role in Role::ALL {
             let caller = Caller { standing: standing.clone(), ..ann(role) };
             assert!(judge(&caller, Action::Whoami, &rules()).is_ok());
-            for action in [Action::Health, Action::ListProjects, Action::Reload, Action::ListAudit] {
+            for action in
+                [Action::Health, Action::ListProjects, Action::Reload, Action::ListAudit(Box::default())]
+            {
                 assert!(matches!(judge(&caller, action, &rules()), Err(Denied::Standing(_))));
             }
-            let own = Action::ReadSession { session: session(11, ANN, 1000, None), reason: None };
+            let own = Action::ReadSession {
+                session: session(11, ANN, 1000, None),
+                window: Window::default(),
+                reason: None,
+            };
             assert!(matches!(judge(&caller, own, &rules()), Err(Denied::Standing(_))));
         }
     }
