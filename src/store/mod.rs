@@ -1,1 +1,26 @@
-//! To be written.
+//! What is kept. The only user of sea-orm: `connect` opens a database, `writer` owns every write, `lock` keeps two
+//! daemons off one chain, `entity` maps rows; the rest is one file a noun and speaks domain types only.
+
+pub mod activity;
+pub mod audit;
+pub mod conn;
+pub mod connect;
+pub mod denial;
+mod entity;
+pub mod error;
+pub mod host;
+pub mod instance;
+mod lock;
+pub mod message;
+pub mod migrate;
+pub mod outbox;
+pub mod person;
+pub mod session;
+pub mod setting;
+pub mod verify;
+pub mod writer;
+
+/// Text without NUL bytes, which Postgres refuses in text.
+fn clean(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}

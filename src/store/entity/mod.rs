@@ -1,0 +1,12 @@
+//! The tables as sea-orm sees them. Private to the store: no caller ever holds one of these.
+
+pub mod activity;
+pub mod audit;
+pub mod ban;
+pub mod host;
+pub mod instance;
+pub mod message;
+pub mod outbox;
+pub mod person;
+pub mod session;
+pub mod setting;
