@@ -176,7 +176,8 @@ impl Writer {
                 units = late(units, if untold { Verdict::Unknown } else { Verdict::Failed(error) });
                 tokio::time::sleep(pause).await;
                 pause = Ord::min(pause * 2, PAUSE.1);
-            } else if units.len() > 1 && !matches!(error, StoreError::Full | StoreError::ReadOnly | StoreError::Locked)
+            } else if units.len() > 1
+                && !matches!(error, StoreError::Full | StoreError::ReadOnly | StoreError::Locked)
             {
                 return units;
             } else {
