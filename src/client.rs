@@ -252,16 +252,18 @@ impl Client {
             None => self.dial().await?,
         };
         let exchange = async {
-            let (head, incoming) = sender.send_request(request).await.map_err(|e| e.to_string())?.into_parts();
+            let (head, incoming) =
+                sender.send_request(request).await.map_err(|e| e.to_string())?.into_parts();
             let body = Limited::new(incoming, BODY_BYTES_MAX).collect().await.map_err(|e| e.to_string())?;
             Ok::<_, String>((head, body.to_bytes()))
         };
-        let no_answer =
-            |message| ClientError::NoAnswer { path: self.endpoint.path.clone(), message, change };
+        let no_answer = |message| ClientError::NoAnswer { path: self.endpoint.path.clone(), message, change };
         let (head, bytes) = match timeout(self.endpoint.answer_time, exchange).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(problem)) => {
-                return Err(no_answer(format!("the daemon ended the connection without an answer: {problem}")));
+                return Err(no_answer(format!(
+                    "the daemon ended the connection without an answer: {problem}"
+                )));
             }
             Err(_) => {
                 let seconds = self.endpoint.answer_time.as_secs_f32();
@@ -465,10 +467,7 @@ mod tests {
             reason: Some("ticket 7 & more".to_owned()),
             ..GetSessionData::default()
         };
-        assert_eq!(
-            query(&asked, &["session_id"]).unwrap(),
-            "?reason=ticket%207%20%26%20more&tail_chars=9"
-        );
+        assert_eq!(query(&asked, &["session_id"]).unwrap(), "?reason=ticket%207%20%26%20more&tail_chars=9");
         assert_eq!(query(&ListSessions::default(), &[]).unwrap(), "");
     }
 
