@@ -187,7 +187,11 @@ mod tests {
             ..row(41)
         };
         let reply = AuditReply { rows: vec![row(42), reload], next_cursor: None };
-        insta::assert_snapshot!(page(&reply, &plain()), @"");
+        insta::assert_snapshot!(page(&reply, &plain()), @r"
+        SEQ  WHEN    ACTOR  ACTION           OUTCOME  ABOUT                    OWNER  REASON
+        42   1h ago  ann    transcript.read  success  019a5d2e                 bob    ticket 4711: the buil…
+        41   1h ago  ann    config.reload    failure  config /etc/teleclaude…
+        ");
     }
 
     #[test]
@@ -200,8 +204,16 @@ mod tests {
             problem: bad.map(|_| "the hash does not match".to_owned()),
         };
         let whole = VerifiedReply { ok: true, rows: 42, chains: vec![chain(None)] };
-        insta::assert_snapshot!(verified(&whole, &plain()), @"");
+        insta::assert_snapshot!(verified(&whole, &plain()), @r"
+        COMPUTER  ROWS  FOUND  HEAD
+        build-1   42    whole  abababababababababababababababababababababababababababababababab
+        The log is whole: 42 rows checked.
+        ");
         let broken = VerifiedReply { ok: false, rows: 42, chains: vec![chain(Some(17))] };
-        insta::assert_snapshot!(verified(&broken, &plain()), @"");
+        insta::assert_snapshot!(verified(&broken, &plain()), @r"
+        COMPUTER  ROWS  FOUND                            HEAD
+        build-1   42    row 17: the hash does not match  ababababababababababababababababababababababababab…
+        The log is NOT whole: 42 rows checked.
+        ");
     }
 }

@@ -102,7 +102,11 @@ mod tests {
                 project("漢字", None),
             ],
         };
-        insta::assert_snapshot!(projects(&reply, &plain()), @"");
+        insta::assert_snapshot!(projects(&reply, &plain()), @r"
+        NAME  PATH       DESCRIPTION
+        web   /srv/web   The shop, and a description that is a good deal longer than what fits in a line of…
+        漢字  /srv/漢字
+        ");
         let agent = |name: &str, default| AgentRow {
             name: name.to_owned(),
             command: format!("/usr/bin/{name}"),
@@ -110,7 +114,11 @@ mod tests {
             profile: "restricted".to_owned(),
         };
         let reply = AgentsReply { agents: vec![agent("claude", true), agent("codex", false)] };
-        insta::assert_snapshot!(agents(&reply, &plain()), @"");
+        insta::assert_snapshot!(agents(&reply, &plain()), @r"
+        NAME    DEFAULT  PROFILE     COMMAND
+        claude  *        restricted  /usr/bin/claude
+        codex            restricted  /usr/bin/codex
+        ");
         let reply = ComputersReply {
             computers: vec![ComputerRow {
                 name: "build-1".to_owned(),
@@ -118,7 +126,10 @@ mod tests {
                 started_at: "2026-11-21T09:00:00Z".to_owned(),
             }],
         };
-        insta::assert_snapshot!(computers(&reply, &plain()), @"");
+        insta::assert_snapshot!(computers(&reply, &plain()), @r"
+        NAME     THIS  STARTED
+        build-1  *     3h ago
+        ");
         assert_eq!(projects(&ProjectsReply { projects: vec![] }, &plain()), "No projects.\n");
     }
 }

@@ -99,7 +99,15 @@ mod tests {
                 row("database.password", "\"***\"", "secrets /etc/teleclaude/secrets.yml:3"),
             ],
         };
-        insta::assert_snapshot!(render(&reply, false, &plain()), @"");
-        insta::assert_snapshot!(render(&reply, true, &plain()), @"");
+        insta::assert_snapshot!(render(&reply, false, &plain()), @r#"
+        KEY                   VALUE
+        audit.require_reason  true
+        database.password     "***"
+        "#);
+        insta::assert_snapshot!(render(&reply, true, &plain()), @r#"
+        KEY                   VALUE  FROM
+        audit.require_reason  true   default
+        database.password     "***"  secrets /etc/teleclaude/secrets.yml:3
+        "#);
     }
 }

@@ -89,7 +89,16 @@ mod tests {
             problems: vec!["secrets.yml can be read by others\x1b[2J".to_owned()],
         };
         let reply = HealthReply { status: "degraded".to_owned(), detail: Some(detail) };
-        insta::assert_snapshot!(render(&reply, &plain()), @"");
+        insta::assert_snapshot!(render(&reply, &plain()), @r"
+        degraded
+        Version      0.1.0
+        Computer     build-1
+        Database     sqlite
+        Up           1d 1h
+        Connections  3
+        Sessions     2
+        ! secrets.yml can be read by others\x1b[2J
+        ");
     }
 
     #[test]

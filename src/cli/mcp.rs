@@ -8,7 +8,6 @@ use crate::client::Endpoint;
 
 /// Arguments of `mcp`; without any it is the bridge.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
     /// Print what to paste into this client's config, and end
     #[arg(long, value_name = "CLIENT")]
@@ -67,7 +66,8 @@ impl McpClient {
 /// Runs the command: the exit code, since the bridge has its own.
 pub fn run(console: &mut Console<'_>, endpoint: Endpoint, args: &Args) -> Result<u8, Failure> {
     let said = match (&args.command, args.print_config) {
-        (Some(Command::Install { client, dry_run, remove }), _) => {
+        (Some(_), Some(_)) => return Err(Failure::usage("either `mcp --print-config` or `mcp install`")),
+        (Some(Command::Install { client, dry_run, remove }), None) => {
             wiring::mcp_install(console, &endpoint, *client, *dry_run, *remove)?
         }
         (None, Some(client)) => wiring::mcp_print_config(console, &endpoint, client)?,

@@ -17,7 +17,6 @@ use std::path::Path;
 
 /// Arguments of `sessions`; without a subcommand it lists.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
@@ -63,7 +62,7 @@ enum Command {
     },
 }
 
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, Default, PartialEq, Eq, clap::Args)]
 struct List {
     /// Only of this project
     #[arg(long, value_name = "NAME")]
@@ -129,6 +128,10 @@ fn thinking(word: &str) -> Result<ThinkingMode, String> {
 
 /// Runs the command.
 pub async fn run(console: &mut Console<'_>, client: &Client, args: &Args, json: bool) -> Result<(), Failure> {
+    // Clap's own rule for this would also refuse `sessions --json list`.
+    if args.command.is_some() && args.list != List::default() {
+        return Err(Failure::usage("filters stand behind the subcommand: `teleclaude sessions list --…`"));
+    }
     match &args.command {
         None => run_list(console, client, &args.list, json).await,
         Some(Command::List(list)) => run_list(console, client, list, json).await,
@@ -382,7 +385,12 @@ mod tests {
             ],
             next_cursor: Some("abc".to_owned()),
         };
-        insta::assert_snapshot!(page(&reply, &plain()), @"");
+        insta::assert_snapshot!(page(&reply, &plain()), @r"
+        ID          STATUS             AGENT   PROJECT  OWNER  ACTIVE  TITLE
+        019a5d2e-1  running (idle)     claude  web      ann    3m ago  Fix the login page
+        019a5d2e-2  ended (signal 15)  claude  things   bob    1d ago
+        more: --cursor abc
+        ");
         assert_eq!(page(&SessionsReply { sessions: vec![], next_cursor: None }, &plain()), "No sessions.\n");
     }
 
@@ -413,13 +421,36 @@ mod tests {
 
     #[test]
     fn one_session() {
-        insta::assert_snapshot!(one(&session("019a5d2e-1111-7000-8000-000000000001"), &plain()), @"");
+        insta::assert_snapshot!(one(&session("019a5d2e-1111-7000-8000-000000000001"), &plain()), @r"
+        Session     019a5d2e-1111-7000-8000-000000000001
+        Title       Fix the login page
+        Status      running (idle)
+        Owner       ann (uid 1000)
+        Agent       claude, slow, full
+        Project     web
+        Folder      /srv/web
+        Computer    build-1
+        Created     2026-11-21T10:00:00Z (2h ago)
+        Active      2026-11-21T11:57:00Z (3m ago)
+        ");
         let child = SessionReply {
             actor_person: "ann".to_owned(),
             parent_session_id: Some("019a5d2e-1111-7000-8000-000000000001".to_owned()),
             ..ended_one("019a5d2e-2222-7000-8000-000000000002")
         };
-        insta::assert_snapshot!(one(&child, &plain()), @"");
+        insta::assert_snapshot!(one(&child, &plain()), @r"
+        Session     019a5d2e-2222-7000-8000-000000000002
+        Status      ended (signal 15)
+        Owner       bob (uid 1001)
+        Started by  ann
+        Agent       claude, slow, full
+        Folder      /home/bob/things/
+        Computer    build-1
+        Child of    019a5d2e-1111-7000-8000-000000000001
+        Created     2026-11-21T10:00:00Z (2h ago)
+        Active      2026-11-20T11:00:00Z (1d ago)
+        Ended       2026-11-20T11:00:00Z (1d ago)
+        ");
     }
 
     #[test]

@@ -73,8 +73,20 @@ mod tests {
 
     #[test]
     fn somebody_known() {
-        insta::assert_snapshot!(render(&ann(), false, &plain()), @"");
-        insta::assert_snapshot!(render(&ann(), true, &plain()), @"");
+        insta::assert_snapshot!(render(&ann(), false, &plain()), @r"
+        ann (admin)
+        OS user   ann, uid 1000, gid 1000
+        Mode      system
+        ");
+        insta::assert_snapshot!(render(&ann(), true, &plain()), @r#"
+        ann (admin)
+        OS user   ann, uid 1000, gid 1000
+        Mode      system
+        Groups    4 27
+        Rule      person "ann" by os_username
+        From      /etc/teleclaude/config.yml:12
+        May       whoami, sessions.list
+        "#);
     }
 
     #[test]
@@ -86,6 +98,11 @@ mod tests {
             refused: Some("this user is on the deny list (access.deny)".to_owned()),
             ..ann()
         };
-        insta::assert_snapshot!(render(&nobody, false, &plain()), @"");
+        insta::assert_snapshot!(render(&nobody, false, &plain()), @r"
+        nobody known (public)
+        OS user   (no OS user), uid 1000, gid 1000
+        Mode      system
+        Refused   this user is on the deny list (access.deny)
+        ");
     }
 }

@@ -380,6 +380,7 @@ fn wrong_words_are_exit_code_2_and_ask_nobody() {
         "sessions start claude --project ./none/such",
         "sessions start claude --project web --thinking hard",
         "sessions list --status asleep",
+        "sessions --project web list",
         "sessions list --limit 0",
         "sessions list --since yesterday",
         "transcript",
@@ -389,6 +390,8 @@ fn wrong_words_are_exit_code_2_and_ask_nobody() {
         "transcript 019a5d2e --format html",
         "audit",
         "mcp install",
+        "mcp --print-config zed install --client zed",
+        "mcp install --client zed --dry-run --remove --all",
         "mcp --print-config emacs",
         "completions cobol",
     ] {
