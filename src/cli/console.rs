@@ -32,7 +32,7 @@ pub struct Console<'a> {
     pub vars: BTreeMap<String, String>,
     /// The folder the command was given in.
     pub cwd: PathBuf,
-    /// The system config, whether or not it exists; there is one that `TELECLAUDE_CONFIG_PATH` cannot move in tests.
+    /// Where the system config is, if there is one.
     pub system_config: PathBuf,
 }
 
@@ -63,18 +63,18 @@ impl Console<'_> {
     /// Says that something went wrong that does not matter to the command.
     pub fn warn(&mut self, text: &str) {
         let label = paint(self.colour_errors, "33", "warning:");
-        self.note(&format!("{label} {}", visible(text)));
+        self.note(&labelled(&label, "warning:", text));
     }
 
     /// Says why the command failed and what to do about it.
     pub fn complain(&mut self, failure: &Failure) {
         let label = paint(self.colour_errors, "31", "error:");
-        for line in failure.messages() {
-            self.note(&format!("{label} {}", visible(&line)));
+        for message in failure.messages() {
+            self.note(&labelled(&label, "error:", &message));
         }
         let label = paint(self.colour_errors, "36", "hint:");
-        for line in failure.hints() {
-            self.note(&format!("{label} {}", visible(&line)));
+        for hint in failure.hints() {
+            self.note(&labelled(&label, "hint:", &hint));
         }
     }
 
@@ -101,6 +101,13 @@ impl Console<'_> {
             Err(e) => Err(Failure::usage(format!("the input is not text: {e}"))),
         }
     }
+}
+
+/// Text made harmless behind its label; lines after the first stand under the first.
+fn labelled(label: &str, plain: &str, text: &str) -> String {
+    let indent = format!("\n{}", " ".repeat(plain.len() + 1));
+    let lines: Vec<String> = text.lines().map(visible).collect();
+    format!("{label} {}", lines.join(&indent))
 }
 
 /// `text` in a colour (an SGR parameter), or as it is.

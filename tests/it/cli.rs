@@ -1,6 +1,8 @@
 //! The command line against a small made-up daemon: exit codes, error texts, what is asked over the wire, what reaches
 //! a terminal. How replies look is tested beside each command.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests, too, may stop where they cannot go on")]
+
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
@@ -8,8 +10,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 use teleclaude::cli::console::Console;
 use teleclaude::cli::render::Look;
+use teleclaude::client::{Client, ClientError, Endpoint};
 use teleclaude::domain::timestamp::Timestamp;
 
 const ID: &str = "019a5d2e-1111-7000-8000-000000000001";
@@ -31,7 +35,7 @@ impl Seen {
 }
 
 /// Answers each request with what `answer` makes of its first line and body: status and body. Ends with the test's
-/// process; a status of 0 closes the connection instead of answering.
+/// process; a status of 0 closes the connection instead of answering, 201 after it.
 struct FakeDaemon {
     dir: tempfile::TempDir,
     seen: Receiver<Seen>,
@@ -52,11 +56,15 @@ impl FakeDaemon {
                         break;
                     }
                     let kind = if status == 200 { "application/json" } else { "application/problem+json" };
+                    let last = if status == 201 { "close" } else { "keep-alive" };
                     let head = format!(
-                        "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
+                        "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\nconnection: {last}\r\ncontent-length: {}\r\n\r\n",
                         body.len()
                     );
                     let _ = reader.get_mut().write_all(format!("{head}{body}").as_bytes());
+                    if status == 201 {
+                        break;
+                    }
                 }
             }
         });
@@ -634,4 +642,70 @@ fn the_socket_is_found_by_rule() {
     std::os::unix::fs::symlink(daemon.socket(), at_home).unwrap();
     assert_eq!(unset().var("HOME", runtime.join("home").display()).run(&["whoami"]).code, 0);
     assert_eq!(unset().run(&["whoami"]).code, 2);
+}
+
+fn ask_directly(endpoint: Endpoint) -> ClientError {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { Client::new(endpoint).reload().await.unwrap_err() })
+}
+
+#[test]
+fn a_daemon_that_never_answers_is_given_up() {
+    let daemon = FakeDaemon::start(|_, _| {
+        loop {
+            std::thread::park();
+        }
+    });
+    let mut endpoint = Endpoint::new(daemon.socket(), false);
+    endpoint.answer_time = Duration::from_millis(50);
+    let problem = ask_directly(endpoint);
+    assert!(matches!(problem, ClientError::NoAnswer { change: true, .. }), "{problem:?}");
+    assert_eq!(problem.to_string(), "the daemon did not answer within 0.05 seconds");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_daemon_that_takes_no_connections_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("full.sock");
+    let listener = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+    listener.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
+    listener.listen(0).unwrap();
+    let _in_the_queue = UnixStream::connect(&path).unwrap();
+    let mut endpoint = Endpoint::new(path, false);
+    endpoint.connect_time = Duration::from_millis(50);
+    let problem = ask_directly(endpoint);
+    assert!(matches!(problem, ClientError::Unreachable { errno: Some(_), .. }), "{problem:?}");
+    assert!(problem.to_string().starts_with("the daemon does not take connections"), "{problem}");
+}
+
+#[test]
+fn a_closed_connection_is_dialed_again() {
+    let daemon = FakeDaemon::start(|line, _| match line {
+        l if l.contains("/whoami") => (201, whoami(1001, "bob").to_string()),
+        l if l.contains("/transcript") => (201, content("mine\n", None).to_string()),
+        _ => (201, session().to_string()),
+    });
+    let ran = daemon.run(&["transcript", ID]);
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "mine\n", ""));
+    assert_eq!(daemon.requests().iter().map(|r| r.connection).collect::<Vec<_>>(), [0, 1, 2]);
+}
+
+#[test]
+fn the_program_itself_survives_a_closed_pipe() {
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    let ran = std::process::Command::new(env!("CARGO_BIN_EXE_teleclaude"))
+        .args(["completions", "bash"])
+        .stdout(writer)
+        .stderr(std::process::Stdio::piped())
+        .output()
+        .unwrap();
+    assert_eq!((ran.status.code(), ran.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+#[test]
+fn several_problems_and_lines_are_all_shown() {
+    let daemon = FakeDaemon::always(422, &json!({ "code": "invalid", "detail": "one\ntwo\u{1b}[2J" }));
+    assert_eq!(daemon.run(&["reload"]).err, "error: one\n       two\\x1b[2J\n");
 }
