@@ -333,7 +333,7 @@ impl Client {
 /// The error for a socket that could not be connected to, in words and with the way out.
 pub fn unreachable(path: &Path, system: bool, problem: &io::Error) -> ClientError {
     let shown = path.display();
-    let start = start_hint(system);
+    let start = format!("start it: {}", start_command(system));
     let (message, hint) = match problem.kind() {
         io::ErrorKind::NotFound => (format!("the daemon is not running: there is no {shown}"), start),
         io::ErrorKind::ConnectionRefused => {
@@ -360,14 +360,13 @@ pub fn unreachable(path: &Path, system: bool, problem: &io::Error) -> ClientErro
     ClientError::Unreachable { path: path.to_owned(), errno: problem.raw_os_error(), message, hint }
 }
 
-/// How to start the daemon here.
-fn start_hint(system: bool) -> String {
+/// The command that starts the daemon here.
+pub const fn start_command(system: bool) -> &'static str {
     match (system, cfg!(target_os = "macos")) {
-        (true, true) => "start it: sudo launchctl kickstart -k system/com.teleclaude.daemon",
-        (true, false) => "start it: sudo systemctl start teleclaude.socket",
-        (false, _) => "start it: teleclaude daemon",
+        (true, true) => "sudo launchctl kickstart system/ai.instrukt.teleclaude",
+        (true, false) => "sudo systemctl start teleclaude.socket",
+        (false, _) => "teleclaude daemon",
     }
-    .to_owned()
 }
 
 fn read<T: DeserializeOwned>(status: StatusCode, bytes: &[u8]) -> Result<Answer<T>, ClientError> {

@@ -10,7 +10,11 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::time::timeout;
 
+/// How long the command waits for this before it goes on without.
+const HAND_OVER_TIME: Duration = Duration::from_secs(3);
 /// Bytes of the layer, at most.
 const LAYER_BYTES_MAX: u64 = 256 * 1024;
 
@@ -21,7 +25,8 @@ pub async fn hand_over_own(console: &mut Console<'_>, client: &Client) {
     }
     let Some(path) = place::personal_layer(console) else { return };
     let state = place::state_dir(console);
-    if let Err(problem) = hand_over(client, &path, state.as_deref()).await {
+    let done = timeout(HAND_OVER_TIME, hand_over(client, &path, state.as_deref())).await;
+    if let Err(problem) = done.unwrap_or_else(|_| Err("the daemon did not answer in time".to_owned())) {
         console.warn(&format!("{} was not taken: {problem}", path.display()));
     }
 }

@@ -27,7 +27,7 @@ pub fn endpoint(console: &Console<'_>, given: Option<&Path>) -> Result<Endpoint,
         console.var("TELECLAUDE_SYSTEM_MODE").is_some_and(|on| on == "1") || console.system_config.exists();
     let named = given.map(Path::to_owned).or_else(|| console.var("TELECLAUDE_SOCKET").map(PathBuf::from));
     let own = || {
-        let runtime = console.var("XDG_RUNTIME_DIR").map(|dir| Path::new(dir).join("teleclaude.sock"));
+        let runtime = absolute(console, "XDG_RUNTIME_DIR").map(|dir| dir.join("teleclaude.sock"));
         runtime.or_else(|| Some(home(console)?.join(".teleclaude/run/teleclaude.sock")))
     };
     let path = match named {
@@ -49,12 +49,15 @@ pub fn personal_layer(console: &Console<'_>) -> Option<PathBuf> {
 
 /// Where the person's programs remember things.
 pub fn state_dir(console: &Console<'_>) -> Option<PathBuf> {
-    match console.var("XDG_STATE_HOME") {
-        Some(dir) => Some(Path::new(dir).join("teleclaude")),
-        None => Some(home(console)?.join(".local/state/teleclaude")),
-    }
+    let state = absolute(console, "XDG_STATE_HOME").or_else(|| Some(home(console)?.join(".local/state")));
+    Some(state?.join("teleclaude"))
 }
 
 fn home(console: &Console<'_>) -> Option<PathBuf> {
-    console.var("HOME").map(PathBuf::from).filter(|home| home.is_absolute())
+    absolute(console, "HOME")
+}
+
+/// A variable that holds an absolute path; others are as good as unset.
+fn absolute(console: &Console<'_>, name: &str) -> Option<PathBuf> {
+    console.var(name).map(PathBuf::from).filter(|path| path.is_absolute())
 }
