@@ -6,7 +6,7 @@ use crate::cli::failure::Failure;
 use crate::cli::reason;
 use crate::cli::render::{BOLD, json_visible, visible, visible_text};
 use crate::cli::when::{self, When};
-use crate::client::{Answer, Client, ClientError};
+use crate::client::{Client, ClientError};
 use crate::wire::reply::{ContentReply, SessionReply, WhoamiReply};
 use crate::wire::request::{ContentFormat, GetSessionData};
 use clap::builder::NonEmptyStringValueParser;
@@ -68,10 +68,18 @@ pub async fn run(console: &mut Console<'_>, client: &Client, args: &Args, json: 
         let banner = paint(console.colour_errors, BOLD, &banner);
         console.note(&banner);
     }
+    // Pages may end anywhere: only after the last one a line end is added.
+    let mut ended = true;
     loop {
-        show(console, &answer, json)?;
+        if json {
+            console.say_json(&answer.text)?;
+        } else if !answer.reply.content.is_empty() {
+            let text = harmless(&answer.reply);
+            console.say(&text)?;
+            ended = text.ends_with('\n');
+        }
         let next = answer.reply.next_cursor.clone().filter(|_| args.all);
-        // A running session has a next page for ever; an empty one is the end of what there is now.
+        // A running session may have a next page for ever; an empty one is the end of what there is now.
         match next {
             Some(next) if !answer.reply.content.is_empty() || answer.reply.truncated => {
                 if asked.cursor.as_ref() == Some(&next) {
@@ -81,9 +89,10 @@ pub async fn run(console: &mut Console<'_>, client: &Client, args: &Args, json: 
                 asked.cursor = Some(next);
                 answer = client.transcript(&asked).await?;
             }
-            _ => return Ok(()),
+            _ => break,
         }
     }
+    if ended { Ok(()) } else { console.say("\n") }
 }
 
 /// What is said before somebody else's content: `None` for one's own, which the uid **and** the person decide.
@@ -92,13 +101,6 @@ pub fn banner(who: &WhoamiReply, session: &SessionReply) -> Option<String> {
     (!own).then(|| format!("Viewing {}'s session. This access is logged.", visible(&session.owner_person)))
 }
 
-fn show(console: &mut Console<'_>, answer: &Answer<ContentReply>, json: bool) -> Result<(), Failure> {
-    if json {
-        return console.say_json(&answer.text);
-    }
-    let reply = &answer.reply;
-    let text =
-        if reply.format == "json" { json_visible(&reply.content) } else { visible_text(&reply.content) };
-    console.say(&text)?;
-    if text.is_empty() || text.ends_with('\n') { Ok(()) } else { console.say("\n") }
+fn harmless(reply: &ContentReply) -> String {
+    if reply.format == "json" { json_visible(&reply.content) } else { visible_text(&reply.content) }
 }

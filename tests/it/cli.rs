@@ -3,177 +3,18 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, too, may stop where they cannot go on")]
 
+mod fake;
+
+use fake::{FakeDaemon, Terminal};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, channel};
+use std::path::Path;
 use std::time::Duration;
-use teleclaude::cli::console::Console;
-use teleclaude::cli::render::Look;
 use teleclaude::client::{Client, ClientError, Endpoint};
-use teleclaude::domain::timestamp::Timestamp;
 
 const ID: &str = "019a5d2e-1111-7000-8000-000000000001";
-
-/// A request as the daemon saw it.
-#[derive(Debug)]
-struct Seen {
-    line: String,
-    headers: BTreeMap<String, String>,
-    body: String,
-    /// Which connection it came on, from 0.
-    connection: usize,
-}
-
-impl Seen {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap()
-    }
-}
-
-/// Answers each request with what `answer` makes of its first line and body: status and body. Ends with the test's
-/// process; a status of 0 closes the connection instead of answering, 201 after it.
-struct FakeDaemon {
-    dir: tempfile::TempDir,
-    seen: Receiver<Seen>,
-}
-
-impl FakeDaemon {
-    fn start(answer: impl Fn(&str, &str) -> (u16, String) + Send + 'static) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let listener = UnixListener::bind(dir.path().join("d.sock")).unwrap();
-        let (tell, seen) = channel();
-        std::thread::spawn(move || {
-            for (connection, stream) in listener.incoming().flatten().enumerate() {
-                let mut reader = BufReader::new(stream);
-                while let Some(request) = read_request(&mut reader, connection) {
-                    let (status, body) = answer(&request.line, &request.body);
-                    let _ = tell.send(request);
-                    if status == 0 {
-                        break;
-                    }
-                    let kind = if status == 200 { "application/json" } else { "application/problem+json" };
-                    let last = if status == 201 { "close" } else { "keep-alive" };
-                    let head = format!(
-                        "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\nconnection: {last}\r\ncontent-length: {}\r\n\r\n",
-                        body.len()
-                    );
-                    let _ = reader.get_mut().write_all(format!("{head}{body}").as_bytes());
-                    if status == 201 {
-                        break;
-                    }
-                }
-            }
-        });
-        Self { dir, seen }
-    }
-
-    fn always(status: u16, body: &Value) -> Self {
-        let body = body.to_string();
-        Self::start(move |_, _| (status, body.clone()))
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.dir.path().join("d.sock")
-    }
-
-    fn run(&self, words: &[&str]) -> Ran {
-        Terminal::at(&self.socket()).run(words)
-    }
-
-    fn requests(&self) -> Vec<Seen> {
-        self.seen.try_iter().collect()
-    }
-}
-
-fn read_request(reader: &mut BufReader<UnixStream>, connection: usize) -> Option<Seen> {
-    let mut lines = Vec::new();
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        let line = line.trim_end().to_owned();
-        if line.is_empty() {
-            break;
-        }
-        lines.push(line);
-    }
-    let headers: BTreeMap<String, String> = lines[1..]
-        .iter()
-        .filter_map(|line| line.split_once(": "))
-        .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
-        .collect();
-    let length = headers.get("content-length").map_or(0, |n| n.parse().unwrap());
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    let line = lines[0].trim_end_matches(" HTTP/1.1").to_owned();
-    Some(Seen { line, headers, body: String::from_utf8(body).unwrap(), connection })
-}
-
-/// Somebody's terminal: variables, what they type, whether they are there.
-struct Terminal {
-    vars: BTreeMap<String, String>,
-    typed: String,
-    interactive: bool,
-    cwd: PathBuf,
-}
-
-/// What a command left behind.
-#[derive(Debug)]
-struct Ran {
-    code: u8,
-    out: String,
-    err: String,
-}
-
-impl Terminal {
-    fn at(socket: &Path) -> Self {
-        let vars = BTreeMap::from([("TELECLAUDE_SOCKET".to_owned(), socket.display().to_string())]);
-        Self { vars, typed: String::new(), interactive: false, cwd: PathBuf::from("/") }
-    }
-
-    fn var(mut self, name: &str, value: impl ToString) -> Self {
-        self.vars.insert(name.to_owned(), value.to_string());
-        self
-    }
-
-    fn types(mut self, text: &str) -> Self {
-        self.typed = text.to_owned();
-        self.interactive = true;
-        self
-    }
-
-    fn run(&self, words: &[&str]) -> Ran {
-        let mut out = Vec::new();
-        let (code, err) = self.run_into(words, &mut out);
-        Ran { code, out: String::from_utf8(out).unwrap(), err }
-    }
-
-    fn run_into(&self, words: &[&str], out: &mut dyn Write) -> (u8, String) {
-        let mut err = Vec::new();
-        let mut input = Cursor::new(self.typed.clone().into_bytes());
-        let words = std::iter::once("teleclaude").chain(words.iter().copied()).map(Into::into);
-        let code = teleclaude::cli::run(
-            words,
-            &mut Console {
-                out,
-                err: &mut err,
-                input: &mut input,
-                interactive: self.interactive,
-                look: Look { now: Timestamp::from_micros(1_795_262_400_000_000), width: 100, colour: false },
-                colour_errors: false,
-                vars: self.vars.clone(),
-                cwd: self.cwd.clone(),
-                system_config: PathBuf::from("/nonexistent/config.yml"),
-            },
-        );
-        (code, String::from_utf8(err).unwrap())
-    }
-}
 
 fn session() -> Value {
     json!({
@@ -436,8 +277,8 @@ fn daemon_of_bob(text: &'static str, strict: bool) -> FakeDaemon {
                 return (422, problem("invalid", Some("reason")));
             }
             let (page, next) = match line {
-                l if l.contains("cursor=0") => ("one\n", Some("1")),
-                l if l.contains("cursor=1") => ("two\n", Some("2")),
+                l if l.contains("cursor=0") => ("on", Some("1")),
+                l if l.contains("cursor=1") => ("e\ntwo", Some("2")),
                 l if l.contains("cursor=2") => ("", Some("2")),
                 _ => (text, None),
             };
@@ -481,7 +322,7 @@ fn all_of_a_transcript_is_every_page_and_ends() {
     let pages: Vec<Value> = ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(
         pages.iter().map(|page| page["content"].as_str().unwrap()).collect::<Vec<_>>(),
-        ["one\n", "two\n", ""]
+        ["on", "e\ntwo", ""]
     );
 }
 
