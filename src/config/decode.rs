@@ -68,12 +68,13 @@ impl serde::de::Error for Error {
             Unexpected::Unit | Unexpected::Option => "nothing",
             _ => "something else",
         };
-        let expected = expected.to_string();
-        let hint = (expected == "a string" && found != "a list" && found != "a map" && found != "nothing")
+        let expected = plain(expected);
+        let hint = (expected == "text" && found != "a list" && found != "a map" && found != "nothing")
             .then(|| "put it in quotes".to_owned());
         Self { hint, ..Self::custom(format!("expected {expected}, found {found}")) }
     }
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        let expected = plain(expected);
         match found {
             // A number out of range may be said; text may not.
             Unexpected::Unsigned(n) => Self::custom(format!("expected {expected}, found {n}")),
@@ -96,6 +97,20 @@ impl serde::de::Error for Error {
     }
     fn missing_field(field: &'static str) -> Self {
         Self::custom(format!("`{field}` is missing"))
+    }
+}
+
+/// What serde expects, in the words of the file.
+fn plain(expected: &dyn Expected) -> String {
+    let words = expected.to_string();
+    match words.as_str() {
+        "a string" | "path string" => "text".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        "u16" => "a whole number from 0 to 65535".to_owned(),
+        "u8" | "u32" | "u64" | "usize" => "a whole number, 0 or more".to_owned(),
+        other if other.starts_with("struct ") => "a map".to_owned(),
+        _ => words,
     }
 }
 
@@ -209,9 +224,28 @@ impl<'de> Deserializer<'de> for At<'_> {
         Self::place(self.node, &self.path, result)
     }
 
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        if matches!(self.node.kind, Kind::Null) {
+            // A section all of whose keys are commented out is one that nobody wrote.
+            self.node.dropped.set(true);
+            let nothing = Entries { entries: Vec::new(), value: None, path: &self.path };
+            return Self::place(self.node, &self.path, visitor.visit_map(nothing));
+        }
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.deserialize_map(visitor)
+    }
+
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map struct identifier ignored_any
+        tuple_struct identifier ignored_any
     }
 }
 

@@ -131,8 +131,9 @@ pub fn parse(text: &str) -> Result<Node, Problem> {
     };
     let budget = Cell::new(NODES_MAX);
     let shape = ShapeSeed { budget: &budget }.deserialize(document).map_err(|e| said(&e, &budget))?;
-    let Some(document) = only_document(text)? else {
-        return Ok(Node::new(1, Kind::Map(Vec::new())));
+    let document = match (&shape, only_document(text)?) {
+        (Shape::Scalar(Kind::Null), _) | (_, None) => return Ok(Node::new(1, Kind::Map(Vec::new()))),
+        (_, Some(document)) => document,
     };
     NodeSeed { shape, lines: &lines, line: 1 }.deserialize(document).map_err(|e| said(&e, &budget))
 }

@@ -122,13 +122,22 @@ fn every_bad_input_names_file_line_and_key() {
             "limits:\n  connections: 1\n  conections: 2\n",
             "3: limits.conections: unknown key (did you mean `connections`?)",
         ),
-        ("limits: {connections: many}\n", "1: limits.connections: expected u32, found text"),
-        ("limits:\n  connections: -1\n", "2: limits.connections: expected u32, found -1"),
-        ("limits:\n  connections:\n", "2: limits.connections: expected u32, found nothing"),
-        ("limits: 5\n", "1: limits: expected struct Limits, found a whole number"),
+        (
+            "limits: {connections: many}\n",
+            "1: limits.connections: expected a whole number, 0 or more, found text",
+        ),
+        (
+            "limits:\n  connections: -1\n",
+            "2: limits.connections: expected a whole number, 0 or more, found -1",
+        ),
+        (
+            "limits:\n  connections:\n",
+            "2: limits.connections: expected a whole number, 0 or more, found nothing",
+        ),
+        ("limits: 5\n", "1: limits: expected a map, found a whole number"),
         (
             "computer:\n  name: 12\n",
-            "2: computer.name: expected a string, found a whole number (put it in quotes)",
+            "2: computer.name: expected text, found a whole number (put it in quotes)",
         ),
         (
             "docs: {path: /a}\nlog: {level: info}\ndocs: {path: /b}\n",
@@ -143,7 +152,7 @@ fn every_bad_input_names_file_line_and_key() {
             "people:\n- name: ann\n  os_uid: 1\n- os_uid: 2\n  role: admin\n",
             "2: people[0]: `role` is missing",
         ),
-        ("socket_mode: 438\n", "1: socket_mode: expected a string, found a whole number (put it in quotes)"),
+        ("socket_mode: 438\n", "1: socket_mode: expected text, found a whole number (put it in quotes)"),
         ("socket_mode: \"999\"\n", "1: socket_mode: must be mode bits in octal, such as \"0666\""),
         (
             "audit:\n  checkpoint:\n    every: soon\n",
@@ -181,7 +190,7 @@ fn every_bad_input_names_file_line_and_key() {
             "people: [{name: a, os_uid: 1, os_group: b, role: member}]\n",
             "1: people[0].os_group: stands for everybody of the group and cannot go with os_username or os_uid",
         ),
-        ("- a\n- b\n", "1: expected struct Config, found a list"),
+        ("- a\n- b\n", "1: expected a map, found a list"),
         ("socket: !secret x\n", "1: holds a tag, or a key that is not text"),
         ("a: 1\n---\nb: 2\n", " holds more than one document"),
     ];
@@ -545,7 +554,7 @@ fn a_personal_file_may_set_nothing_else_and_hold_no_secret() {
         ("ui: {}\ndatabase: {path: /x}\n", "/p.yml:2: database: may not be set in a personal file"),
         ("role: admin\n", "/p.yml:1: role: may not be set in a personal file"),
         ("thinking_mode: deep\n", "/p.yml:1: thinking_mode: must be one of restricted"),
-        ("default_agent: [a]\n", "/p.yml:1: default_agent: expected a string, found a list"),
+        ("default_agent: [a]\n", "/p.yml:1: default_agent: expected text, found a list"),
         ("ui: {a: 1}\nui: {b: 1}\n", "/p.yml:2: ui: duplicate key, first on line 1"),
         ("tts:\n  api_key: x\n", &format!("/p.yml:2: tts.api_key: {refused}")),
         ("tts:\n  AUTH-TOKEN: x\n", &format!("/p.yml:2: tts.AUTH-TOKEN: {refused}")),
