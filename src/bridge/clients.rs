@@ -256,6 +256,10 @@ fn edit_toml(before: &str, ask: Install<'_>) -> anyhow::Result<String> {
         }
     };
     let rest = format!("{head}{}", tail.trim_start_matches('\n'));
+    let after = tail.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+    if after.is_some_and(|line| !line.starts_with('[')) {
+        bail!("something was added to our table after its end mark");
+    }
     if rest.contains(BEGIN) || rest.contains(END) {
         bail!("our marks are there more than once");
     }
