@@ -8,6 +8,7 @@ pub mod clients;
 mod absent;
 mod line;
 mod message;
+mod pending;
 mod relay;
 
 use absent::Absence;

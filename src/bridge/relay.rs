@@ -5,6 +5,7 @@
 use super::absent::Absence;
 use super::catalogue::Catalogue;
 use super::message::{self, Head, Id, Meta, Params, string_of};
+use super::pending::{Kind, Pending, State};
 use serde_json::value::RawValue;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -64,78 +65,6 @@ enum Link {
     Dialing,
     Greeting { since: Instant },
     Ready,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
-    Initialize,
-    Discover,
-    ListTools,
-    Ping,
-    Listen { tools: bool },
-    Call,
-    SetLevel,
-    Subscribe(String),
-    Unsubscribe(String),
-    Other { safe: bool },
-}
-
-impl Kind {
-    fn of(method: &str, params: &Params<'_>, raw: Option<&RawValue>) -> Self {
-        let uri = || string_of(params.uri).unwrap_or_default();
-        match method {
-            "initialize" => Self::Initialize,
-            "server/discover" => Self::Discover,
-            "tools/list" if !raw.is_some_and(|raw| raw.get().contains("\"cursor\"")) => Self::ListTools,
-            "ping" => Self::Ping,
-            "tools/call" => Self::Call,
-            "subscriptions/listen" => {
-                let wanted =
-                    params.notifications.and_then(|raw| message::entries(raw.get())).unwrap_or_default();
-                let tools =
-                    |(key, value): &(String, &RawValue)| key == "toolsListChanged" && value.get() == "true";
-                Self::Listen { tools: wanted.iter().any(tools) }
-            }
-            "logging/setLevel" => Self::SetLevel,
-            "resources/subscribe" => Self::Subscribe(uri()),
-            "resources/unsubscribe" => Self::Unsubscribe(uri()),
-            "tools/list"
-            | "resources/list"
-            | "resources/templates/list"
-            | "resources/read"
-            | "prompts/list"
-            | "prompts/get"
-            | "completion/complete"
-            | "tasks/get" => Self::Other { safe: true },
-            _ => Self::Other { safe: false },
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Waiting,
-    Queued,
-    Sent,
-}
-
-struct Pending {
-    seq: u64,
-    raw_id: String,
-    id: Id,
-    kind: Kind,
-    modern: bool,
-    line: Arc<Vec<u8>>,
-    received: Instant,
-    held_since: Instant,
-    state: State,
-    sends: u32,
-    /// The editor knows that the stream is open (`subscriptions/listen`).
-    acknowledged: bool,
-    /// The editor no longer waits: an answer is swallowed.
-    muted: Option<Instant>,
-    /// The editor cancelled it: an answer is passed on, a loss is not told.
-    cancelled: bool,
 }
 
 struct Init {
@@ -742,6 +671,9 @@ impl Relay {
 
     /// Asks for the tools, to know whether they changed and whether the daemon answers.
     fn refresh(&mut self) {
+        if self.private.iter().any(|(_, private)| *private == Private::Tools) {
+            return;
+        }
         let meta = match (&self.init, &self.modern) {
             (None, Some(version)) => format!(
                 "{{\"io.modelcontextprotocol/protocolVersion\":{},\

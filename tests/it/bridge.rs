@@ -1,6 +1,8 @@
 //! The bridge between an editor's stdio and the daemon's socket, against daemons made here. The unit tests of its
 //! parts are with them.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::Path;
@@ -334,6 +336,10 @@ async fn a_hundred_restarts_lose_nothing_double_nothing_and_repeat_nothing_that_
         let mut round = 0;
         while let Ok((stream, _)) = listener.accept().await {
             round += 1;
+            if round % 10 == 0 && round <= 100 {
+                counted.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
             let mut peer = Peer::new(stream);
             let mut left = if round <= 100 { 3 + round % 7 } else { usize::MAX };
             while let Some(line) = peer.hear_other(TOOLS).await {
@@ -344,11 +350,11 @@ async fn a_hundred_restarts_lose_nothing_double_nothing_and_repeat_nothing_that_
                     *seen.entry(line["id"].to_string()).or_default() += 1;
                 }
                 left -= 1;
+                if left > 0 || round % 3 == 0 {
+                    peer.answer(&line, json!({"content":[]})).await;
+                }
                 if left == 0 {
                     break;
-                }
-                if left != 1 {
-                    peer.answer(&line, json!({"content":[]})).await;
                 }
             }
             counted.fetch_add(1, Ordering::Relaxed);
