@@ -50,10 +50,8 @@ pub async fn connect(
     lease: &str,
     claim: bool,
 ) -> Result<(Sender, Receiver, Status), ClientError> {
-    let (read, write) = timeout(PATIENCE, UnixStream::connect(socket))
-        .await
-        .map_err(|_| ClientError::Timeout)??
-        .into_split();
+    let (read, write) =
+        timeout(PATIENCE, UnixStream::connect(socket)).await.map_err(|_| ClientError::Timeout)??.into_split();
     let (mut sender, mut receiver) = (Sender(write), Receiver { read, buffer: Vec::new() });
     sender.send(&ToHost::Hello(Hello { version: PROTOCOL_VERSION, lease: lease.to_owned(), claim })).await?;
     match timeout(PATIENCE, receiver.next()).await.map_err(|_| ClientError::Timeout)?? {

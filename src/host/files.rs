@@ -188,11 +188,13 @@ impl Run {
         // The lock is ours, so whatever is at these names is of a host that is gone.
         let _ = fs::remove_file(&spec.socket_path);
         let _ = fs::remove_file(&spec.exit_path);
-        let begun = UnixListener::bind(&spec.socket_path).context("binding the control socket").and_then(|l| {
-            l.set_nonblocking(true)?;
-            write_atomically(&run_path(&spec.run_dir, spec.session_id), &file).context("writing the run file")?;
-            Ok(l)
-        });
+        let begun =
+            UnixListener::bind(&spec.socket_path).context("binding the control socket").and_then(|l| {
+                l.set_nonblocking(true)?;
+                write_atomically(&run_path(&spec.run_dir, spec.session_id), &file)
+                    .context("writing the run file")?;
+                Ok(l)
+            });
         match begun {
             Ok(listener) => Ok(Self { _lock: lock, dir: spec.run_dir.clone(), file, listener }),
             Err(e) => {

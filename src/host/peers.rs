@@ -89,7 +89,9 @@ impl Peer {
 
     /// Whether it is to be forgotten now.
     pub fn is_over(&self, now: Instant) -> bool {
-        self.gone || self.deadline().is_some_and(|d| d <= now) || (self.closing.is_some() && self.queue.is_empty())
+        self.gone
+            || self.deadline().is_some_and(|d| d <= now)
+            || (self.closing.is_some() && self.queue.is_empty())
     }
 
     /// Reads what is there (at most 64 KiB) and gives the first whole frame as kind and payload; call

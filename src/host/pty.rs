@@ -147,7 +147,9 @@ pub fn wait_for_children() -> std::io::Result<PipeReader> {
     std::thread::Builder::new().name("children".to_owned()).stack_size(64 * 1024).spawn(move || {
         loop {
             let ended = match nix::sys::wait::waitpid(None, None) {
-                Ok(WaitStatus::Exited(pid, code)) => Ended { pid: pid.as_raw(), code: Some(code), signal: None },
+                Ok(WaitStatus::Exited(pid, code)) => {
+                    Ended { pid: pid.as_raw(), code: Some(code), signal: None }
+                }
                 Ok(WaitStatus::Signaled(pid, signal, _)) => {
                     Ended { pid: pid.as_raw(), code: None, signal: Some(signal as i32) }
                 }

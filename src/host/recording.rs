@@ -45,7 +45,9 @@ impl Code {
     }
 
     fn parse(letter: &str) -> Option<Self> {
-        [Self::Output, Self::Input, Self::Marker, Self::Resize, Self::Exit].into_iter().find(|c| c.letter() == letter)
+        [Self::Output, Self::Input, Self::Marker, Self::Resize, Self::Exit]
+            .into_iter()
+            .find(|c| c.letter() == letter)
     }
 }
 
@@ -302,9 +304,12 @@ impl Reader {
         let mut lines = BufReader::with_capacity(64 * 1024, File::open(path)?);
         let mut line = Vec::new();
         let read = (&mut lines).take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? as u64;
-        let header: Option<Header> =
-            line.strip_suffix(b"\n").and_then(|l| serde_json::from_slice(l).ok()).filter(|h: &Header| h.version == 3);
-        let header = header.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not an asciicast v3"))?;
+        let header: Option<Header> = line
+            .strip_suffix(b"\n")
+            .and_then(|l| serde_json::from_slice(l).ok())
+            .filter(|h: &Header| h.version == 3);
+        let header =
+            header.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not an asciicast v3"))?;
         let at = header.start();
         Ok(Self { lines, header, at, read, good: read, line })
     }

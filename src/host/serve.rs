@@ -6,7 +6,9 @@ use crate::domain::timestamp::Timestamp;
 use crate::host::files::{self, ExitFile, Run};
 use crate::host::message::MessageState;
 use crate::host::peers::{PEERS_MAX, Peer};
-use crate::host::protocol::{FromHost, Gap, Hello, Known, Missed, PROTOCOL_VERSION, Snapshot, Status, ToHost};
+use crate::host::protocol::{
+    FromHost, Gap, Hello, Known, Missed, PROTOCOL_VERSION, Snapshot, Status, ToHost,
+};
 use crate::host::pty::{self, ENDED_BYTES, Ended};
 use crate::host::recording::{Header, Recorded, Writer};
 use crate::host::screen::{Decoder, Screen};
@@ -233,7 +235,8 @@ impl Server {
             let ms = at.saturating_duration_since(now).as_micros().div_ceil(1_000);
             PollTimeout::try_from(ms).unwrap_or(PollTimeout::MAX)
         });
-        let writing = |yes: bool| if yes { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN };
+        let writing =
+            |yes: bool| if yes { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN };
         let mut fds = vec![PollFd::new(self.run.listener().as_fd(), PollFlags::POLLIN)];
         if let Some(master) = &self.master {
             fds.push(PollFd::new(master.as_fd(), writing(!self.input.is_empty())));
@@ -461,7 +464,10 @@ impl Server {
 
     fn foreground(&self) -> Option<i32> {
         let master = self.master.as_ref()?;
-        nix::unistd::tcgetpgrp(master).ok().map(nix::unistd::Pid::as_raw).filter(|g| *g > 1 && Some(*g) != self.agent)
+        nix::unistd::tcgetpgrp(master)
+            .ok()
+            .map(nix::unistd::Pid::as_raw)
+            .filter(|g| *g > 1 && Some(*g) != self.agent)
     }
 
     /// It is over: closes the recording, writes the exit file, tells everybody.
@@ -620,10 +626,8 @@ impl Server {
     fn message(&mut self, i: usize, message: crate::host::message::Message, now: Instant) {
         let id = message.id.clone();
         let state = if self.master.is_none() { Ok(MessageState::Failed) } else { self.typist.take(message) };
-        match state {
-            Ok(state) => self.peers[i].send(&FromHost::MessageState { id, state }, now),
-            Err(why) => self.refuse(i, &why, now),
-        }
+        let state = state.unwrap_or(MessageState::Failed);
+        self.peers[i].send(&FromHost::MessageState { id, state }, now);
     }
 
     fn resize(&mut self, size: Size, now: Instant) {

@@ -102,7 +102,10 @@ impl StartSpec {
     pub fn check(&self) -> anyhow::Result<()> {
         ensure!(self.version == SPEC_VERSION, "start spec: version {} is not known", self.version);
         let socket = self.socket_path.as_os_str().len();
-        ensure!(socket <= SOCKET_PATH_MAX, "socket path: {socket} bytes, at most {SOCKET_PATH_MAX} are possible");
+        ensure!(
+            socket <= SOCKET_PATH_MAX,
+            "socket path: {socket} bytes, at most {SOCKET_PATH_MAX} are possible"
+        );
         ensure!(!self.argv.is_empty() && !self.argv[0].is_empty(), "argv: must not be empty");
         ensure!(self.cwd.is_absolute(), "cwd: must be absolute");
         ensure!(!self.lease.is_empty() && self.lease.len() <= 128, "lease: 1 to 128 bytes");

@@ -131,7 +131,9 @@ impl Typist {
     /// When [`Self::step`] may next have something to do, if nothing happens before.
     pub fn deadline(&self, seen: Seen) -> Option<Instant> {
         match &self.current {
-            Some((_, Phase::Text { enter_at, give_up })) => Some(if seen.taken { *enter_at } else { *give_up }),
+            Some((_, Phase::Text { enter_at, give_up })) => {
+                Some(if seen.taken { *enter_at } else { *give_up })
+            }
             Some((_, Phase::Enter { give_up, .. })) => Some(*give_up),
             None if self.queue.is_empty() => None,
             None if self.ready => Some(seen.now),

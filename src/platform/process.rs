@@ -55,9 +55,12 @@ pub fn marked(mark: &str, leader: Option<i32>, uid: u32) -> Vec<i32> {
         .filter(|p| leader.is_some_and(|l| p.sid == l || p.group == l) || system::has_mark(p.pid, mark))
         .map(|p| p.pid)
         .collect();
-    let below = descendants_among(&all, &found);
+    // Not who asks, nor what only descends through it: it may itself have been started inside a session.
+    let own_pid = std::process::id().cast_signed();
+    found.remove(&own_pid);
+    let others: Vec<Process> = all.into_iter().filter(|p| p.pid != own_pid).collect();
+    let below = descendants_among(&others, &found);
     found.extend(below);
-    found.remove(&(std::process::id().cast_signed()));
     found.into_iter().collect()
 }
 
@@ -269,7 +272,8 @@ mod tests {
     #[test]
     fn descent_goes_all_the_way_down() {
         let p = |pid, parent| Process { pid, parent, group: 0, sid: 0, uid: 0, start_time: 0 };
-        let mut found = descendants_among(&[p(2, 1), p(3, 2), p(4, 3), p(5, 1), p(6, 9)], &HashSet::from([2]));
+        let mut found =
+            descendants_among(&[p(2, 1), p(3, 2), p(4, 3), p(5, 1), p(6, 9)], &HashSet::from([2]));
         found.sort_unstable();
         assert_eq!(found, [3, 4]);
     }
