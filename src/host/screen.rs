@@ -223,8 +223,8 @@ mod tests {
     fn text_has_no_padding_and_as_much_history_as_asked_for() {
         let mut s = screen();
         s.feed("one\r\ntwo  \r\nthree\r\nfour\r\nfive\r\n\r\n");
-        assert_eq!(s.text(0), "five");
-        assert_eq!(s.text(2), "three\nfour\nfive");
+        assert_eq!(s.text(0), "four\nfive");
+        assert_eq!(s.text(1), "three\nfour\nfive");
         assert_eq!(s.text(100), "one\ntwo\nthree\nfour\nfive");
     }
 }

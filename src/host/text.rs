@@ -3,7 +3,7 @@
 
 use crate::domain::timestamp::Timestamp;
 use crate::host::recording::{Code, Reader};
-use crate::host::spec::Size;
+use crate::host::spec::{ROWS_MAX, Size};
 use avt::observer::{Observation, Observer};
 use std::collections::VecDeque;
 use std::io;
@@ -97,6 +97,9 @@ fn parse_size(text: &str) -> Option<Size> {
     Some(Size { cols: cols.parse().ok()?, rows: rows.parse().ok()? }.clamped())
 }
 
+/// Blank rows at the end of two screens, which do not count against a limit.
+const SLACK: usize = 2 * ROWS_MAX as usize;
+
 /// Collects lines that leave the screen, and knows since when each row has something on it.
 #[derive(Debug, Default)]
 struct Rows {
@@ -130,7 +133,7 @@ impl Rows {
         if self.since.is_some_and(|since| at < since) {
             return;
         }
-        if self.lines.len() >= self.limit {
+        if self.lines.len() >= self.limit.saturating_add(SLACK) {
             self.lines.pop_front();
             self.cut = true;
         }
@@ -152,6 +155,9 @@ impl Rows {
             }
             self.trim();
         }
+        let too_many = self.lines.len().saturating_sub(self.limit);
+        self.lines.drain(..too_many);
+        self.cut |= too_many > 0;
     }
 
     fn trim(&mut self) {
