@@ -37,8 +37,10 @@ impl MigrationTrait for Step {
                 .take(),
         )
         .await?;
-        m.create_index(Index::create().name("people_name").table(id("people")).col(id("name")).unique().take())
-            .await?;
+        m.create_index(
+            Index::create().name("people_name").table(id("people")).col(id("name")).unique().take(),
+        )
+        .await?;
         m.create_index(Index::create().name("people_uid").table(id("people")).col(id("uid")).unique().take())
             .await?;
 

@@ -2,8 +2,8 @@
 
 use crate::column;
 use sea_orm_migration::sea_query::{
-    ConditionalStatement,
-    Alias, Expr, ExprTrait, ForeignKey, ForeignKeyAction, ForeignKeyCreateStatement, Index, IndexOrder, Table,
+    Alias, ConditionalStatement, Expr, ExprTrait, ForeignKey, ForeignKeyAction, ForeignKeyCreateStatement,
+    Index, IndexOrder, Table,
 };
 use sea_orm_migration::{DbErr, MigrationName, MigrationTrait, SchemaManager, async_trait};
 

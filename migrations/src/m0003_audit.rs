@@ -3,7 +3,9 @@
 
 use crate::column;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
-use sea_orm_migration::sea_query::{Alias, ConditionalStatement, ColumnDef, Expr, ExprTrait, Index, IndexOrder, Table};
+use sea_orm_migration::sea_query::{
+    Alias, ColumnDef, ConditionalStatement, Expr, ExprTrait, Index, IndexOrder, Table,
+};
 use sea_orm_migration::{DbErr, MigrationName, MigrationTrait, SchemaManager, async_trait};
 
 pub struct Step;

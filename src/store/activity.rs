@@ -52,8 +52,7 @@ pub async fn page(
                 .lt(Expr::tuple([Expr::val(at.micros()), Expr::val(id)])),
         );
     }
-    let rows =
-        query.order_by_desc(Column::At).order_by_desc(Column::Id).limit(limit).all(conn).await?;
+    let rows = query.order_by_desc(Column::At).order_by_desc(Column::Id).limit(limit).all(conn).await?;
     Ok(rows
         .into_iter()
         .map(|row| Event {

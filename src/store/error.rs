@@ -35,7 +35,9 @@ pub enum StoreError {
         since: String,
     },
     /// The database was migrated by a newer binary.
-    #[error("the database's schema is {database}, newer than this binary's {binary}: use the newer teleclaude")]
+    #[error(
+        "the database's schema is {database}, newer than this binary's {binary}: use the newer teleclaude"
+    )]
     Newer {
         /// The newest step the database has.
         database: String,
@@ -111,7 +113,9 @@ pub(super) fn from_sqlx(error: &sqlx::Error) -> StoreError {
         sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
             StoreError::Unreachable("the connection is closed".to_owned())
         }
-        sqlx::Error::Configuration(_) => StoreError::Other("the database URL or options are wrong".to_owned()),
+        sqlx::Error::Configuration(_) => {
+            StoreError::Other("the database URL or options are wrong".to_owned())
+        }
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => StoreError::Unreadable("column type"),
         _ => StoreError::Other("the driver refused".to_owned()),
     }

@@ -59,11 +59,8 @@ pub async fn release(conn: &Conn, session: SessionId, lease: Uuid) -> Result<boo
 
 /// All leases of a computer.
 pub async fn all_on(conn: &Conn, computer: &str) -> Result<Vec<Lease>, StoreError> {
-    let rows = Entity::find()
-        .filter(Column::Computer.eq(computer))
-        .order_by_asc(Column::Session)
-        .all(conn)
-        .await?;
+    let rows =
+        Entity::find().filter(Column::Computer.eq(computer)).order_by_asc(Column::Session).all(conn).await?;
     rows.into_iter().map(lease_of).collect()
 }
 

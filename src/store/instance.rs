@@ -70,11 +70,7 @@ pub(super) async fn begin(
 }
 
 /// Writes down that `computer`'s daemon lives.
-pub(super) async fn seen(
-    db: &impl ConnectionTrait,
-    computer: &str,
-    at: Timestamp,
-) -> Result<(), StoreError> {
+pub(super) async fn seen(db: &impl ConnectionTrait, computer: &str, at: Timestamp) -> Result<(), StoreError> {
     Entity::update_many()
         .col_expr(Column::Seen, at.micros().into())
         .filter(Column::Computer.eq(computer))

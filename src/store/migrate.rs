@@ -76,10 +76,7 @@ mod tests {
         assert_eq!(Status::of(known.clone(), &known).current(), Ok(()));
         let old = Status::of(known[..1].to_vec(), &known);
         assert_eq!(old.not_newer(), Ok(()));
-        assert_eq!(
-            old.current(),
-            Err(StoreError::Outdated { database: known[0].clone(), binary: wanted() })
-        );
+        assert_eq!(old.current(), Err(StoreError::Outdated { database: known[0].clone(), binary: wanted() }));
         let mut newer = known.clone();
         newer.push("m9999_later".to_owned());
         let error = Status::of(newer, &known).current().unwrap_err();

@@ -11,12 +11,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrde
 use uuid::Uuid;
 
 /// The key of the person with this name; a new person gets `fresh`. Doing it again gives the same key.
-pub async fn bind(
-    conn: &Conn,
-    name: &str,
-    fresh: PersonId,
-    at: Timestamp,
-) -> Result<PersonId, StoreError> {
+pub async fn bind(conn: &Conn, name: &str, fresh: PersonId, at: Timestamp) -> Result<PersonId, StoreError> {
     let name = crate::store::clean(name.to_owned());
     let taken = OnConflict::column(person::Column::Name).do_nothing().to_owned();
     person::Entity::insert(new_row(fresh, Some(name.clone()), None, None, at))
@@ -173,9 +168,7 @@ pub async fn lift_ban(conn: &Conn, id: Uuid, at: Timestamp) -> Result<bool, Stor
 pub async fn active_bans(conn: &Conn, now: Timestamp) -> Result<Vec<Ban>, StoreError> {
     let rows = ban::Entity::find()
         .filter(ban::Column::Lifted.is_null())
-        .filter(
-            Condition::any().add(ban::Column::Until.is_null()).add(ban::Column::Until.gt(now.micros())),
-        )
+        .filter(Condition::any().add(ban::Column::Until.is_null()).add(ban::Column::Until.gt(now.micros())))
         .order_by_asc(ban::Column::Created)
         .all(conn)
         .await?;

@@ -10,7 +10,8 @@ use crate::store::entity::session::{ActiveModel, Column, Entity, Model};
 use crate::store::error::StoreError;
 use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, OnConflict};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, UpdateMany,
+    ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    UpdateMany,
 };
 use uuid::Uuid;
 
@@ -169,22 +170,14 @@ pub async fn page(
                 .lt(Expr::tuple([Expr::val(at.micros()), Expr::val(id.0)])),
         );
     }
-    let rows = query
-        .order_by_desc(Column::LastActivity)
-        .order_by_desc(Column::Id)
-        .limit(limit)
-        .all(conn)
-        .await?;
+    let rows =
+        query.order_by_desc(Column::LastActivity).order_by_desc(Column::Id).limit(limit).all(conn).await?;
     rows.into_iter().map(session).collect()
 }
 
 /// How many of this person's sessions are not over, on every computer.
 pub async fn open_count(conn: &Conn, owner: PersonId) -> Result<u64, StoreError> {
-    Ok(Entity::find()
-        .filter(Column::Owner.eq(owner.0))
-        .filter(still_open())
-        .count(conn)
-        .await?)
+    Ok(Entity::find().filter(Column::Owner.eq(owner.0)).filter(still_open()).count(conn).await?)
 }
 
 /// All sessions of a computer that are not over, in the order of birth.
@@ -240,7 +233,8 @@ pub async fn touch(conn: &Conn, id: SessionId, at: Timestamp) -> Result<bool, St
 
 /// The agent's own id for it became known.
 pub async fn native_id(conn: &Conn, id: SessionId, native: &str) -> Result<bool, StoreError> {
-    changed(conn, open(id).col_expr(Column::NativeId, Expr::val(crate::store::clean(native.to_owned())))).await
+    changed(conn, open(id).col_expr(Column::NativeId, Expr::val(crate::store::clean(native.to_owned()))))
+        .await
 }
 
 /// It is over: the exit and the end are kept, the agent's token is worth nothing any more. `false` if it was over.
@@ -256,11 +250,7 @@ pub async fn ended(conn: &Conn, id: SessionId, exit: &Exit, at: Timestamp) -> Re
 }
 
 /// Keeps the SHA-256 of the token its agent shows; `None` takes it back.
-pub async fn set_token_hash(
-    conn: &Conn,
-    id: SessionId,
-    hash: Option<[u8; 32]>,
-) -> Result<bool, StoreError> {
+pub async fn set_token_hash(conn: &Conn, id: SessionId, hash: Option<[u8; 32]>) -> Result<bool, StoreError> {
     changed(conn, open(id).col_expr(Column::TokenHash, Expr::val(hash.map(|h| h.to_vec())))).await
 }
 

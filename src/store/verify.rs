@@ -100,11 +100,7 @@ async fn verify_chain(
 }
 
 /// Whether `row` is what must come after the row `seq` with the hash `head`: its hash, or what is wrong.
-fn follows(
-    seq: i64,
-    head: &[u8; 32],
-    row: crate::store::entity::audit::Model,
-) -> Result<[u8; 32], String> {
+fn follows(seq: i64, head: &[u8; 32], row: crate::store::entity::audit::Model) -> Result<[u8; 32], String> {
     let found = row.seq;
     if found == seq {
         return Err(format!("row {found} is there twice"));

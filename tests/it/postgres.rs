@@ -130,7 +130,7 @@ fn binaries() -> PathBuf {
     }
     places
         .into_iter()
-        .find(|bin| bin.join("initdb").exists() && bin.join("postgres").exists())
+        .find(|bin| ["initdb", "postgres", "createdb", "pg_isready"].iter().all(|name| bin.join(name).exists()))
         .expect("initdb and postgres are needed: install the package `postgresql` (Debian, Fedora: postgresql-server; Homebrew: postgresql@17)")
 }
 

@@ -47,7 +47,8 @@ fn without_nul(mut draft: AuditDraft) -> AuditDraft {
     for text in [&mut draft.actor, &mut draft.via, &mut draft.action, &mut draft.request_id] {
         clean(text);
     }
-    for text in [&mut draft.session, &mut draft.owner, &mut draft.reason, &mut draft.detail].into_iter().flatten()
+    for text in
+        [&mut draft.session, &mut draft.owner, &mut draft.reason, &mut draft.detail].into_iter().flatten()
     {
         clean(text);
     }
