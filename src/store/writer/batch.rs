@@ -28,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 const BATCH: usize = 256;
 /// Longest one attempt may take; then its connection is given up.
 const ATTEMPT: Duration = Duration::from_secs(12);
+/// Longest one unit may take: it holds everybody up.
+const UNIT: Duration = Duration::from_secs(5);
 /// First and longest pause between attempts on a lost database.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 /// How often a sick database is asked whether it is well again.
@@ -150,11 +152,12 @@ impl Writer {
                     return Vec::new();
                 }
                 Ok(Err(error)) => error,
-                Err(_) => {
-                    self.replace_connection().await;
-                    StoreError::Timeout
-                }
+                Err(_) => StoreError::Timeout,
             };
+            if error == StoreError::Timeout {
+                // What was cut off in the middle is not used again.
+                self.replace_connection().await;
+            }
             self.head = None;
             self.note(&error);
             if let Progress::Committing(expected) = self.progress {
@@ -262,7 +265,10 @@ impl Writer {
                 tx.conn.execute_unprepared(sql).await?;
             }
             let mark = tx.drafts.len();
-            let outcome = AssertUnwindSafe(async { run(&mut tx).await }).catch_unwind().await;
+            let run = AssertUnwindSafe(async { run(&mut tx).await }).catch_unwind();
+            let Ok(outcome) = tokio::time::timeout(UNIT, run).await else {
+                return Err(StoreError::Timeout);
+            };
             let verdict = match (outcome, tx.conn.take_failure()) {
                 (_, Some(error)) if error.is_lost() => return Err(error),
                 (Ok(true), None) => Verdict::Done(0),
