@@ -1,5 +1,6 @@
 //! `teleclaude mcp`: what an editor starts, and how it is told to.
 
+use crate::bridge::clients::Client;
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
 use crate::cli::render::visible_text;
@@ -11,7 +12,7 @@ use crate::client::Endpoint;
 pub struct Args {
     /// Print what to paste into this client's config, and end
     #[arg(long, value_name = "CLIENT")]
-    print_config: Option<McpClient>,
+    print_config: Option<Client>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -22,7 +23,7 @@ enum Command {
     Install {
         /// Which client
         #[arg(long, value_name = "CLIENT")]
-        client: McpClient,
+        client: Client,
         /// Only say what would be written
         #[arg(long)]
         dry_run: bool,
@@ -32,37 +33,6 @@ enum Command {
     },
 }
 
-/// A program that speaks MCP, by where its config is and how it looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum McpClient {
-    /// Claude Code
-    Claude,
-    /// Visual Studio Code
-    Vscode,
-    /// Cursor
-    Cursor,
-    /// Zed
-    Zed,
-    /// Codex
-    Codex,
-    /// Gemini CLI
-    Gemini,
-}
-
-impl McpClient {
-    /// The name as it is typed.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Claude => "claude",
-            Self::Vscode => "vscode",
-            Self::Cursor => "cursor",
-            Self::Zed => "zed",
-            Self::Codex => "codex",
-            Self::Gemini => "gemini",
-        }
-    }
-}
-
 /// Runs the command: the exit code, since the bridge has its own.
 pub fn run(console: &mut Console<'_>, endpoint: Endpoint, args: &Args) -> Result<u8, Failure> {
     let said = match (&args.command, args.print_config) {
@@ -70,7 +40,7 @@ pub fn run(console: &mut Console<'_>, endpoint: Endpoint, args: &Args) -> Result
         (Some(Command::Install { client, dry_run, remove }), None) => {
             wiring::mcp_install(console, &endpoint, *client, *dry_run, *remove)?
         }
-        (None, Some(client)) => wiring::mcp_print_config(console, &endpoint, client)?,
+        (None, Some(client)) => wiring::mcp_print_config(&endpoint, client)?,
         (None, None) => return wiring::mcp_bridge(console, endpoint),
     };
     console.say(&format!("{}\n", visible_text(said.trim_end())))?;

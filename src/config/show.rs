@@ -1,6 +1,7 @@
 //! The config in force as rows: each value with where it came from, secrets masked.
 
 use crate::config::load::Loaded;
+use crate::config::personal::Personal;
 use crate::config::schema::Config;
 use crate::config::tree::join;
 use serde_json::Value as Json;
@@ -31,6 +32,15 @@ pub fn rows(loaded: &Loaded) -> Vec<Value> {
         origin: origin.to_string(),
     });
     config.chain(secrets).collect()
+}
+
+/// The values of a personal layer, by key.
+pub fn personal_rows(personal: &Personal) -> Vec<Value> {
+    let mut rows = Vec::new();
+    flatten("", &serde_json::to_value(personal).unwrap_or(Json::Null), &mut rows);
+    rows.into_iter()
+        .map(|(key, value_json)| Value { key, value_json, origin: "personal".to_owned() })
+        .collect()
 }
 
 /// Dotted keys and values as JSON text. Entries of lists of maps are taken apart, other lists are one value.

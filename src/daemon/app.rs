@@ -33,7 +33,7 @@ use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{Notify, broadcast};
@@ -54,7 +54,7 @@ pub struct App {
     settings: ArcSwap<Settings>,
     environment: Environment,
     clock: Clock,
-    names: Names,
+    names: Arc<Names>,
     hosts: Hosts,
     tokens: Tokens,
     rates: Rates,
@@ -64,7 +64,7 @@ pub struct App {
     events: broadcast::Sender<Event>,
     /// Rings when there are effects to be done.
     work: Notify,
-    connections: AtomicI64,
+    connections: Arc<AtomicUsize>,
     computer: Arc<str>,
     recordings: Arc<PathBuf>,
     own_uid: u32,
@@ -94,12 +94,14 @@ impl App {
     /// # Errors
     /// The database cannot be read or written.
     pub async fn new(parts: Parts) -> Result<Arc<Self>, StoreError> {
-        let names = Names::default();
+        let names = Arc::new(Names::default());
         let now = (parts.clock)();
         let people = people_map(&parts.store, &parts.loaded, &names, parts.own_uid, now).await?;
         let limits = settings::limits(&parts.loaded);
         let tokens = Tokens::default();
-        for (hash, session, uid) in crate::store::session::open_tokens(parts.store.reader(), parts.store.computer()).await? {
+        for (hash, session, uid) in
+            crate::store::session::open_tokens(parts.store.reader(), parts.store.computer()).await?
+        {
             tokens.keep(hash, session, uid);
         }
         Ok(Arc::new(Self {
@@ -117,7 +119,7 @@ impl App {
             seen: Mutex::default(),
             events: broadcast::Sender::new(EVENTS),
             work: Notify::new(),
-            connections: AtomicI64::new(0),
+            connections: Arc::default(),
             own_uid: parts.own_uid,
             started: now,
             reloading: tokio::sync::Mutex::default(),
@@ -141,7 +143,7 @@ impl App {
     }
 
     /// Names of OS users and groups.
-    pub fn names(&self) -> &Names {
+    pub fn names(&self) -> &Arc<Names> {
         &self.names
     }
 
@@ -160,13 +162,31 @@ impl App {
         self.own_uid
     }
 
+    /// A variable of the daemon's own environment, for agents in single-user mode.
+    pub fn inherited(&self, name: &str) -> Option<SecretString> {
+        self.environment.var(name).map(SecretString::from)
+    }
+
+    /// The PATH of agents: what the config lists, and in single-user mode the daemon's own behind it.
+    pub fn agent_path(&self, settings: &Settings) -> String {
+        let listed = settings.loaded.config.agents.path.iter().map(|p| p.to_string_lossy().into_owned());
+        let own = settings.single_user().then(|| self.environment.var("PATH").map(str::to_owned)).flatten();
+        let parts: Vec<String> = own.into_iter().chain(listed).collect();
+        parts.join(":")
+    }
+
+    /// The LANG of agents.
+    pub fn lang(&self) -> &str {
+        self.environment.var("LANG").filter(|l| !l.is_empty()).unwrap_or("C.UTF-8")
+    }
+
     /// Rings when there are effects to be done.
     pub fn work(&self) -> &Notify {
         &self.work
     }
 
     /// How many connections are open, to be kept by who accepts them.
-    pub fn connections(&self) -> &AtomicI64 {
+    pub fn connections(&self) -> &Arc<AtomicUsize> {
         &self.connections
     }
 
@@ -200,7 +220,12 @@ impl App {
     ///
     /// # Errors
     /// A token that is not this user's, or the database.
-    pub async fn identify(&self, peer: &Peer, via: Via, token: Option<&SecretString>) -> Result<Caller, Fault> {
+    pub async fn identify(
+        &self,
+        peer: &Peer,
+        via: Via,
+        token: Option<&SecretString>,
+    ) -> Result<Caller, Fault> {
         let user = self.names.user_name(peer.uid).await;
         let settings = self.settings();
         let mut resolved = self.resolve_now(&settings, peer.uid, &peer.groups, peer.gid);
@@ -215,8 +240,9 @@ impl App {
             match self.tokens.find(token, peer.uid) {
                 Ok(session) => caller.agent_of = Some(session),
                 Err(why) => {
-                    let draft = AuditDraft::by(&caller, "access.denied", AuditOutcome::Denied, self.now(), "")
-                        .with_detail(&serde_json::json!({ "action": "session_token", "why": why }));
+                    let draft =
+                        AuditDraft::by(&caller, "access.denied", AuditOutcome::Denied, self.now(), "")
+                            .with_detail(&serde_json::json!({ "action": "session_token", "why": why }));
                     let deadline = Instant::now() + Duration::from_secs(5);
                     self.note_denial(draft, Verb::Whoami, deadline).await?;
                     return Err(Fault::new(FaultCode::Denied, why)
@@ -311,7 +337,7 @@ impl App {
                 computer: self.computer.to_string(),
                 database: self.store.engine().to_owned(),
                 uptime_seconds: i64::try_from(self.now().since(self.started).as_secs()).unwrap_or(i64::MAX),
-                connections: self.connections.load(Ordering::Relaxed),
+                connections: i64::try_from(self.connections.load(Ordering::Relaxed)).unwrap_or(i64::MAX),
                 sessions: i64::try_from(self.tokens.len()).unwrap_or(i64::MAX),
                 problems,
             }
@@ -357,7 +383,7 @@ impl App {
             }
         };
         let old = self.settings();
-        let (changed, needs_restart) = load::differences(&old.loaded, &loaded);
+        let (changed, needs_restart) = Loaded::differences(&old.loaded, &loaded);
         let people = people_map(&self.store, &loaded, &self.names, self.own_uid, self.now())
             .await
             .map_err(crate::usecase::resolve::unavailable)?;
@@ -403,7 +429,8 @@ impl App {
             return;
         }
         let Ok(kept) = setting::get(self.store.reader(), uid, run::PERSONAL).await else { return };
-        let parsed = kept.and_then(|(yaml, _)| personal::parse(&yaml, std::path::Path::new("config.yml")).ok());
+        let parsed =
+            kept.and_then(|(yaml, _)| personal::parse(&yaml, std::path::Path::new("config.yml")).ok());
         let mut all = self.personal.write().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= PERSONAL_MAX {
             all.clear();
@@ -527,8 +554,8 @@ impl Backend for App {
         caller
     }
 
-    fn may(&self, caller: &Caller, verb: Verb) -> bool {
-        policy::may(caller, verb)
+    fn may(&self, caller: &Caller, kind: &'static str) -> bool {
+        verb_of(kind).is_some_and(|verb| policy::may(caller, verb))
     }
 
     fn limits(&self) -> Arc<Limits> {
@@ -538,4 +565,29 @@ impl Backend for App {
     fn watch(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
     }
+}
+
+/// The row of the policy's table for a request's kind, as the mouths name it.
+fn verb_of(kind: &str) -> Option<Verb> {
+    Some(match kind {
+        "whoami" => Verb::Whoami,
+        "health" => Verb::Health,
+        "list_projects" => Verb::ListProjects,
+        "list_agents" => Verb::ListAgents,
+        "list_computers" => Verb::ListComputers,
+        "list_sessions" => Verb::ListSessions,
+        "get_session" => Verb::ShowSession,
+        "start_session" | "run_agent_command" => Verb::StartSession,
+        "send_message" => Verb::SendMessage,
+        "end_session" => Verb::EndSession,
+        "get_session_data" => Verb::ReadSession,
+        "subscribe" | "stop_notifications" => Verb::Watch,
+        "list_audit" => Verb::ListAudit,
+        "verify_audit" => Verb::VerifyAudit,
+        "show_config" => Verb::ShowConfig,
+        "put_my_config" => Verb::PutMyConfig,
+        "explain_person" => Verb::ExplainPerson,
+        "reload" => Verb::Reload,
+        _ => return None,
+    })
 }

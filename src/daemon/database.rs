@@ -33,7 +33,10 @@ pub fn options(loaded: &Loaded) -> anyhow::Result<Options> {
                 Some("sqlite") => {
                     let path = text.trim_start_matches("sqlite:").trim_start_matches("//");
                     let path = path.split('?').next().unwrap_or(path);
-                    anyhow::ensure!(path.starts_with('/'), "database.url: the file of sqlite must be an absolute path");
+                    anyhow::ensure!(
+                        path.starts_with('/'),
+                        "database.url: the file of sqlite must be an absolute path"
+                    );
                     Engine::Sqlite { path: path.into(), synchronous_full: synchronous == Synchronous::Full }
                 }
                 _ => anyhow::bail!("database.url: must begin with postgres:// or sqlite://"),

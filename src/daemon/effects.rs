@@ -2,8 +2,8 @@
 //! a row until it is done, so a daemon that dies in between leaves it to the next one. One session's effects run in
 //! order; another's do not wait for them.
 
-use crate::agent::{self, AgentSpec};
-use crate::config::schema::agents::Agent;
+use crate::agent::{self, AgentSpec, Owner, SessionVars};
+use crate::config::schema::agents::{Agent, LOGIN_SHELL};
 use crate::daemon::app::App;
 use crate::daemon::backend::{Event, SessionChange, SessionEvent};
 use crate::daemon::hosts::{HostError, Outcome};
@@ -19,7 +19,7 @@ use crate::store::outbox::{self, Effect};
 use crate::store::writer::WriteError;
 use crate::store::{host, session};
 use crate::usecase::run::{END, START};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -115,12 +115,15 @@ async fn start(app: &App, effect: &Effect, session: &Session) -> Result<(), Stor
         return fail(app, effect, session, "no random numbers for the session token").await;
     }
     let (token, hash) = Tokens::make(random);
-    let spec = match spec(app, &settings, session, token.expose_secret()) {
+    let spec = match spec(app, &settings, session, &token).await {
         Ok(spec) => spec,
         Err(why) => return fail(app, effect, session, &why).await,
     };
     let id = session.id;
-    write(app, move |tx| Box::pin(async move { session::set_token_hash(tx.conn(), id, &hash).await.map(|_| ()) })).await?;
+    write(app, move |tx| {
+        Box::pin(async move { session::set_token_hash(tx.conn(), id, Some(hash)).await.map(|_| ()) })
+    })
+    .await?;
     app.tokens().revoke(id);
     app.tokens().keep(hash, id, session.owner_uid);
     let lease = spec.lease.parse::<Uuid>().unwrap_or(effect.id);
@@ -151,7 +154,12 @@ async fn start(app: &App, effect: &Effect, session: &Session) -> Result<(), Stor
 }
 
 /// What the host is told.
-fn spec(app: &App, settings: &Settings, session: &Session, token: &str) -> Result<StartSpec, String> {
+async fn spec(
+    app: &App,
+    settings: &Settings,
+    session: &Session,
+    token: &SecretString,
+) -> Result<StartSpec, String> {
     let config = &settings.loaded.config;
     let agent = config
         .agents
@@ -161,41 +169,43 @@ fn spec(app: &App, settings: &Settings, session: &Session, token: &str) -> Resul
         .ok_or_else(|| format!("the agent `{}` is no longer configured", session.agent))?;
     let spec = agent_spec(&session.agent, agent, session)?;
     let native = Uuid::new_v4().to_string();
-    let line = agent::command_line(&spec, session.native_id.as_deref().or(Some(&native)));
+    let line =
+        agent::command_line(&spec, session.profile, Some(session.native_id.as_deref().unwrap_or(&native)))
+            .ok_or_else(|| format!("the agent `{}` has no such profile", session.agent))?;
     let owner = app
         .names()
-        .known_account(session.owner_uid)
+        .account(session.owner_uid)
+        .await
         .ok_or_else(|| format!("the system has no account for uid {}", session.owner_uid))?;
     let paths = app.hosts().paths(session.id);
-    let secrets = agent.env.iter().filter_map(|name| {
-        let value = if settings.single_user() {
-            settings.loaded.secrets.get(name).or_else(|| app.inherited(name))
+    let value_of = |name: &String| {
+        let system = settings.loaded.secrets.get(name).cloned();
+        if settings.single_user() {
+            system.or_else(|| app.inherited(name))
         } else if agent.share_system_keys {
-            settings.loaded.secrets.get(name)
+            system
         } else {
             None
-        };
-        value.map(|v| (name.clone(), v))
-    });
-    let mut env = agent::environment(&agent::Surroundings {
-        home: &owner.home,
-        user: &owner.name,
-        shell: &owner.shell,
-        path: &app.agent_path(settings),
-        lang: app.lang(),
-        tmp_dir: &paths.tmp,
-        session: session.id,
-        token,
-        socket: &settings.loaded.config.socket,
-    });
-    for (name, value) in secrets {
-        env.push((name, value.expose_secret().to_owned()));
-    }
-    let program = if line.program == crate::config::schema::agents::LOGIN_SHELL {
-        owner.shell.to_string_lossy().into_owned()
-    } else {
-        line.program
+        }
     };
+    let listed: Vec<(String, String)> = agent
+        .env
+        .iter()
+        .filter_map(|name| value_of(name).map(|value| (name.clone(), value.expose_secret().to_owned())))
+        .collect();
+    let vars = SessionVars {
+        session: session.id.to_string(),
+        token: token.expose_secret().to_owned(),
+        socket: config.socket.to_string_lossy().into_owned(),
+        tmp_dir: paths.tmp.to_string_lossy().into_owned(),
+    };
+    let mut argv = line.argv();
+    if argv.first().is_some_and(|program| program == LOGIN_SHELL) {
+        argv[0].clone_from(&owner.shell);
+        argv.insert(1, "-l".to_owned());
+    }
+    let owner = Owner { home: owner.home, user: owner.name, shell: owner.shell };
+    let env = agent::environment(&owner, &app.agent_path(settings), app.lang(), &vars, &listed);
     let cwd = match &session.subdir {
         Some(subdir) => PathBuf::from(&session.project_path).join(subdir),
         None => PathBuf::from(&session.project_path),
@@ -209,7 +219,7 @@ fn spec(app: &App, settings: &Settings, session: &Session, token: &str) -> Resul
         socket_path: paths.socket,
         exit_path: paths.exit,
         tmp_dir: Some(paths.tmp),
-        argv: std::iter::once(program).chain(line.args).collect(),
+        argv,
         env,
         cwd,
         size: Size { cols: 120, rows: 40 },
@@ -235,7 +245,7 @@ fn agent_spec(name: &str, agent: &Agent, session: &Session) -> Result<AgentSpec,
         args: agent.args.clone(),
         profile_flags: flags.to_vec(),
         model_flags: agent.model(session.thinking_mode).to_vec(),
-        native_id_flag: agent.native_id.clone(),
+        native_id_flag: agent.native_id.first().cloned(),
     })
 }
 
@@ -278,7 +288,14 @@ async fn fail(app: &App, effect: &Effect, session: &Session, why: &str) -> Resul
         let (exit, draft) = (exit.clone(), draft.clone());
         Box::pin(async move {
             if session::ended(tx.conn(), id, &exit, at).await? {
-                message::settle_all(tx.conn(), id, MessageState::Failed, Some("the session did not start"), at).await?;
+                message::settle_all(
+                    tx.conn(),
+                    id,
+                    MessageState::Failed,
+                    Some("the session did not start"),
+                    at,
+                )
+                .await?;
                 tx.audit(draft);
             }
             outbox::mark_done(tx.conn(), effect_id, at).await?;
@@ -293,7 +310,8 @@ async fn fail(app: &App, effect: &Effect, session: &Session, why: &str) -> Resul
 
 async fn done(app: &App, effect: &Effect) -> Result<(), StoreError> {
     let (id, at) = (effect.id, app.now());
-    write(app, move |tx| Box::pin(async move { outbox::mark_done(tx.conn(), id, at).await.map(|_| ()) })).await
+    write(app, move |tx| Box::pin(async move { outbox::mark_done(tx.conn(), id, at).await.map(|_| ()) }))
+        .await
 }
 
 /// Types a session's messages, one after the other, until none waits.
@@ -304,7 +322,9 @@ async fn deliver(app: &App, id: SessionId) -> Result<(), StoreError> {
         let (state, problem) = match session.status {
             // Not yet: the round after the start comes back to it.
             SessionStatus::Starting => return Ok(()),
-            SessionStatus::Ending | SessionStatus::Ended => (MessageState::Failed, Some("the session has ended")),
+            SessionStatus::Ending | SessionStatus::Ended => {
+                (MessageState::Failed, Some("the session has ended"))
+            }
             SessionStatus::Running => match app.hosts().send(id, typed(&session, &next)).await {
                 Ok(Outcome::Delivered) => (MessageState::Delivered, None),
                 Ok(Outcome::Unknown) => (MessageState::Unknown, Some("nothing was seen to change")),
@@ -319,7 +339,9 @@ async fn deliver(app: &App, id: SessionId) -> Result<(), StoreError> {
         };
         let (message_id, at) = (next.id, app.now());
         write(app, move |tx| {
-            Box::pin(async move { message::settle(tx.conn(), message_id, state, problem, at).await.map(|_| ()) })
+            Box::pin(
+                async move { message::settle(tx.conn(), message_id, state, problem, at).await.map(|_| ()) },
+            )
         })
         .await?;
     }

@@ -30,19 +30,19 @@ pub struct Front {
     /// Fires when the time of requests in flight is up.
     pub hard: CancellationToken,
     /// Connections that are open, for health.
-    pub connections: AtomicUsize,
+    pub connections: Arc<AtomicUsize>,
     requests: Arc<Gate>,
 }
 
 impl Front {
     /// A front before `backend`.
-    pub fn new(backend: Arc<dyn Backend>, names: Arc<Names>) -> Self {
+    pub fn new(backend: Arc<dyn Backend>, names: Arc<Names>, connections: Arc<AtomicUsize>) -> Self {
         Self {
             backend,
             names,
             drain: CancellationToken::new(),
             hard: CancellationToken::new(),
-            connections: AtomicUsize::new(0),
+            connections,
             requests: Arc::default(),
         }
     }

@@ -44,7 +44,9 @@ pub async fn handle(app: &App, peer: &Peer, call: Call) -> Result<Reply, Fault> 
         }
         _ => {
             let deadline = call.deadline;
-            match tokio::time::timeout_at(deadline, read(app, &settings, facts, caller, action, deadline)).await {
+            match tokio::time::timeout_at(deadline, read(app, &settings, facts, caller, action, deadline))
+                .await
+            {
                 Ok(answer) => answer,
                 Err(_) => Err(Fault::new(FaultCode::Timeout, "it took too long; nothing was shown")),
             }
@@ -74,7 +76,13 @@ async fn read(
 }
 
 /// Resolve again, judge, do and write down in one transaction.
-async fn change(app: &App, facts: Facts, caller: Caller, action: Action, deadline: Instant) -> Result<Reply, Fault> {
+async fn change(
+    app: &App,
+    facts: Facts,
+    caller: Caller,
+    action: Action,
+    deadline: Instant,
+) -> Result<Reply, Fault> {
     let shared = Arc::new((facts.clone(), caller.clone(), action.clone()));
     let answer = app
         .store()
@@ -101,7 +109,9 @@ async fn change(app: &App, facts: Facts, caller: Caller, action: Action, deadlin
             "the database was lost in the middle: it may or may not have been done",
         )
         .hint("look before you try again")),
-        Err(WriteError::Panicked) => Err(Fault::new(FaultCode::Internal, "a defect of ours stopped it; nothing was done")),
+        Err(WriteError::Panicked) => {
+            Err(Fault::new(FaultCode::Internal, "a defect of ours stopped it; nothing was done"))
+        }
         Err(WriteError::Store(error)) => Err(crate::usecase::resolve::unavailable(error)),
     }
 }
@@ -112,7 +122,13 @@ enum Refusal {
     Fault(Fault),
 }
 
-async fn judge(app: &App, facts: &Facts, caller: &Caller, action: Action, deadline: Instant) -> Result<Permit, Fault> {
+async fn judge(
+    app: &App,
+    facts: &Facts,
+    caller: &Caller,
+    action: Action,
+    deadline: Instant,
+) -> Result<Permit, Fault> {
     match policy::judge(caller, action.clone(), &run::rules(facts, caller)) {
         Ok(permit) => Ok(permit),
         Err(denied) => Err(refuse(app, facts, caller, &action, denied, deadline).await),

@@ -146,7 +146,13 @@ async fn take(app: &App, event: &HostEvent) -> Result<(), StoreError> {
 }
 
 /// Closes a session's row, once: with its audit row, its waiting messages failed and its token revoked.
-async fn ended(app: &App, of: &Session, exit: &Exit, at: Timestamp, lost_bytes: u64) -> Result<(), StoreError> {
+async fn ended(
+    app: &App,
+    of: &Session,
+    exit: &Exit,
+    at: Timestamp,
+    lost_bytes: u64,
+) -> Result<(), StoreError> {
     let id = of.id;
     let action = if *exit == Exit::Lost { "session.lost" } else { "session.end" };
     let outcome = match exit {
@@ -163,7 +169,8 @@ async fn ended(app: &App, of: &Session, exit: &Exit, at: Timestamp, lost_bytes: 
         let (exit, draft, row) = (exit.clone(), draft.clone(), row.clone());
         Box::pin(async move {
             if session::ended(tx.conn(), id, &exit, at).await? {
-                message::settle_all(tx.conn(), id, MessageState::Failed, Some("the session has ended"), at).await?;
+                message::settle_all(tx.conn(), id, MessageState::Failed, Some("the session has ended"), at)
+                    .await?;
                 activity::insert(tx.conn(), &row).await?;
                 if let Some(lease) = host::by_session(tx.conn(), id).await? {
                     host::release(tx.conn(), id, lease.lease).await?;

@@ -13,6 +13,7 @@ pub mod jobs;
 pub mod life;
 pub mod limits;
 pub mod listen;
+pub mod log;
 pub mod mcp;
 pub mod peer;
 pub mod rates;

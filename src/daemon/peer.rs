@@ -164,6 +164,17 @@ const LOOKUPS: usize = 4;
 /// How long one lookup is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What the system knows of an OS user besides the name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The user's name.
+    pub name: String,
+    /// The home folder.
+    pub home: String,
+    /// The login shell, absolute.
+    pub shell: String,
+}
+
 /// Names of OS users and groups, looked up through NSS on blocking threads and remembered.
 ///
 /// [`user_name`](Self::user_name) is asked when a connection begins; [`known_user`](Self::known_user) then answers
@@ -233,6 +244,28 @@ impl Names {
     /// The uid of an OS user. Not remembered: asked when the config is read, not when somebody connects.
     pub async fn uid(&self, name: String) -> Option<u32> {
         self.lookup(move || users::get_user_by_name(&name).map(|user| user.uid())).await.flatten()
+    }
+
+    /// An OS user's account. Not remembered: asked when a session starts.
+    pub async fn account(&self, uid: u32) -> Option<Account> {
+        use users::os::unix::UserExt as _;
+        let found = self.lookup(move || users::get_user_by_uid(uid)).await.flatten()?;
+        Some(Account {
+            name: found.name().to_str()?.to_owned(),
+            home: found.home_dir().to_str()?.to_owned(),
+            shell: found.shell().to_str().filter(|s| s.starts_with('/')).unwrap_or("/bin/sh").to_owned(),
+        })
+    }
+
+    /// The groups of an OS user, the primary one first. Not remembered; the kernel's word is better where there is one.
+    pub async fn groups(&self, uid: u32) -> Vec<u32> {
+        let found = self.lookup(move || {
+            let user = users::get_user_by_uid(uid)?;
+            let groups = users::get_user_groups(user.name(), user.primary_group_id())?;
+            let others = groups.iter().map(users::Group::gid).filter(|gid| *gid != user.primary_group_id());
+            Some(std::iter::once(user.primary_group_id()).chain(others).collect())
+        });
+        found.await.flatten().unwrap_or_default()
     }
 
     /// The gid of an OS group. Not remembered either.

@@ -123,7 +123,9 @@ async fn note(app: &App, action: &str) -> anyhow::Result<()> {
 }
 
 async fn reload_on_hangup(app: Arc<App>, stop: CancellationToken) {
-    let Ok(mut hangups) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) else { return };
+    let Ok(mut hangups) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) else {
+        return;
+    };
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -131,7 +133,9 @@ async fn reload_on_hangup(app: Arc<App>, stop: CancellationToken) {
         }
         tell_manager(&[sd_notify::NotifyState::Status("reading the config again")]);
         match app.reload(None).await {
-            Ok(reply) => tracing::info!(changed = ?reply.changed, needs_restart = ?reply.needs_restart, "config read again"),
+            Ok(reply) => {
+                tracing::info!(changed = ?reply.changed, needs_restart = ?reply.needs_restart, "config read again")
+            }
             Err(fault) => tracing::warn!(%fault, "the old config stays in force"),
         }
         tell_manager(&[sd_notify::NotifyState::Status("serving")]);

@@ -51,7 +51,7 @@ pub async fn sources(loaded: &Loaded, names: &Names, own_uid: u32) -> Sources {
             who: selectors(entry, names).await,
             role: entry.role,
             projects: entry.projects.clone(),
-            origin: loaded.origins.place(&format!("people[{i}]")),
+            origin: loaded.origins.file_line(&format!("people[{i}]")),
         });
     }
     for (list, name, into) in [
@@ -64,7 +64,7 @@ pub async fn sources(loaded: &Loaded, names: &Names, own_uid: u32) -> Sources {
                 AccessEntry::Uid(uid) => Selector::Uid(*uid),
                 AccessEntry::Group(group) => Selector::Group(group.clone(), names.gid(group.clone()).await),
             };
-            into.push(Listed { who, origin: loaded.origins.place(&format!("{name}[{i}]")) });
+            into.push(Listed { who, origin: loaded.origins.file_line(&format!("{name}[{i}]")) });
         }
     }
     sources
@@ -89,16 +89,18 @@ pub fn limits(loaded: &Loaded) -> Arc<Limits> {
     let from = &loaded.config.limits;
     let seconds = |n: u64| Duration::from_secs(n);
     Arc::new(Limits {
-        connections: from.connections,
-        connections_per_uid: from.connections_per_uid,
+        connections: from.connections as usize,
+        connections_per_uid: from.connections_per_uid as usize,
         first_byte: seconds(from.first_byte_seconds),
         message_bytes: from.message_bytes,
-        in_flight: from.in_flight_per_connection,
-        in_flight_per_uid: from.in_flight_per_uid,
+        in_flight: from.in_flight_per_connection as usize,
+        in_flight_per_uid: from.in_flight_per_uid as usize,
         unwritten: from.unwritten_answers,
         unwritten_bytes: from.unwritten_bytes,
         write: seconds(from.write_seconds),
-        bad_lines: from.bad_lines,
+        bad_lines: from.bad_lines as usize,
+        headers: from.headers,
+        header_bytes: from.header_bytes,
         header: seconds(from.header_seconds),
         body: seconds(from.body_seconds),
         keep_alive: seconds(from.keep_alive_seconds),

@@ -259,6 +259,26 @@ pub async fn set_token_hash(conn: &Conn, id: SessionId, hash: Option<[u8; 32]>) 
     changed(conn, open(id).col_expr(Column::TokenHash, Expr::val(hash.map(|h| h.to_vec())))).await
 }
 
+/// The token hashes of a computer's open sessions, with session and owner's uid.
+pub async fn open_tokens(conn: &Conn, computer: &str) -> Result<Vec<([u8; 32], SessionId, u32)>, StoreError> {
+    let open: Vec<&str> =
+        SessionStatus::ALL.into_iter().filter(|s| s.is_open()).map(SessionStatus::name).collect();
+    let rows = Entity::find()
+        .filter(Column::Computer.eq(computer))
+        .filter(Column::Status.is_in(open))
+        .filter(Column::TokenHash.is_not_null())
+        .all(conn)
+        .await?;
+    rows.into_iter()
+        .filter_map(|row| row.token_hash.map(|hash| (hash, row.id, row.owner_uid)))
+        .map(|(hash, id, uid)| {
+            let hash = hash.try_into().map_err(|_| StoreError::Unreadable("session token hash"))?;
+            let uid = u32::try_from(uid).map_err(|_| StoreError::Unreadable("session owner's uid"))?;
+            Ok((hash, SessionId(id), uid))
+        })
+        .collect()
+}
+
 /// The session whose agent holds the token with this SHA-256.
 pub async fn by_token_hash(conn: &Conn, hash: &[u8; 32]) -> Result<Option<Session>, StoreError> {
     Entity::find().filter(Column::TokenHash.eq(hash.to_vec())).one(conn).await?.map(session).transpose()

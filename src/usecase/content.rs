@@ -3,7 +3,7 @@
 use crate::domain::action::Window;
 use crate::domain::session::Session;
 use crate::domain::timestamp::Timestamp;
-use crate::host::text::{self, Line};
+use crate::host::text::{self, Limits, Line, Text};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::limits::CONTENT_CHARS_MAX;
 use crate::wire::reply::ContentReply;
@@ -14,9 +14,9 @@ use std::path::Path;
 /// # Errors
 /// `unavailable` if the recording is there and cannot be read. One that does not exist yet is empty.
 pub fn read(path: &Path, session: &Session, window: &Window, now: Timestamp) -> Result<ContentReply, Fault> {
-    let shown = match text::render(path, window.since, window.until) {
+    let shown = match text::render(path, window.since, window.until, Limits::default()) {
         Ok(shown) => shown,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => text::Shown::default(),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Text::default(),
         Err(e) => {
             return Err(Fault::new(
                 FaultCode::Unavailable,

@@ -183,15 +183,7 @@ fn private(cx: &RequestContext<RoleServer>) -> Option<CacheScope> {
 
 impl ServerHandler for McpHandler {
     fn get_info(&self) -> ServerConfig {
-        let capabilities = ServerCapabilities::builder()
-            .enable_tools()
-            .enable_tool_list_changed()
-            .enable_resources()
-            .enable_resources_subscribe()
-            .build();
-        InitializeResult::new(capabilities).with_server_info(
-            Implementation::new("teleclaude", env!("CARGO_PKG_VERSION")).with_title("teleclaude"),
-        )
+        info()
     }
 
     async fn initialize(
@@ -460,4 +452,17 @@ impl ServerHandler for McpHandler {
             ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method, None)
         })
     }
+}
+
+/// What this server says of itself.
+pub fn info() -> ServerConfig {
+    let capabilities = ServerCapabilities::builder()
+        .enable_tools()
+        .enable_tool_list_changed()
+        .enable_resources()
+        .enable_resources_subscribe()
+        .build();
+    InitializeResult::new(capabilities).with_server_info(
+        Implementation::new("teleclaude", env!("CARGO_PKG_VERSION")).with_title("teleclaude"),
+    )
 }
