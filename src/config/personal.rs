@@ -71,7 +71,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Personal, Problems> {
         Err(problem) => return Err(Problem { file: Some(path.to_owned()), ..problem }.into()),
     };
     let mut found = Vec::new();
-    if !matches!(root.kind, Kind::Null) {
+    {
         root.drop_duplicates("", &mut found);
         for (key, node) in root.entries() {
             if !ALLOWED.contains(&key) {
@@ -110,7 +110,7 @@ fn refuse(key: &str, node: &Node, found: &mut Vec<Problem>) {
 
 fn refuse_secrets(node: &Node, path: &str, found: &mut Vec<Problem>) {
     for (key, inner) in node.entries() {
-        let path = tree::join(path, key);
+        let path = tree::join(path, if looks_secret(key) { "?" } else { key });
         if names_secret(key) || looks_secret(key) || inner.raw.as_deref().is_some_and(looks_secret) {
             refuse(&path, inner, found);
         } else {

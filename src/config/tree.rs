@@ -126,25 +126,20 @@ pub fn parse(text: &str) -> Result<Node, Problem> {
         return Err(Problem { line: Some(line), ..Problem::new("is nested too deeply") });
     }
     let lines = Lines::of(text);
-    let Some(document) = only_document(text)? else {
+    let budget = Cell::new(NODES_MAX);
+    let mut documents = serde_yaml::Deserializer::from_str(text);
+    let Some(document) = documents.next() else {
         return Ok(Node::new(1, Kind::Map(Vec::new())));
     };
-    let budget = Cell::new(NODES_MAX);
     let shape = ShapeSeed { budget: &budget }.deserialize(document).map_err(|e| said(&e, &budget))?;
-    let document = match (&shape, only_document(text)?) {
-        (Shape::Scalar(Kind::Null), _) | (_, None) => return Ok(Node::new(1, Kind::Map(Vec::new()))),
-        (_, Some(document)) => document,
-    };
-    NodeSeed { shape, lines: &lines, line: 1 }.deserialize(document).map_err(|e| said(&e, &budget))
-}
-
-fn only_document(text: &str) -> Result<Option<serde_yaml::Deserializer<'_>>, Problem> {
-    let mut documents = serde_yaml::Deserializer::from_str(text);
-    let first = documents.next();
-    match documents.next() {
-        None => Ok(first),
-        Some(_) => Err(Problem::new("holds more than one document")),
+    if documents.next().is_some() {
+        return Err(Problem::new("holds more than one document"));
     }
+    if matches!(shape, Shape::Scalar(Kind::Null)) {
+        return Ok(Node::new(1, Kind::Map(Vec::new())));
+    }
+    let again = serde_yaml::Deserializer::from_str(text);
+    NodeSeed { shape, lines: &lines, line: 1 }.deserialize(again).map_err(|e| said(&e, &budget))
 }
 
 fn said(error: &serde_yaml::Error, budget: &Cell<usize>) -> Problem {
@@ -231,6 +226,9 @@ impl<'de> Visitor<'de> for ShapeSeed<'_> {
         f.write_str("a value")
     }
     fn visit_unit<E: Error>(self) -> Result<Shape, E> {
+        Ok(Shape::Scalar(Kind::Null))
+    }
+    fn visit_none<E: Error>(self) -> Result<Shape, E> {
         Ok(Shape::Scalar(Kind::Null))
     }
     fn visit_bool<E: Error>(self, v: bool) -> Result<Shape, E> {
