@@ -71,24 +71,22 @@ pub fn parse(text: &str, path: &Path) -> Result<Personal, Problems> {
         Err(problem) => return Err(Problem { file: Some(path.to_owned()), ..problem }.into()),
     };
     let mut found = Vec::new();
-    {
-        root.drop_duplicates("", &mut found);
-        for (key, node) in root.entries() {
-            if !ALLOWED.contains(&key) {
-                let mut problem = Problem::new("may not be set in a personal file")
-                    .key(if looks_secret(key) { "?" } else { key })
-                    .hint(format!("allowed: {}", ALLOWED.join(", ")));
-                problem.line = Some(node.line);
-                found.push(problem);
-                if names_secret(key) {
-                    refuse(key, node, &mut found);
-                }
-                node.dropped.set(true);
+    root.drop_duplicates("", &mut found);
+    for (key, node) in root.entries() {
+        if !ALLOWED.contains(&key) {
+            let mut problem = Problem::new("may not be set in a personal file")
+                .key(if looks_secret(key) { "?" } else { key })
+                .hint(format!("allowed: {}", ALLOWED.join(", ")));
+            problem.line = Some(node.line);
+            found.push(problem);
+            if names_secret(key) {
+                refuse(key, node, &mut found);
             }
+            node.dropped.set(true);
         }
-        refuse_secrets(&root, "", &mut found);
-        decode::check::<Personal>(&root, &mut found);
     }
+    refuse_secrets(&root, "", &mut found);
+    decode::check::<Personal>(&root, &mut found);
     if !found.is_empty() {
         found.sort_by_key(|p| p.line);
         return Err(Problems(

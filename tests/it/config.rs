@@ -190,6 +190,7 @@ fn every_bad_input_names_file_line_and_key() {
             "people: [{name: a, os_uid: 1, os_group: b, role: member}]\n",
             "1: people[0].os_group: stands for everybody of the group and cannot go with os_username or os_uid",
         ),
+        ("limits: [1, 2]\n", "1: limits: expected a map, found a list"),
         ("- a\n- b\n", "1: expected a map, found a list"),
         ("socket: !secret x\n", "1: holds a tag, or a key that is not text"),
         ("a: 1\n---\nb: 2\n", " holds more than one document"),
@@ -640,7 +641,7 @@ fn a_personal_file_may_set_nothing_else_and_hold_no_secret() {
         ("ui: {a: xoxb-hunter2}\n", &format!("/p.yml:1: ui.a: {refused}")),
         ("ui: {a: [{b: ghp_hunter2}]}\n", &format!("/p.yml:1: ui.a[0].b: {refused}")),
         ("ui: {a: AKIAHUNTER2}\n", &format!("/p.yml:1: ui.a: {refused}")),
-        ("ui: {sk-hunter2hunter2: 1}\n", &format!("/p.yml:1: ?: {refused}")),
+        ("ui: {sk-hunter2hunter2: 1}\n", &format!("/p.yml:1: ui.?: {refused}")),
         (
             "ui:\n  a: |\n    -----BEGIN PRIVATE KEY-----\n    hunter2\n",
             &format!("/p.yml:2: ui.a: {refused}"),
