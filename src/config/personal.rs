@@ -16,6 +16,8 @@ pub const ALLOWED: [&str; 7] =
 /// Bytes of a personal file, at most: it comes from anybody.
 pub const BYTES_MAX: usize = 64 * 1024;
 
+/// Problems reported, at most.
+const PROBLEMS_MAX: usize = 100;
 const REFUSED: &str = "secrets do not belong in a personal file";
 
 /// A personal file that was checked. What `ui`, `terminal`, `notifications` and `tts` hold is the clients'.
@@ -89,6 +91,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Personal, Problems> {
     decode::check::<Personal>(&root, &mut found);
     if !found.is_empty() {
         found.sort_by_key(|p| p.line);
+        found.truncate(PROBLEMS_MAX);
         return Err(Problems(
             found.into_iter().map(|p| Problem { file: Some(path.to_owned()), ..p }).collect(),
         ));

@@ -14,6 +14,9 @@ use std::fmt;
 pub const FILE_BYTES_MAX: usize = 256 * 1024;
 /// Values in one file, at most. Stops aliases from multiplying.
 const NODES_MAX: usize = 50_000;
+/// Bytes of one key, at most: keys are repeated in front of everything inside them.
+const KEY_BYTES_MAX: usize = 256;
+const LONG_KEY: &str = "a key is too long";
 /// Brackets, or block markers on one line, open at once, at most: the parser's time grows with their square.
 const NESTING_MAX: usize = 128;
 
@@ -147,6 +150,8 @@ fn said(error: &serde_yaml::Error, budget: &Cell<usize>) -> Problem {
     let text = error.to_string();
     let message = if budget.get() == 0 {
         "holds too many values".to_owned()
+    } else if text.contains(LONG_KEY) {
+        format!("holds a key of more than {KEY_BYTES_MAX} bytes")
     } else if text.contains("recursion limit") {
         "is nested too deeply".to_owned()
     } else if text.contains("repetition limit") {
@@ -264,8 +269,11 @@ impl<'de> Visitor<'de> for ShapeSeed<'_> {
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape, A::Error> {
         let mut shapes = Vec::new();
-        while map.next_key_seed(Slice)?.is_some() {
+        while let Some((key, _)) = map.next_key_seed(Slice)? {
             spend(self.budget)?;
+            if key.len() > KEY_BYTES_MAX {
+                return Err(A::Error::custom(LONG_KEY));
+            }
             shapes.push(map.next_value_seed(ShapeSeed { budget: self.budget })?);
         }
         Ok(Shape::Map(shapes))

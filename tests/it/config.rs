@@ -212,6 +212,8 @@ fn broken_yaml_oversize_and_wrong_files_are_reported() {
     assert_eq!(got, ["/etc/teleclaude/config.yml: is larger than 256 KiB"]);
     let got = Machine::with(&format!("\nsocket: {}", "[".repeat(100_000))).problems();
     assert_eq!(got, ["/etc/teleclaude/config.yml:2: is nested too deeply"]);
+    let got = Machine::with(&format!("a: 1\n{}: 1\n", "k".repeat(257))).problems();
+    assert!(got[0].ends_with(" holds a key of more than 256 bytes"), "{got:?}");
     let mut bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned();
     for (this, last) in "bcdefghi".chars().zip("abcdefgh".chars()) {
         bomb.push_str(&format!(
@@ -658,6 +660,8 @@ fn a_personal_file_may_set_nothing_else_and_hold_no_secret() {
     }
     let big = personal::parse(&"#".repeat(70_000), Path::new("/p.yml")).unwrap_err();
     assert_eq!(big.to_string(), "/p.yml: is larger than 64 KiB");
+    let many: String = (0..5_000).map(|i| format!("k{i}: 1\n")).collect();
+    assert_eq!(personal::parse(&many, Path::new("/p.yml")).unwrap_err().0.len(), 100);
 }
 
 #[test]
