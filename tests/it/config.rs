@@ -1,6 +1,8 @@
 //! The config: layers and their order, every kind of bad input with its file, line and key, and that no
 //! secret is ever shown. A little machine in a temp dir stands in for `/`.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fall over")]
+
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use std::collections::BTreeMap;
