@@ -240,6 +240,11 @@ impl<'de> Deserializer<'de> for At<'_> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
+        // Derived types would take a list as their fields in order.
+        if let Kind::Seq(_) = self.node.kind {
+            let error = Error::invalid_type(Unexpected::Seq, &"a map");
+            return Self::place(self.node, &self.path, Err(error));
+        }
         self.deserialize_map(visitor)
     }
 

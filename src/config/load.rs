@@ -11,7 +11,7 @@ use crate::config::rules;
 use crate::config::schema::Config;
 use crate::config::secrets::{self, Secrets};
 use crate::config::show;
-use crate::config::tree::{self, Kind, Node};
+use crate::config::tree::{self, Node};
 use figment::Figment;
 use figment::value::Value;
 use std::collections::BTreeMap;
@@ -172,9 +172,6 @@ fn read_layer(file: &Path, mode: Mode) -> (Option<Node>, Vec<Problem>, Vec<Strin
         Err(problem) => return (None, vec![Problem { file: Some(file.to_owned()), ..problem }], odd),
     };
     let mut found = Vec::new();
-    if matches!(root.kind, Kind::Null) {
-        return (None, found, odd);
-    }
     root.drop_duplicates("", &mut found);
     let earlier = root.entries().any(|(key, _)| EARLIER.contains(&key));
     if earlier && mode == Mode::SingleUser {
@@ -210,10 +207,14 @@ fn drop_earlier_database(root: &Node, file: &Path, odd: &mut Vec<String>) {
 
 /// Adds where the key was set.
 fn placed(problem: Problem, origins: &Origins) -> Problem {
-    match problem.key.as_deref().map(|key| origins.of(key)) {
-        Some(Origin::File(file, line)) => problem.at(&file, Some(line)),
-        Some(Origin::Environment(name)) => problem.key(name),
-        _ => problem,
+    let Some(key) = problem.key.clone() else { return problem };
+    match origins.of(&key) {
+        Origin::File(file, line) => problem.at(&file, Some(line)),
+        Origin::Environment(name) => problem.key(name),
+        Origin::Default => match origins.around(&key) {
+            Some((file, line)) => problem.at(&file, Some(line)),
+            None => problem,
+        },
     }
 }
 

@@ -63,6 +63,20 @@ impl Origins {
         }
     }
 
+    /// The nearest thing around a key that a file wrote, for what is missing there.
+    pub(super) fn around(&self, key: &str) -> Option<(PathBuf, usize)> {
+        let mut key = key;
+        while let Some(end) = key.rfind(['.', '[']) {
+            key = &key[..end];
+            for (kind, lines) in self.layers.iter().rev() {
+                if let (LayerKind::File(file), Some(line)) = (kind, lines.get(key)) {
+                    return Some((file.clone(), *line));
+                }
+            }
+        }
+        None
+    }
+
     /// `file:line` of a key, where a file set it.
     pub fn file_line(&self, key: &str) -> Option<String> {
         match self.of(key) {

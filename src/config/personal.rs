@@ -16,6 +16,8 @@ pub const ALLOWED: [&str; 7] =
 /// Bytes of a personal file, at most: it comes from anybody.
 pub const BYTES_MAX: usize = 64 * 1024;
 
+/// Problems reported, at most.
+const PROBLEMS_MAX: usize = 100;
 const REFUSED: &str = "secrets do not belong in a personal file";
 
 /// A personal file that was checked. What `ui`, `terminal`, `notifications` and `tts` hold is the clients'.
@@ -71,26 +73,25 @@ pub fn parse(text: &str, path: &Path) -> Result<Personal, Problems> {
         Err(problem) => return Err(Problem { file: Some(path.to_owned()), ..problem }.into()),
     };
     let mut found = Vec::new();
-    if !matches!(root.kind, Kind::Null) {
-        root.drop_duplicates("", &mut found);
-        for (key, node) in root.entries() {
-            if !ALLOWED.contains(&key) {
-                let mut problem = Problem::new("may not be set in a personal file")
-                    .key(if looks_secret(key) { "?" } else { key })
-                    .hint(format!("allowed: {}", ALLOWED.join(", ")));
-                problem.line = Some(node.line);
-                found.push(problem);
-                if names_secret(key) {
-                    refuse(key, node, &mut found);
-                }
-                node.dropped.set(true);
+    root.drop_duplicates("", &mut found);
+    for (key, node) in root.entries() {
+        if !ALLOWED.contains(&key) {
+            let mut problem = Problem::new("may not be set in a personal file")
+                .key(if looks_secret(key) { "?" } else { key })
+                .hint(format!("allowed: {}", ALLOWED.join(", ")));
+            problem.line = Some(node.line);
+            found.push(problem);
+            if names_secret(key) {
+                refuse(key, node, &mut found);
             }
+            node.dropped.set(true);
         }
-        refuse_secrets(&root, "", &mut found);
-        decode::check::<Personal>(&root, &mut found);
     }
+    refuse_secrets(&root, "", &mut found);
+    decode::check::<Personal>(&root, &mut found);
     if !found.is_empty() {
         found.sort_by_key(|p| p.line);
+        found.truncate(PROBLEMS_MAX);
         return Err(Problems(
             found.into_iter().map(|p| Problem { file: Some(path.to_owned()), ..p }).collect(),
         ));
@@ -110,7 +111,7 @@ fn refuse(key: &str, node: &Node, found: &mut Vec<Problem>) {
 
 fn refuse_secrets(node: &Node, path: &str, found: &mut Vec<Problem>) {
     for (key, inner) in node.entries() {
-        let path = tree::join(path, key);
+        let path = tree::join(path, if looks_secret(key) { "?" } else { key });
         if names_secret(key) || looks_secret(key) || inner.raw.as_deref().is_some_and(looks_secret) {
             refuse(&path, inner, found);
         } else {

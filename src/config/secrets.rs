@@ -146,7 +146,7 @@ pub(super) fn read(
     (secrets, found)
 }
 
-const UNREADABLE: &str = "cannot be read by this user; going on without it";
+const UNREADABLE: &str = "cannot be read by this user";
 
 /// Whether a name may stand in the secrets file.
 fn is_name(name: &str) -> bool {

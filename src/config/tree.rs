@@ -14,6 +14,9 @@ use std::fmt;
 pub const FILE_BYTES_MAX: usize = 256 * 1024;
 /// Values in one file, at most. Stops aliases from multiplying.
 const NODES_MAX: usize = 50_000;
+/// Bytes of one key, at most: keys are repeated in front of everything inside them.
+const KEY_BYTES_MAX: usize = 256;
+const LONG_KEY: &str = "a key is too long";
 /// Brackets, or block markers on one line, open at once, at most: the parser's time grows with their square.
 const NESTING_MAX: usize = 128;
 
@@ -126,25 +129,20 @@ pub fn parse(text: &str) -> Result<Node, Problem> {
         return Err(Problem { line: Some(line), ..Problem::new("is nested too deeply") });
     }
     let lines = Lines::of(text);
-    let Some(document) = only_document(text)? else {
+    let budget = Cell::new(NODES_MAX);
+    let mut documents = serde_yaml::Deserializer::from_str(text);
+    let Some(document) = documents.next() else {
         return Ok(Node::new(1, Kind::Map(Vec::new())));
     };
-    let budget = Cell::new(NODES_MAX);
     let shape = ShapeSeed { budget: &budget }.deserialize(document).map_err(|e| said(&e, &budget))?;
-    let document = match (&shape, only_document(text)?) {
-        (Shape::Scalar(Kind::Null), _) | (_, None) => return Ok(Node::new(1, Kind::Map(Vec::new()))),
-        (_, Some(document)) => document,
-    };
-    NodeSeed { shape, lines: &lines, line: 1 }.deserialize(document).map_err(|e| said(&e, &budget))
-}
-
-fn only_document(text: &str) -> Result<Option<serde_yaml::Deserializer<'_>>, Problem> {
-    let mut documents = serde_yaml::Deserializer::from_str(text);
-    let first = documents.next();
-    match documents.next() {
-        None => Ok(first),
-        Some(_) => Err(Problem::new("holds more than one document")),
+    if documents.next().is_some() {
+        return Err(Problem::new("holds more than one document"));
     }
+    if matches!(shape, Shape::Scalar(Kind::Null)) {
+        return Ok(Node::new(1, Kind::Map(Vec::new())));
+    }
+    let again = serde_yaml::Deserializer::from_str(text);
+    NodeSeed { shape, lines: &lines, line: 1 }.deserialize(again).map_err(|e| said(&e, &budget))
 }
 
 fn said(error: &serde_yaml::Error, budget: &Cell<usize>) -> Problem {
@@ -152,6 +150,8 @@ fn said(error: &serde_yaml::Error, budget: &Cell<usize>) -> Problem {
     let text = error.to_string();
     let message = if budget.get() == 0 {
         "holds too many values".to_owned()
+    } else if text.contains(LONG_KEY) {
+        format!("holds a key of more than {KEY_BYTES_MAX} bytes")
     } else if text.contains("recursion limit") {
         "is nested too deeply".to_owned()
     } else if text.contains("repetition limit") {
@@ -233,6 +233,9 @@ impl<'de> Visitor<'de> for ShapeSeed<'_> {
     fn visit_unit<E: Error>(self) -> Result<Shape, E> {
         Ok(Shape::Scalar(Kind::Null))
     }
+    fn visit_none<E: Error>(self) -> Result<Shape, E> {
+        Ok(Shape::Scalar(Kind::Null))
+    }
     fn visit_bool<E: Error>(self, v: bool) -> Result<Shape, E> {
         Ok(Shape::Scalar(Kind::Bool(v)))
     }
@@ -266,8 +269,11 @@ impl<'de> Visitor<'de> for ShapeSeed<'_> {
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape, A::Error> {
         let mut shapes = Vec::new();
-        while map.next_key_seed(Slice)?.is_some() {
+        while let Some((key, _)) = map.next_key_seed(Slice)? {
             spend(self.budget)?;
+            if key.len() > KEY_BYTES_MAX {
+                return Err(A::Error::custom(LONG_KEY));
+            }
             shapes.push(map.next_value_seed(ShapeSeed { budget: self.budget })?);
         }
         Ok(Shape::Map(shapes))

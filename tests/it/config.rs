@@ -1,6 +1,8 @@
 //! The config: layers and their order, every kind of bad input with its file, line and key, and that no
 //! secret is ever shown. A little machine in a temp dir stands in for `/`.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fall over")]
+
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use std::collections::BTreeMap;
@@ -190,6 +192,7 @@ fn every_bad_input_names_file_line_and_key() {
             "people: [{name: a, os_uid: 1, os_group: b, role: member}]\n",
             "1: people[0].os_group: stands for everybody of the group and cannot go with os_username or os_uid",
         ),
+        ("limits: [1, 2]\n", "1: limits: expected a map, found a list"),
         ("- a\n- b\n", "1: expected a map, found a list"),
         ("socket: !secret x\n", "1: holds a tag, or a key that is not text"),
         ("a: 1\n---\nb: 2\n", " holds more than one document"),
@@ -211,6 +214,8 @@ fn broken_yaml_oversize_and_wrong_files_are_reported() {
     assert_eq!(got, ["/etc/teleclaude/config.yml: is larger than 256 KiB"]);
     let got = Machine::with(&format!("\nsocket: {}", "[".repeat(100_000))).problems();
     assert_eq!(got, ["/etc/teleclaude/config.yml:2: is nested too deeply"]);
+    let got = Machine::with(&format!("a: 1\n{}: 1\n", "k".repeat(257))).problems();
+    assert!(got[0].ends_with(" holds a key of more than 256 bytes"), "{got:?}");
     let mut bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned();
     for (this, last) in "bcdefghi".chars().zip("abcdefgh".chars()) {
         bomb.push_str(&format!(
@@ -231,7 +236,14 @@ fn all_problems_of_all_files_come_at_once() {
         .file("etc/teleclaude/config.d/20-b.yml", "projects:\n- {name: a, path: /a}\n- {name: a, path: /b}\n")
         .secrets("ok: 1\n")
         .var("TELECLAUDE_LIMITS__CONNECTIONS", "lots");
-    insta::assert_snapshot!(machine.problems().join("\n"), @"");
+    insta::assert_snapshot!(machine.problems().join("\n"), @r#"
+    /etc/teleclaude/config.yml:1: limit: unknown key (did you mean `limits`?)
+    /etc/teleclaude/config.yml:2: log.level: must be one of error, warn, info, debug, trace
+    TELECLAUDE_LIMITS__CONNECTIONS: expected a whole number, 0 or more, found text
+    /etc/teleclaude/config.yml:3: socket: must be an absolute path
+    /etc/teleclaude/config.d/20-b.yml:3: projects[1].name: is the same name as projects[0] at /etc/teleclaude/config.d/20-b.yml:2
+    /etc/teleclaude/secrets.yml:1: is not the name of a secret (VARIABLE_NAMES, database.password or database.url)
+    "#);
 }
 
 #[test]
@@ -450,7 +462,19 @@ fn show_says_where_each_value_came_from() {
         .filter(|r| r.origin != "default")
         .map(|r| format!("{} = {}  <- {}", r.key, r.value_json, r.origin))
         .collect();
-    insta::assert_snapshot!(machine.cut(&picked.join("\n")).join("\n"), @"");
+    insta::assert_snapshot!(machine.cut(&picked.join("\n")).join("\n"), @r#"
+    database.url = "postgres://***@db/x"  <- /etc/teleclaude/config.yml:5
+    docs.path = "/srv/docs"  <- TELECLAUDE_DOCS__PATH
+    log.level = "debug"  <- /etc/teleclaude/config.yml:1
+    people[0].email = null  <- /etc/teleclaude/config.yml:3
+    people[0].name = "ann"  <- /etc/teleclaude/config.yml:3
+    people[0].os_group = null  <- /etc/teleclaude/config.yml:3
+    people[0].os_uid = 1  <- /etc/teleclaude/config.yml:3
+    people[0].os_username = null  <- /etc/teleclaude/config.yml:3
+    people[0].projects = []  <- /etc/teleclaude/config.yml:3
+    people[0].role = "admin"  <- /etc/teleclaude/config.yml:3
+    secrets:ANTHROPIC_API_KEY = "***"  <- secrets /etc/teleclaude/secrets.yml:1
+    "#);
 }
 
 #[test]
@@ -499,11 +523,61 @@ fn paths_of_both_modes_on_both_systems() {
     let mut over = base.clone();
     over.vars.insert("TELECLAUDE_CONFIG_PATH".to_owned(), "/opt/t/my.yml".to_owned());
     over.vars.insert("TELECLAUDE_SECRETS_PATH".to_owned(), "/opt/s.yml".to_owned());
-    insta::assert_snapshot!(shown(&base, Mode::System), @"");
-    insta::assert_snapshot!(shown(&mac, Mode::System), @"");
-    insta::assert_snapshot!(shown(&base, Mode::SingleUser), @"");
-    insta::assert_snapshot!(shown(&xdg, Mode::SingleUser), @"");
-    insta::assert_snapshot!(shown(&over, Mode::System), @"");
+    insta::assert_snapshot!(shown(&base, Mode::System), @r#"
+    /etc/teleclaude/config.yml
+    /etc/teleclaude/config.d
+    /etc/teleclaude/secrets.yml
+    /home/ann/.teleclaude/config.yml
+    /var/lib/teleclaude
+    /run/teleclaude
+    /var/run/teleclaude.sock
+    /var/lib/teleclaude/teleclaude.db
+    /usr/local/share/teleclaude/docs
+    "#);
+    insta::assert_snapshot!(shown(&mac, Mode::System), @r#"
+    /usr/local/etc/teleclaude/config.yml
+    /usr/local/etc/teleclaude/config.d
+    /usr/local/etc/teleclaude/secrets.yml
+    /home/ann/.teleclaude/config.yml
+    /usr/local/var/lib/teleclaude
+    /usr/local/var/run/teleclaude
+    /var/run/teleclaude.sock
+    /usr/local/var/lib/teleclaude/teleclaude.db
+    /usr/local/share/teleclaude/docs
+    "#);
+    insta::assert_snapshot!(shown(&base, Mode::SingleUser), @r#"
+    /home/ann/.config/teleclaude/config.yml
+    /home/ann/.config/teleclaude/config.d
+    /home/ann/.config/teleclaude/secrets.yml
+    /home/ann/.teleclaude/config.yml
+    /home/ann/.local/state/teleclaude
+    /home/ann/.teleclaude/run
+    /home/ann/.teleclaude/run/teleclaude.sock
+    /home/ann/.local/state/teleclaude/teleclaude.db
+    /home/ann/.local/share/teleclaude/docs
+    "#);
+    insta::assert_snapshot!(shown(&xdg, Mode::SingleUser), @r#"
+    /c/teleclaude/config.yml
+    /c/teleclaude/config.d
+    /c/teleclaude/secrets.yml
+    /home/ann/.teleclaude/config.yml
+    /s/teleclaude
+    /run/user/1000/teleclaude
+    /run/user/1000/teleclaude.sock
+    /s/teleclaude/teleclaude.db
+    /home/ann/.local/share/teleclaude/docs
+    "#);
+    insta::assert_snapshot!(shown(&over, Mode::System), @r#"
+    /opt/t/my.yml
+    /opt/t/config.d
+    /opt/s.yml
+    /home/ann/.teleclaude/config.yml
+    /var/lib/teleclaude
+    /run/teleclaude
+    /var/run/teleclaude.sock
+    /var/lib/teleclaude/teleclaude.db
+    /usr/local/share/teleclaude/docs
+    "#);
 }
 
 #[test]
@@ -526,7 +600,15 @@ fn an_earlier_systems_file_is_read_for_what_we_know() {
     assert_eq!(loaded.config.computer.name, "desk");
     assert!(!loaded.config.agents.by_name["codex"].enabled);
     assert_ne!(loaded.config.database.path, Path::new("/home/ann/old.db"));
-    insta::assert_snapshot!(machine.cut(&loaded.warnings.join("\n")).join("\n"), @"");
+    insta::assert_snapshot!(machine.cut(&loaded.warnings.join("\n")).join("\n"), @r#"
+    /home/ann/.config/teleclaude/config.yml:2: database: is the earlier system's; not opened
+    /home/ann/.config/teleclaude/config.yml:1: computer.timezone: not a key of this version; passed over
+    /home/ann/.config/teleclaude/config.yml:4: people[0].username: not a key of this version; passed over
+    /home/ann/.config/teleclaude/config.yml:5: telegram: not a key of this version; passed over
+    /home/ann/.config/teleclaude/config.yml:6: redis: not a key of this version; passed over
+    /home/ann/.config/teleclaude/config.yml:4: people[0]: nobody can be this person: no os_username, os_uid or os_group
+    people: not used in single-user mode
+    "#);
     // In system mode the same file is an error.
     let got = Machine::with(text).problems();
     assert!(got.iter().any(|l| l.contains(":5: telegram: unknown key (this looks like")), "{got:#?}");
@@ -563,7 +645,7 @@ fn a_personal_file_may_set_nothing_else_and_hold_no_secret() {
         ("ui: {a: xoxb-hunter2}\n", &format!("/p.yml:1: ui.a: {refused}")),
         ("ui: {a: [{b: ghp_hunter2}]}\n", &format!("/p.yml:1: ui.a[0].b: {refused}")),
         ("ui: {a: AKIAHUNTER2}\n", &format!("/p.yml:1: ui.a: {refused}")),
-        ("ui: {sk-hunter2hunter2: 1}\n", &format!("/p.yml:1: ?: {refused}")),
+        ("ui: {sk-hunter2hunter2: 1}\n", &format!("/p.yml:1: ui.?: {refused}")),
         (
             "ui:\n  a: |\n    -----BEGIN PRIVATE KEY-----\n    hunter2\n",
             &format!("/p.yml:2: ui.a: {refused}"),
@@ -580,6 +662,8 @@ fn a_personal_file_may_set_nothing_else_and_hold_no_secret() {
     }
     let big = personal::parse(&"#".repeat(70_000), Path::new("/p.yml")).unwrap_err();
     assert_eq!(big.to_string(), "/p.yml: is larger than 64 KiB");
+    let many: String = (0..5_000).map(|i| format!("k{i}: 1\n")).collect();
+    assert_eq!(personal::parse(&many, Path::new("/p.yml")).unwrap_err().0.len(), 100);
 }
 
 #[test]
