@@ -612,3 +612,29 @@ async fn the_hook_runs_once_for_each_connection_that_answers() {
     }
     editor.end().await;
 }
+
+#[tokio::test]
+async fn a_daemon_that_stops_reading_finishes_its_work_and_the_next_one_gets_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(dir.path().join("s")).unwrap();
+    let mut editor = Editor::start(Options { hold: LONG, ..options(dir.path()) });
+    editor.initialize().await;
+    let mut first = Peer::accept(&listener).await;
+    editor.say(call(1, "interrupt_session")).await;
+    let line = first.hear_other(TOOLS).await.unwrap();
+    let socket: &UnixStream = first.to.as_ref();
+    socket2::SockRef::from(socket).shutdown(std::net::Shutdown::Read).unwrap();
+    editor.say(call(2, "interrupt_session")).await;
+    editor.say(request("local", "ping", json!({}))).await;
+    // Answered by the bridge, so the call before it was tried.
+    editor.hear_when(|line| line["id"] == "local").await;
+    first.answer(&line, json!({"content":[]})).await;
+    assert_eq!(editor.hear_when(|line| line["id"] == 1).await["result"], json!({"content":[]}));
+    drop(first);
+    let mut second = Peer::accept(&listener).await;
+    let line = second.hear_other(TOOLS).await.unwrap();
+    assert_eq!(line["id"], 2);
+    second.answer(&line, json!({"content":[]})).await;
+    assert_eq!(editor.hear_when(|line| line["id"] == 2).await["result"], json!({"content":[]}));
+    editor.end().await;
+}
