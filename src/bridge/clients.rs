@@ -18,11 +18,17 @@ const END: &str = "# teleclaude: end";
 /// A program that speaks MCP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Client {
+    /// Claude Code, for the user (all projects).
     Claude,
+    /// Visual Studio Code.
     Vscode,
+    /// Cursor.
     Cursor,
+    /// Zed.
     Zed,
+    /// Codex CLI.
     Codex,
+    /// Gemini CLI.
     Gemini,
 }
 
@@ -85,11 +91,13 @@ pub struct Change {
 /// What is asked of `install`.
 #[derive(Clone, Copy, Debug)]
 pub struct Install<'a> {
+    /// Whose configuration.
     pub client: Client,
     /// The user's home directory.
     pub home: &'a Path,
     /// This program, absolute.
     pub exe: &'a Path,
+    /// The daemon's socket.
     pub socket: &'a Path,
     /// Only say what would be done.
     pub dry_run: bool,

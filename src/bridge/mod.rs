@@ -31,8 +31,8 @@ const EDITOR_LINE_MAX: usize = 1024 * 1024;
 const DAEMON_LINE_MAX: usize = crate::wire::limits::ANSWER_BYTES_MAX + 64 * 1024;
 /// How long one attempt to connect may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long answers are still read from a daemon that takes nothing more.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long answers are still read from a daemon that takes nothing more: one that stops has 5 s for them.
+const LAST_WORDS: Duration = Duration::from_secs(6);
 
 /// What a bridge needs to know. `Options::new` has the defaults.
 pub struct Options {

@@ -307,8 +307,11 @@ async fn a_daemon_that_accepts_and_never_answers_counts_as_absent() {
 async fn a_daemon_that_falls_silent_is_probed_and_left() {
     let dir = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(dir.path().join("s")).unwrap();
-    let mut editor =
-        Editor::start(Options { answer_deadline: Duration::from_millis(100), ..options(dir.path()) });
+    let mut editor = Editor::start(Options {
+        answer_deadline: Duration::from_millis(500),
+        hold: LONG,
+        ..options(dir.path())
+    });
     editor.initialize().await;
     let mut daemon = Peer::accept(&listener).await;
     editor.say(call(1, "interrupt_session")).await;
@@ -437,7 +440,7 @@ async fn a_restart_repeats_the_session_and_separates_the_questions_of_the_two_da
 async fn a_stream_is_opened_again_and_its_second_acknowledgement_is_kept_back() {
     let dir = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(dir.path().join("s")).unwrap();
-    let mut editor = Editor::start(options(dir.path()));
+    let mut editor = Editor::start(Options { hold: LONG, ..options(dir.path()) });
     let listen =
         modern(request(7, "subscriptions/listen", json!({"notifications":{"toolsListChanged":true}})));
     editor.say(listen.clone()).await;
@@ -529,20 +532,24 @@ async fn an_editor_that_no_longer_reads_ends_the_bridge() {
 async fn an_agents_token_goes_with_each_request_and_nowhere_else() {
     let dir = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(dir.path().join("s")).unwrap();
-    let mut editor =
-        Editor::start(Options { token: Some("made-up-token".to_owned().into()), ..options(dir.path()) });
-    editor.say(modern(call(1, "whoami"))).await;
+    let mut editor = Editor::start(Options {
+        token: Some("made-up-token".to_owned().into()),
+        hold: LONG,
+        ..options(dir.path())
+    });
+    editor.say(modern(call(1, "interrupt_session"))).await;
     let mut daemon = Peer::accept(&listener).await;
     let probe = daemon.hear().await.unwrap();
     assert_eq!(probe["params"]["_meta"]["teleclaude/token"], "made-up-token");
     daemon.answer(&probe, json!({"tools":[]})).await;
-    let mut expected = modern(call(1, "whoami"));
+    let mut expected = modern(call(1, "interrupt_session"));
     expected["params"]["_meta"]["teleclaude/token"] = "made-up-token".into();
     assert_eq!(daemon.hear().await.unwrap(), expected);
     drop(daemon);
     drop(listener);
-    let text = editor.hear().await.to_string();
-    assert!(!text.contains("made-up-token"));
+    let answer = editor.hear().await;
+    assert!(error_text(&answer).contains("may or may not"));
+    assert!(!answer.to_string().contains("made-up-token"));
     editor.end().await;
     for file in std::fs::read_dir(dir.path().join("cache")).unwrap() {
         let mut kept = String::new();
@@ -550,4 +557,84 @@ async fn an_agents_token_goes_with_each_request_and_nowhere_else() {
         file.read_to_string(&mut kept).await.unwrap();
         assert!(!kept.contains("made-up-token"));
     }
+}
+
+#[tokio::test]
+async fn an_answer_too_large_to_pass_on_is_an_error_and_the_next_one_works() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(dir.path().join("s")).unwrap();
+    let mut editor = Editor::start(Options { hold: LONG, ..options(dir.path()) });
+    editor.say(call(1, "whoami")).await;
+    editor.say(call(2, "whoami")).await;
+    let mut daemon = Peer::accept(&listener).await;
+    let line = daemon.hear_other(TOOLS).await.unwrap();
+    daemon.answer(&line, json!({"content":"x".repeat(5 * 1024 * 1024)})).await;
+    assert!(error_text(&editor.hear().await).contains("4 MiB"));
+    let line = daemon.hear_other(TOOLS).await.unwrap();
+    daemon.answer(&line, json!({"content":[]})).await;
+    assert_eq!(editor.hear().await["id"], 2);
+    editor.end().await;
+}
+
+#[tokio::test]
+async fn a_daemon_of_another_protocol_version_ends_the_session() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(dir.path().join("s")).unwrap();
+    let mut editor = Editor::start(options(dir.path()));
+    editor.initialize().await;
+    drop(Peer::accept(&listener).await);
+    let mut daemon = Peer::accept(&listener).await;
+    let hello = daemon.hear().await.unwrap();
+    daemon.answer(&hello, json!({"protocolVersion":"2024-11-05"})).await;
+    let ended = tokio::time::timeout(LONG, editor.task).await.expect("still there").unwrap();
+    assert!(ended.unwrap_err().to_string().contains("2024-11-05"));
+}
+
+#[tokio::test]
+async fn the_hook_runs_once_for_each_connection_that_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(dir.path().join("s")).unwrap();
+    let times = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&times);
+    let hook = Box::new(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+    });
+    let mut editor = Editor::start(Options { hold: LONG, on_connect: Some(hook), ..options(dir.path()) });
+    editor.initialize().await;
+    for round in 1..=2 {
+        let mut daemon = Peer::accept(&listener).await;
+        editor.say(call(round, "interrupt_session")).await;
+        let line = daemon.hear_other(TOOLS).await.unwrap();
+        assert_eq!(line["id"], round);
+        assert_eq!(times.load(Ordering::Relaxed), round);
+        daemon.answer(&line, json!({})).await;
+        editor.hear_when(|line| line["id"] == round).await;
+    }
+    editor.end().await;
+}
+
+#[tokio::test]
+async fn a_daemon_that_stops_reading_finishes_its_work_and_the_next_one_gets_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(dir.path().join("s")).unwrap();
+    let mut editor = Editor::start(Options { hold: LONG, ..options(dir.path()) });
+    editor.initialize().await;
+    let mut first = Peer::accept(&listener).await;
+    editor.say(call(1, "interrupt_session")).await;
+    let line = first.hear_other(TOOLS).await.unwrap();
+    let socket: &UnixStream = first.to.as_ref();
+    socket2::SockRef::from(socket).shutdown(std::net::Shutdown::Read).unwrap();
+    editor.say(call(2, "interrupt_session")).await;
+    editor.say(request("local", "ping", json!({}))).await;
+    // Answered by the bridge, so the call before it was tried.
+    editor.hear_when(|line| line["id"] == "local").await;
+    first.answer(&line, json!({"content":[]})).await;
+    assert_eq!(editor.hear_when(|line| line["id"] == 1).await["result"], json!({"content":[]}));
+    drop(first);
+    let mut second = Peer::accept(&listener).await;
+    let line = second.hear_other(TOOLS).await.unwrap();
+    assert_eq!(line["id"], 2);
+    second.answer(&line, json!({"content":[]})).await;
+    assert_eq!(editor.hear_when(|line| line["id"] == 2).await["result"], json!({"content":[]}));
+    editor.end().await;
 }
