@@ -104,8 +104,7 @@ impl Store {
             }
             Engine::Postgres { url } => {
                 let plain = plain(url, 2).await?;
-                lock::probe(&plain, &opener.computer).await?;
-                let writer = opener.writer().await?;
+                let writer = opener.locked(&plain).await?;
                 let done = migrate_together(&plain, url, auto_migrate).await;
                 let _ = plain.close().await;
                 done?;
@@ -181,10 +180,7 @@ pub async fn migrate_now(engine: Engine, computer: &str, now: Timestamp) -> Resu
         }
         Engine::Postgres { url } => {
             let plain = plain(url, 2).await?;
-            let writer = match lock::probe(&plain, computer).await {
-                Ok(()) => opener.writer().await?,
-                Err(error) => return Err(error),
-            };
+            let writer = opener.locked(&plain).await?;
             let done = migrate_together(&plain, url, true).await;
             let _ = writer.close().await;
             let _ = plain.close().await;
@@ -251,6 +247,18 @@ impl Opener {
     /// The one connection that writes. On Postgres it carries the computer's lock.
     async fn writer(&self) -> Result<DatabaseConnection, StoreError> {
         Ok(Database::connect(self.writer_options()?).await?)
+    }
+
+    /// The same on Postgres, with a clear refusal if another daemon has the lock, also if it was faster just now.
+    async fn locked(&self, plain: &DatabaseConnection) -> Result<DatabaseConnection, StoreError> {
+        lock::probe(plain, &self.computer).await?;
+        match self.writer().await {
+            Ok(writer) => Ok(writer),
+            Err(error) => {
+                lock::probe(plain, &self.computer).await?;
+                Err(error)
+            }
+        }
     }
 
     /// The same, connecting only when it is used.

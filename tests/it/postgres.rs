@@ -1,6 +1,7 @@
 //! A throwaway PostgreSQL cluster for a test, and running a test on both engines. The cluster is a copy of one that
 //! was initialised once below target/, runs as a user that is not root, listens on a private socket only, syncs to
 //! disk as a real one does, and ends with the value that holds it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail here")]
 
 use secrecy::SecretString;
 use std::fs::{self, File};
@@ -50,6 +51,11 @@ impl Cluster {
     /// The URL of a database in it.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://{USER}@localhost/{database}?host={}", self.folder.path().display())
+    }
+
+    /// The socket it listens on.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join(".s.PGSQL.5432")
     }
 
     /// A new, empty database; gives its URL.

@@ -1,4 +1,5 @@
 //! The store on both engines: the chain under load, rollback, locks, pages, faults and healing.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail here")]
 
 use crate::postgres::{Db, NOW, Stop, clock, on_both};
 use futures_util::FutureExt;
@@ -183,7 +184,8 @@ async fn a_unit_that_says_no_leaves_nothing_and_its_neighbours_everything() {
         .await;
         for (n, result) in results.into_iter().enumerate() {
             let n = n as u128;
-            let wanted = if n % 2 == 0 { Ok(n) } else { Err(WriteError::Refused(format!("no {n}"))) };
+            let wanted =
+                if n.is_multiple_of(2) { Ok(n) } else { Err(WriteError::Refused(format!("no {n}"))) };
             assert_eq!(result, wanted);
         }
         let rows = audit::page(store.reader(), &audit::Filter::default(), None, 100).await.unwrap();
@@ -742,7 +744,7 @@ async fn postgres_restarts_lose_nothing_acknowledged() {
                         n += 1;
                         let name = format!("{how:?} {caller} {n}");
                         let row = draft(&name);
-                        let answer = if n % 2 == 0 {
+                        let answer = if n.is_multiple_of(2) {
                             store.append(soon(), row).await.map(drop)
                         } else {
                             change(&store, move |tx| {
@@ -970,4 +972,142 @@ fn a_daemon_that_dies_in_a_batch_leaves_a_whole_chain() {
 fn roles_in_the_schema_are_those_of_the_domain() {
     let names: Vec<&str> = Role::ALL.into_iter().map(Role::name).collect();
     assert_eq!(names, ["public", "newcomer", "contributor", "member", "admin"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_locked_by_another_process_fails_says_so_and_heals() {
+    let db = Db::sqlite();
+    let store = db.open().await;
+    let raw = raw(&db).await;
+    raw.execute_unprepared("BEGIN IMMEDIATE").await.unwrap();
+    assert_eq!(store.append(soon(), draft("locked out")).await, Err(WriteError::Store(StoreError::Locked)));
+    assert_eq!(store.problem(), Some(StoreError::Locked.to_string()));
+    raw.execute_unprepared("COMMIT").await.unwrap();
+    assert_eq!(store.append(soon(), draft("again")).await, Ok(1));
+    assert_eq!(store.problem(), None);
+    raw.close().await.unwrap();
+    store.close().await;
+}
+
+/// Where a connection is cut when COMMIT passes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Cut {
+    Before,
+    After,
+}
+
+/// Stands between the store and the server and, when told to, loses the next COMMIT or its answer.
+struct Cutter {
+    folder: tempfile::TempDir,
+    next: Arc<std::sync::Mutex<Option<Cut>>>,
+}
+
+impl Cutter {
+    fn start(server: std::path::PathBuf) -> Self {
+        let folder = tempfile::Builder::new().prefix("tccut").tempdir_in("/tmp").unwrap();
+        let listener = tokio::net::UnixListener::bind(folder.path().join(".s.PGSQL.5432")).unwrap();
+        let next = Arc::new(std::sync::Mutex::new(None));
+        let told = next.clone();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(Self::pass(client, server.clone(), told.clone()));
+            }
+        });
+        Self { folder, next }
+    }
+
+    async fn pass(
+        client: tokio::net::UnixStream,
+        server: std::path::PathBuf,
+        told: Arc<std::sync::Mutex<Option<Cut>>>,
+    ) -> std::io::Result<()> {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let server = tokio::net::UnixStream::connect(server).await?;
+        let (mut from_client, mut to_client) = client.into_split();
+        let (mut from_server, mut to_server) = server.into_split();
+        let (mut asked, mut answered) = (vec![0; 65_536], vec![0; 65_536]);
+        loop {
+            tokio::select! {
+                n = from_client.read(&mut asked) => {
+                    let n = n?;
+                    if n == 0 {
+                        return Ok(());
+                    }
+                    let commit = asked[..n].windows(6).any(|w| w == b"COMMIT");
+                    let cut = if commit { told.lock().unwrap().take() } else { None };
+                    if cut == Some(Cut::Before) {
+                        return Ok(());
+                    }
+                    to_server.write_all(&asked[..n]).await?;
+                    if cut == Some(Cut::After) {
+                        // The answer to COMMIT means that it is done; nobody hears of it.
+                        from_server.read(&mut answered).await?;
+                        return Ok(());
+                    }
+                }
+                n = from_server.read(&mut answered) => {
+                    let n = n?;
+                    if n == 0 {
+                        return Ok(());
+                    }
+                    to_client.write_all(&answered[..n]).await?;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_answer_is_lost_is_done_once() {
+    let db = Db::postgres();
+    let cutter = Cutter::start(db.cluster.as_ref().unwrap().socket());
+    let Engine::Postgres { url } = &db.engine else { unreachable!() };
+    let through = url.expose_secret().replace(
+        &db.cluster.as_ref().unwrap().socket().parent().unwrap().display().to_string(),
+        &cutter.folder.path().display().to_string(),
+    );
+    let options = Options {
+        engine: Engine::Postgres { url: through.into() },
+        computer: "here".to_owned(),
+        auto_migrate: true,
+    };
+    let store = Store::open(options, clock()).await.unwrap();
+    let cases =
+        [(Cut::After, true, 1), (Cut::Before, true, 2), (Cut::After, false, 2), (Cut::Before, false, 2)];
+    for (n, (cut, audited, runs)) in cases.into_iter().enumerate() {
+        let id = 100 + n as u128;
+        let ran = Arc::new(AtomicUsize::new(0));
+        let counted = ran.clone();
+        *cutter.next.lock().unwrap() = Some(cut);
+        let done = change(&store, move |tx| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            async move {
+                session::insert(tx.conn(), &a_session(id, 0)).await?;
+                if audited {
+                    tx.audit(draft(&format!("commit {id}")));
+                }
+                Ok(id)
+            }
+            .boxed()
+        })
+        .await;
+        assert_eq!(done, Ok(id), "{cut:?} {audited}");
+        assert_eq!(*cutter.next.lock().unwrap(), None, "the cut was made");
+        assert_eq!(ran.load(Ordering::SeqCst), runs, "{cut:?} {audited}");
+        assert!(session::by_id(store.reader(), a_session(id, 0).id).await.unwrap().is_some());
+    }
+    let report = whole(&store).await;
+    assert_eq!((report.rows, report.first_bad), (2, None));
+
+    // With the server gone for good, nobody can tell, and nobody pretends to.
+    *cutter.next.lock().unwrap() = Some(Cut::After);
+    std::fs::remove_file(cutter.folder.path().join(".s.PGSQL.5432")).unwrap();
+    let answer = store
+        .write::<(), StoreError, _>(Instant::now() + Duration::from_millis(700), |tx| {
+            tx.audit(draft("who knows"));
+            async { Ok(()) }.boxed()
+        })
+        .await;
+    assert_eq!(answer, Err(WriteError::OutcomeUnknown));
+    assert!(store.problem().is_some());
 }

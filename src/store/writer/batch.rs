@@ -124,7 +124,8 @@ impl Writer {
                 continue;
             }
             if unit.deadline <= now {
-                let _ = unit.ack.send(Verdict::Busy);
+                let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let _ = unit.ack.send(problem.map_or(Verdict::Busy, Verdict::Failed));
             } else {
                 begun.push(unit);
             }
@@ -154,8 +155,9 @@ impl Writer {
                 Ok(Err(error)) => error,
                 Err(_) => StoreError::Timeout,
             };
-            if error == StoreError::Timeout {
-                // What was cut off in the middle is not used again.
+            let sqlite = matches!(self.opener.engine, Engine::Sqlite { .. });
+            if error == StoreError::Timeout || (sqlite && error.is_lost()) {
+                // What was cut off in the middle is not used again; a Postgres pool drops dead connections itself.
                 self.replace_connection().await;
             }
             self.head = None;
