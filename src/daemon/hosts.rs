@@ -222,10 +222,10 @@ impl Hosts {
         };
         // Reaps it, should it end before the daemon does.
         tokio::spawn(async move { child.wait().await });
-        match read_run_file(&files::run_path(&self.0.run_dir, session)) {
-            Some(run) => self.watch(run),
-            None => return Err(HostError::Start("its run file is gone".to_owned())),
-        }
+        let run = read_run_file(&files::run_path(&self.0.run_dir, session));
+        let run = run.ok_or_else(|| HostError::Start("its run file is gone".to_owned()))?;
+        // A claim closes other connections: nobody may attach before it.
+        let _ = timeout(ANSWER_WITHIN, self.watch(run)).await;
         Ok(started)
     }
 
@@ -236,7 +236,7 @@ impl Hosts {
     /// # Errors
     /// The run folder cannot be read; a missing one is empty.
     pub async fn adopt(&self) -> std::io::Result<Adoption> {
-        let mut found = Adoption::default();
+        let (mut found, mut claims) = (Adoption::default(), Vec::new());
         let entries = match std::fs::read_dir(&self.0.run_dir) {
             Ok(entries) => entries,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(found),
@@ -253,10 +253,21 @@ impl Hosts {
             if self.0.sender(run.session_id).is_some() {
                 continue;
             }
-            let list = if is_alive(&self.0.run_dir, &run) { &mut found.live } else { &mut found.gone };
-            list.push(run.session_id);
-            self.watch(run);
+            if is_alive(&self.0.run_dir, &run) {
+                found.live.push(run.session_id);
+                claims.push(self.watch(run));
+            } else {
+                found.gone.push(run.session_id);
+                drop(self.watch(run));
+            }
         }
+        // They all try at the same time; one that hangs is tried on without being waited for.
+        let _ = timeout(ANSWER_WITHIN, async {
+            for claim in claims {
+                let _ = claim.await;
+            }
+        })
+        .await;
         Ok(found)
     }
 
@@ -335,8 +346,10 @@ impl Hosts {
         (!is_alive(&self.0.run_dir, &run)).then(|| sweep(&run))
     }
 
-    fn watch(&self, run: RunFile) {
+    /// Begins to follow a host. The channel says when it is claimed, or given up.
+    fn watch(&self, run: RunFile) -> oneshot::Receiver<()> {
         let (commands, receiver) = mpsc::channel(COMMANDS);
+        let (claimed, when_claimed) = oneshot::channel();
         self.0.lock().insert(run.session_id, commands);
         let watch = Watch {
             inner: Arc::clone(&self.0),
@@ -346,8 +359,10 @@ impl Hosts {
             snapshots: HashMap::new(),
             next_request: 0,
             exited: false,
+            claimed: Some(claimed),
         };
         tokio::spawn(watch.run());
+        when_claimed
     }
 }
 
@@ -393,6 +408,7 @@ struct Watch {
     snapshots: HashMap<u64, oneshot::Sender<Snapshot>>,
     next_request: u64,
     exited: bool,
+    claimed: Option<oneshot::Sender<()>>,
 }
 
 /// Why a connection is over.
@@ -446,6 +462,8 @@ impl Watch {
     }
 
     async fn serve(&mut self, mut sender: Sender, mut receiver: Receiver, status: Status) -> Over {
+        // Dropping it is the message.
+        self.claimed = None;
         // An agent that started meanwhile is in the run file now, and a sweep needs it.
         self.run.agent_pid = status.agent_pid.or(self.run.agent_pid);
         if let Some(exit) = status.exit {

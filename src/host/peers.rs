@@ -117,7 +117,8 @@ impl Peer {
 
     /// The next whole frame as kind and payload.
     pub fn next_frame(&mut self) -> Option<(u8, Vec<u8>)> {
-        if !self.is_open() {
+        // What was sent before the end came still counts.
+        if self.closing.is_some() {
             return None;
         }
         // Before hello nobody needs a long frame.

@@ -124,6 +124,8 @@ pub struct Writer {
     line: Vec<u8>,
     dirty: bool,
     in_hole: bool,
+    /// The limit was reached: for good, or what fits between would make shreds.
+    full: bool,
     lost_bytes: u64,
     lost_told: u64,
 }
@@ -149,6 +151,7 @@ impl Writer {
             line: Vec::new(),
             dirty: false,
             in_hole: false,
+            full: false,
             lost_bytes: 0,
             lost_told: 0,
         };
@@ -184,7 +187,8 @@ impl Writer {
         if data.is_empty() {
             return Recorded::Kept;
         }
-        let why = if self.length + data.len() as u64 + 64 > self.max_bytes - RESERVE_BYTES {
+        self.full |= self.length + data.len() as u64 + 64 > self.max_bytes - RESERVE_BYTES;
+        let why = if self.full {
             format!("the limit of {} bytes is reached", self.max_bytes)
         } else {
             let told = if self.lost_bytes > self.lost_told {
@@ -392,6 +396,7 @@ pub fn repair(path: &Path, cause: &str, at: Timestamp) -> io::Result<()> {
         line: Vec::new(),
         dirty: false,
         in_hole: false,
+        full: false,
         lost_bytes: 0,
         lost_told: 0,
     };

@@ -190,7 +190,6 @@ impl Server {
 
     /// Everything that is due.
     fn act(&mut self, now: Instant) {
-        self.peers.retain(|p| !p.is_over(now));
         while let Some(keys) = self.typist.step(self.seen(now)) {
             match keys {
                 Keys::Type(text) => self.type_bytes(text.as_bytes(), now),
@@ -226,6 +225,7 @@ impl Server {
         for peer in &mut self.peers {
             peer.write();
         }
+        self.peers.retain(|p| !p.is_over(now));
     }
 
     /// Sleeps until something happens or is due. Gives what happened, in the order of [`Self::react`].

@@ -415,7 +415,7 @@ async fn a_host_that_cannot_start_leaves_nothing() {
 async fn a_flood_is_bounded_and_moves_nobody() {
     let mut w = World::new();
     let mut spec =
-        w.spec(&["/bin/sh", "-c", "read go; head -c 20000000 /dev/zero | tr '\\0' x; echo; exec sh"]);
+        w.spec(&["/bin/sh", "-c", "read go; head -c 100000000 /dev/zero | tr '\\0' x; echo; exec sh"]);
     spec.max_bytes = 1 << 20;
     spec.scrollback_lines = 100;
     let started = w.hosts.start(spec).await.unwrap();
@@ -576,7 +576,8 @@ async fn messages_with_the_same_id_are_typed_once() {
         tokio::join!(w.line("m", "echo typed"), w.line("m", "echo typed"), w.line("n", "echo next"));
     assert_eq!((a, b, c), (Outcome::Delivered, Outcome::Delivered, Outcome::Delivered));
     w.screen_with("\nnext").await;
-    assert_eq!(w.recorded(Code::Output).matches("\r\ntyped\r\n").count(), 1);
+    // Its echo and its output.
+    assert_eq!(w.recorded(Code::Output).matches("typed").count(), 2);
 }
 
 #[tokio::test]
