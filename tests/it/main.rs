@@ -7,6 +7,7 @@ mod host;
 mod http;
 mod mcp;
 mod postgres;
+mod socket;
 mod store;
 mod tidy;
 mod world;
