@@ -347,7 +347,7 @@ mod tests {
             turn: Arc::default(),
         };
         let mut users = HashMap::from([(1, remember(Some("ann")))]);
-        for uid in 2..20_000 {
+        for uid in 2..8_400 {
             make_room(&mut users);
             users.insert(uid, remember(None));
         }

@@ -8,6 +8,7 @@ mod host;
 mod http;
 mod mcp;
 mod postgres;
+mod socket;
 mod store;
 mod tidy;
 mod world;

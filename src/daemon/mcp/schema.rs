@@ -40,10 +40,11 @@ fn plain<T: JsonSchema>() -> Value {
         .into_generator();
     let mut schema = generator.into_root_schema_for::<T>().to_value();
     for_each_object(&mut schema, &mut |map| {
-        map.remove("format");
-        // `title` is a keyword only where it is text; a property may be called so too.
-        if map.get("title").is_some_and(Value::is_string) {
-            map.remove("title");
+        for keyword in ["format", "title"] {
+            // It is a keyword only where it is text; a property may be called so too.
+            if map.get(keyword).is_some_and(Value::is_string) {
+                map.remove(keyword);
+            }
         }
         words(map);
     });
@@ -101,7 +102,9 @@ fn drop_null(map: &mut JsonObject) {
             }
         }
     }
-    map.remove("default");
+    if map.get("default").is_some_and(|value| !value.is_object()) {
+        map.remove("default");
+    }
 }
 
 fn for_each_object(value: &mut Value, change: &mut impl FnMut(&mut JsonObject)) {

@@ -270,12 +270,22 @@ mod tests {
             assert_eq!(input["additionalProperties"], false, "{name}");
             let output = Value::Object((**entry.tool.output_schema.as_ref().unwrap()).clone());
             assert_eq!(output["type"], "object", "{name}");
-            for word in ["\"format\"", "\"$ref\"", "\"$defs\"", "\"oneOf\""] {
+            for word in ["\"format\":\"", "\"$ref\"", "\"$defs\"", "\"oneOf\""] {
                 assert!(!input.to_string().contains(word), "{name}: {word} in {input}");
                 assert!(!output.to_string().contains(word), "{name}: {word} in {output}");
             }
             assert!(!input.to_string().contains("null"), "{name}: {input}");
         }
+    }
+
+    #[test]
+    fn a_cursor_that_is_null_fits_its_schema() {
+        for name in ["list_sessions", "get_session_data"] {
+            let output = Value::Object((**find(name).unwrap().tool.output_schema.as_ref().unwrap()).clone());
+            assert_eq!(output["properties"]["next_cursor"]["type"], json!(["string", "null"]), "{name}");
+        }
+        let read = Value::Object((*find("get_session_data").unwrap().tool.input_schema).clone());
+        assert_eq!(read["properties"]["format"]["enum"], json!(["markdown", "json"]));
     }
 
     #[test]
