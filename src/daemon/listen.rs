@@ -104,7 +104,7 @@ pub fn bind(path: &Path, mode: u32) -> Result<Socket, ListenError> {
         .custom_flags(libc::O_NOFOLLOW)
         .open(&lock_path)
         .map_err(io_at(&lock_path))?;
-    if lock.metadata().map_err(io_at(&lock_path))?.uid() != users::get_effective_uid() {
+    if lock.metadata().map_err(io_at(&lock_path))?.uid() != nix::unistd::geteuid().as_raw() {
         return Err(ListenError::InTheWay {
             path: lock_path,
             problem: "the lock file belongs to somebody else",
@@ -140,7 +140,7 @@ fn check_folder(folder: &Path) -> Result<(), ListenError> {
     if !about.is_dir() {
         return Err(ListenError::InTheWay { path: folder.to_owned(), problem: "not a folder" });
     }
-    if about.uid() != 0 && about.uid() != users::get_effective_uid() {
+    if about.uid() != 0 && about.uid() != nix::unistd::geteuid().as_raw() {
         return refuse("the folder belongs to neither root nor this user");
     }
     if about.mode() & 0o022 != 0 && about.mode() & 0o1000 == 0 {

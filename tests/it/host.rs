@@ -500,7 +500,7 @@ async fn signals_reach_the_foreground() {
 
 #[tokio::test]
 async fn a_late_watcher_gets_what_it_missed_or_the_screen() {
-    let mut w = World::new();
+    let w = World::new();
     let script = "stty -echo; echo first; read x; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo line $i of many; \
                   done; echo last; sleep 1000";
     w.hosts.start(w.spec(&["/bin/sh", "-c", script])).await.unwrap();

@@ -155,7 +155,8 @@ impl Daemon {
             public: AtomicBool::new(false),
             peer: Mutex::new(None),
         });
-        let front = Arc::new(Front::new(Arc::<Fake>::clone(&fake), Arc::new(Names::default())));
+        let front =
+            Arc::new(Front::new(Arc::<Fake>::clone(&fake), Arc::new(Names::default()), Arc::default()));
         let stop = CancellationToken::new();
         let socket = listen::bind(&path, 0o600).unwrap();
         let served = tokio::spawn(listen::serve(socket, front, stop.clone()));

@@ -27,14 +27,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const ROOMS: &[(&str, &[&str])] = &[
     ("sea_orm", &["store"]),
     ("migrations", &["store"]),
-    ("nix", &["platform", "daemon/peer.rs", "daemon/listen.rs", "host"]),
-    ("libc", &["platform", "daemon/peer.rs", "daemon/listen.rs", "host"]),
-    ("rmcp", &["daemon/mcp"]),
+    ("nix", &["platform", "daemon/peer.rs", "daemon/listen.rs", "host", "config/paths.rs", "bridge"]),
+    ("libc", &["platform", "daemon/peer.rs", "daemon/listen.rs", "host", "bridge"]),
+    ("rmcp", &["daemon/mcp", "daemon/connection.rs", "daemon/http/mod.rs"]),
     ("axum", &["daemon/http"]),
     ("figment", &["config"]),
     ("serde_yaml", &["config"]),
     ("users", &["daemon/peer.rs", "platform"]),
-    ("clap", &["cli"]),
+    ("clap", &["cli", "bridge/clients.rs"]),
     ("avt", &["host"]),
 ];
 
