@@ -47,25 +47,25 @@ impl Front {
         }
     }
 
-    /// Does `request` for `peer` within the limits. `gone` fires when the asker cancels or leaves.
+    /// Does `request` for `peer`, who is `caller` now, within the limits. `gone` fires when the asker cancels or
+    /// leaves. The caller decides here only whose quota it is; the daemon behind resolves and judges for itself.
     ///
     /// # Errors
     /// The daemon's fault, or busy, timeout, outcome unknown, internal.
     pub async fn ask(
         &self,
         peer: &Peer,
-        via: Via,
+        caller: &Caller,
         token: Option<SecretString>,
         request: Request,
         gone: &CancellationToken,
     ) -> Result<Reply, Fault> {
         let limits = self.backend.limits();
-        let mapped = self.caller(peer, via, token.as_ref()).person.is_some();
-        let _places = self.enter(peer, mapped, limits.in_flight_per_uid)?;
+        let _places = self.enter(peer, caller.person.is_some(), limits.in_flight_per_uid)?;
         let changes = changes(&request);
         let deadline = tokio::time::Instant::now() + limits.request;
         let cancel = gone.child_token();
-        let call = Call { request, via, token, deadline, cancel: cancel.clone() };
+        let call = Call { request, via: caller.via, token, deadline, cancel: cancel.clone() };
         let mut work = std::pin::pin!(AssertUnwindSafe(self.backend.handle(peer, call)).catch_unwind());
         let (code, why) = tokio::select! {
             biased;

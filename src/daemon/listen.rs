@@ -204,7 +204,8 @@ pub async fn serve(socket: Socket, front: Arc<Front>, stop: CancellationToken) -
                     });
                 }
             }
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ECONNABORTED | libc::EINTR)) => {}
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
             Err(error) => {
                 // Out of descriptors or memory: what is open will end some time. Never spin.
                 if pause.is_zero() {

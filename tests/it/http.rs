@@ -1,6 +1,8 @@
 //! The HTTP mouth over a real socket: REST, MCP on `/mcp`, events, and clients that send too much, too little or
 //! nothing. The client is written out by hand, so that it can be rude.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 use crate::socket::{Daemon, PATIENCE, SESSION, TOKEN};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;

@@ -1,5 +1,7 @@
 //! The MCP mouth over a real socket: both eras, and everything a careless or hostile client may do to it.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 use crate::socket::{Daemon, PATIENCE, SESSION, TOKEN};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
