@@ -1,7 +1,7 @@
 //! What every connection shares, and the one way from a mouth to the daemon behind it: quota, deadline,
 //! cancellation and panics are dealt with here, once for MCP and HTTP.
 
-use crate::daemon::backend::{Backend, Call, kind};
+use crate::daemon::backend::{Backend, Call};
 use crate::daemon::limits::{Bucket, Entered, Gate};
 use crate::daemon::peer::Names;
 use crate::domain::caller::{Caller, Peer, Via};
@@ -106,16 +106,27 @@ fn panicked() -> Fault {
 }
 
 /// Whether a request changes something when it is done.
-fn changes(request: &Request) -> bool {
-    matches!(
-        kind(request),
-        "start_session"
-            | "run_agent_command"
-            | "send_message"
-            | "end_session"
-            | "subscribe"
-            | "stop_notifications"
-            | "put_my_config"
-            | "reload"
-    )
+const fn changes(request: &Request) -> bool {
+    match request {
+        Request::StartSession(_)
+        | Request::RunAgentCommand(_)
+        | Request::SendMessage(_)
+        | Request::EndSession(_)
+        | Request::Subscribe(_)
+        | Request::StopNotifications(_)
+        | Request::PutMyConfig(_)
+        | Request::Reload => true,
+        Request::Whoami
+        | Request::Health
+        | Request::ListProjects
+        | Request::ListAgents
+        | Request::ListComputers
+        | Request::ListSessions(_)
+        | Request::ShowSession(_)
+        | Request::ReadSession(_)
+        | Request::ListAudit(_)
+        | Request::VerifyAudit
+        | Request::ShowConfig
+        | Request::ExplainPerson(_) => false,
+    }
 }

@@ -75,6 +75,10 @@ pub fn inherited() -> io::Result<Option<Socket>> {
         let mut handed = listenfd::ListenFd::from_env();
         if handed.len() == 0 { None } else { handed.take_unix_listener(0)? }
     };
+    if let Some(listener) = &listener {
+        // What we start must not hold our socket open.
+        socket2::SockRef::from(listener).set_cloexec(true)?;
+    }
     Ok(listener.map(|listener| Socket { listener, _lock: None }))
 }
 

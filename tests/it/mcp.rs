@@ -580,3 +580,62 @@ async fn a_request_that_takes_too_long_is_answered_so() {
     assert_eq!(late["result"]["structuredContent"]["code"], "timeout");
     client.is_alive().await;
 }
+
+#[tokio::test]
+async fn a_flood_of_notifications_is_dropped() {
+    let daemon = Daemon::start();
+    let mut client = Client::legacy(&daemon).await;
+    let one = format!(
+        "{}\n",
+        json!({"jsonrpc": "2.0", "method": "notifications/nonsense", "params": {"a": [1, 2]}})
+    );
+    let flood = one.repeat(1_000);
+    for _ in 0..30 {
+        client.bytes(flood.as_bytes()).await;
+    }
+    client.is_alive().await;
+}
+
+/// Another user connects: one thread of ours that takes on their credentials, which Linux keeps by thread.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn another_user_is_seen_as_the_kernel_sees_them() {
+    use std::io::{BufRead as _, Write as _};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    const UID: u32 = 54_321;
+    const GROUPS: [u32; 2] = [54_322, 54_323];
+    if users::get_effective_uid() != 0 {
+        return;
+    }
+    let daemon = Daemon::start();
+    let folder = daemon.path.parent().unwrap();
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(&daemon.path, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let path = daemon.path.clone();
+    let who = std::thread::spawn(move || {
+        // SAFETY: plain system calls with valid arguments; they change the credentials of this thread alone, which
+        // ends after the test's one conversation.
+        let changed = unsafe {
+            libc::syscall(libc::SYS_setgroups, GROUPS.len(), GROUPS.as_ptr())
+                | libc::syscall(libc::SYS_setresgid, UID, UID, UID)
+                | libc::syscall(libc::SYS_setresuid, UID, UID, UID)
+        };
+        assert_eq!(changed, 0, "{}", std::io::Error::last_os_error());
+        let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+        let lines = format!("{}\n{}\n", initialize(json!({})), call(1, "whoami", json!({"uid": 0})));
+        stream.write_all(lines.as_bytes()).unwrap();
+        stream.write_all(format!("{}\n", call(2, "whoami", json!({}))).as_bytes()).unwrap();
+        let mut answers = std::io::BufReader::new(stream).lines();
+        std::iter::from_fn(|| answers.next())
+            .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
+            .take(3)
+            .collect()
+    });
+    let answers: Vec<Value> = tokio::task::spawn_blocking(move || who.join().unwrap()).await.unwrap();
+    let of = |id: i64| answers.iter().find(|answer| answer["id"] == id).unwrap();
+    assert_eq!(of(1)["result"]["structuredContent"]["field"], "uid", "identity is no argument");
+    let who = &of(2)["result"]["structuredContent"];
+    assert_eq!((&who["uid"], &who["gid"]), (&json!(UID), &json!(UID)));
+    assert_eq!(who["groups"], json!(GROUPS));
+}

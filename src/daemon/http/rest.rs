@@ -5,7 +5,7 @@ use crate::daemon::front::Front;
 use crate::daemon::http::{Body, events, problem};
 use crate::daemon::mcp::tools::{arguments, body as json_body};
 use crate::domain::caller::{Peer, Via};
-use crate::wire::fault::Fault;
+use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::limits::TOKEN_HEADER;
 use crate::wire::reply::Reply;
 use crate::wire::request::{ExplainPerson, PutMyConfig, Request, SessionRef};
@@ -125,7 +125,8 @@ fn request(name: &str, segments: &[&str], parts: &Parts, body: &[u8]) -> Result<
         "explain_person" => Request::ExplainPerson(ExplainPerson {
             user: segments.get(1).copied().unwrap_or_default().to_owned(),
         }),
-        _ => Request::Reload,
+        "reload" => Request::Reload,
+        _ => return Err(Fault::new(FaultCode::Internal, "this path has no request")),
     })
 }
 

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
 
 /// Method names of MCP: what reaches us under one of them as unknown had the wrong parameters.
-const METHODS: [&str; 13] = [
+const METHODS: [&str; 11] = [
     "initialize",
     "server/discover",
     "ping",
@@ -42,8 +42,6 @@ const METHODS: [&str; 13] = [
     "resources/subscribe",
     "resources/unsubscribe",
     "subscriptions/listen",
-    "notifications/cancelled",
-    "notifications/initialized",
 ];
 
 /// The MCP server: one for each raw connection, one for all of HTTP.
