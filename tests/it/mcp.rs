@@ -639,3 +639,31 @@ async fn another_user_is_seen_as_the_kernel_sees_them() {
     assert_eq!((&who["uid"], &who["gid"]), (&json!(UID), &json!(UID)));
     assert_eq!(who["groups"], json!(GROUPS));
 }
+
+#[tokio::test]
+async fn a_client_that_never_reads_is_given_up() {
+    let daemon = Daemon::with(|limits| {
+        limits.write = Duration::from_millis(50);
+        limits.connections_per_uid = 1;
+    });
+    let mut client = Client::legacy(&daemon).await;
+    let read = call(1, "get_session_data", json!({"session_id": SESSION, "tail_chars": 40_000}));
+    let mut sent = String::new();
+    for id in 0..100 {
+        sent.push_str(&format!("{}\n", call(id, "get_session_data", read["params"]["arguments"].clone())));
+    }
+    client.bytes(sent.as_bytes()).await;
+    // The connection's place is free again without a byte having been read.
+    let freed = async {
+        loop {
+            let mut next = Client::new(&daemon).await;
+            let _may_be_closed =
+                next.write.write_all(format!("{}\n", initialize(json!({}))).as_bytes()).await;
+            if next.next().await.is_some() {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, freed).await.expect("it is given up");
+    drop(client);
+}
