@@ -1,6 +1,8 @@
 //! A real Unix socket in a temporary folder with the real mouths and, behind them, a small daemon that does what the
 //! tests of the mouths need: answer, be slow, be large, panic. Used by `mcp` and `http`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::path::PathBuf;
