@@ -17,7 +17,7 @@ use teleclaude::domain::session::{
     Exit, Profile, Session, SessionActivity, SessionId, SessionStatus, SessionTitle, ThinkingMode,
 };
 use teleclaude::domain::timestamp::Timestamp;
-use teleclaude::store::connect::{Engine, Options, Store, open_read_only};
+use teleclaude::store::connect::{Engine, Options, Store, migrate_now, open_read_only};
 use teleclaude::store::error::StoreError;
 use teleclaude::store::message::MessageState;
 use teleclaude::store::verify::{ChainReport, verify};
@@ -595,12 +595,97 @@ async fn one_daemon_a_computer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_computers_may_come_to_an_empty_postgres_at_once() {
+    let db = Db::postgres();
+    let opened = join_all(["a", "b", "c", "a"].map(|computer| db.open_as(computer))).await;
+    let stores: Vec<Store> = opened.into_iter().filter_map(Result::ok).collect();
+    assert_eq!(stores.len(), 3, "one of the two `a` is refused");
+    for store in stores {
+        assert_eq!(store.append(soon(), draft("first")).await, Ok(1));
+        store.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_store_s_own_queries_use_their_indexes() {
+    let db = Db::postgres();
+    db.open().await.close().await;
+    let raw = raw(&db).await;
+    // A small table is read whole whatever the index.
+    raw.execute_unprepared("ALTER DATABASE teleclaude SET enable_seqscan = off").await.unwrap();
+    raw.execute_unprepared("ALTER DATABASE teleclaude SET enable_sort = off").await.unwrap();
+    raw.execute_unprepared("SELECT pg_stat_reset()").await.unwrap();
+    let store = db.open().await;
+    keep(&store, a_session(1, 0)).await;
+    let s = a_session(1, 0);
+    let c = store.reader();
+    let owner = session::Filter { owner: Some((s.owner, s.owner_uid)), ..Default::default() };
+    session::page(c, &owner, Some((at(5), s.id)), 50).await.unwrap();
+    session::page(c, &session::Filter::default(), Some((at(5), s.id)), 50).await.unwrap();
+    session::page(c, &session::Filter { parent: Some(s.id), ..Default::default() }, None, 50).await.unwrap();
+    session::by_client_id(c, s.owner, "x").await.unwrap();
+    session::by_token_hash(c, &[1; 32]).await.unwrap();
+    session::open_on(c, "here").await.unwrap();
+    session::open_count(c, s.owner).await.unwrap();
+    message::pending(c, s.id, 10).await.unwrap();
+    outbox::pending(c, "here", 10).await.unwrap();
+    activity::page(c, s.id, Some((at(5), s.id.0)), 10).await.unwrap();
+    let before = audit::Place { at: at(5), computer: "here".to_owned(), seq: 5 };
+    for filter in [
+        audit::Filter::default(),
+        audit::Filter { actor: Some("x".to_owned()), ..Default::default() },
+        audit::Filter { owner: Some("x".to_owned()), ..Default::default() },
+        audit::Filter { session: Some("x".to_owned()), ..Default::default() },
+    ] {
+        audit::page(c, &filter, Some(&before), 50).await.unwrap();
+    }
+    store.close().await;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let sql = "SELECT indexrelname FROM pg_stat_user_indexes WHERE idx_scan > 0";
+        let rows =
+            raw.query_all_raw(Statement::from_string(sea_orm::DbBackend::Postgres, sql)).await.unwrap();
+        let used: Vec<String> = rows.iter().map(|r| r.try_get("", "indexrelname").unwrap()).collect();
+        let missing: Vec<&str> = [
+            "sessions_mine",
+            "sessions_all",
+            "sessions_parent",
+            "sessions_client_id",
+            "sessions_token_hash",
+            "sessions_open_on",
+            "sessions_open_of",
+            "messages_pending",
+            "outbox_pending",
+            "activity_page",
+            "audit_log_page",
+            "audit_log_actor",
+            "audit_log_owner",
+            "audit_log_session",
+        ]
+        .into_iter()
+        .filter(|index| !used.iter().any(|u| u == index))
+        .collect();
+        if missing.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "never used: {missing:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    raw.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_newer_schema_is_refused_and_an_old_one_needs_migrating() {
     on_both(async |db| {
         let by_hand = Options { engine: db.engine.clone(), computer: "here".to_owned(), auto_migrate: false };
         let empty = Store::open(by_hand.clone(), clock()).await.err().unwrap();
         assert_eq!(empty, StoreError::Outdated { database: "empty".to_owned(), binary: migrate::wanted() });
+        let done = migrate_now(db.engine.clone(), "here", at(0)).await.unwrap();
+        assert_eq!(done.last(), Some(&migrate::wanted()));
+        assert_eq!(migrate_now(db.engine.clone(), "here", at(0)).await, Ok(Vec::new()));
         let store = db.open().await;
+        let served = migrate_now(db.engine.clone(), "here", at(0)).await;
+        assert!(matches!(served, Err(StoreError::Served { .. })), "not beside a daemon: {served:?}");
         assert_eq!(migrate::status(store.reader()).await.unwrap().current(), Ok(()));
         store.close().await;
         Store::open(by_hand, clock()).await.unwrap().close().await;
@@ -822,6 +907,8 @@ async fn a_backend_that_is_killed_gives_the_lock_back_and_the_writer_heals() {
     )
     .await
     .unwrap();
+    let read = audit::page(store.reader(), &audit::Filter::default(), None, 10).await;
+    assert_eq!(read.map(|rows| rows.len()), Ok(1), "readers get new connections without anybody noticing");
     assert_eq!(store.append(soon(), draft("two")).await, Ok(2));
     assert!(matches!(db.open_as("here").await, Err(StoreError::Served { .. })), "the lock is held again");
     raw.close().await.unwrap();
