@@ -162,7 +162,11 @@ impl Writer {
             }
             self.head = None;
             self.note(&error);
-            if let Progress::Committing(expected) = self.progress {
+            // These three say that nothing was done, whenever they come, and for every unit alike.
+            let for_all = matches!(error, StoreError::Full | StoreError::ReadOnly | StoreError::Locked);
+            if let Progress::Committing(expected) = self.progress
+                && !for_all
+            {
                 let last = units.iter().map(|u| u.deadline).max().unwrap_or_else(Instant::now);
                 match self.find_out(expected, last).await {
                     Some(Fate::Committed) => {
@@ -178,7 +182,6 @@ impl Writer {
                 }
             }
             let verdict = if untold { Verdict::Unknown } else { Verdict::Failed(error.clone()) };
-            let for_all = matches!(error, StoreError::Full | StoreError::ReadOnly | StoreError::Locked);
             if error.is_lost() {
                 units = late(units, &verdict);
                 tokio::time::sleep(pause).await;
