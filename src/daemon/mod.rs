@@ -1,1 +1,22 @@
 //! The daemon: one file per step of a request, and what runs beside the requests.
+
+pub mod app;
+pub mod backend;
+pub mod connection;
+pub mod database;
+pub mod effects;
+pub mod front;
+pub mod handle;
+pub mod hosts;
+pub mod http;
+pub mod jobs;
+pub mod life;
+pub mod limits;
+pub mod listen;
+pub mod log;
+pub mod mcp;
+pub mod peer;
+pub mod rates;
+pub mod run;
+pub mod settings;
+pub mod tokens;

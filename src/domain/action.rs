@@ -1,14 +1,18 @@
 //! Everything that can be asked, with the things (not the names) it is about. What `policy` judges.
 
+use crate::domain::audit::AuditOutcome;
+use crate::domain::caller::Caller;
 use crate::domain::project::Project;
-use crate::domain::session::{Profile, Session};
+use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
+use crate::domain::timestamp::Timestamp;
+use uuid::Uuid;
 
 /// A request whose names have been resolved.
 #[derive(Clone, Debug)]
 pub enum Action {
     /// Who am I?
     Whoami,
-    /// Is the daemon well: one word.
+    /// Is the daemon well: one word, and for admins the details.
     Health,
     /// Projects open to the caller.
     ListProjects,
@@ -16,32 +20,18 @@ pub enum Action {
     ListAgents,
     /// Machines on this database.
     ListComputers,
-    /// Sessions: one's own, or everybody's.
-    ListSessions {
-        /// Whether somebody else's sessions are asked for too.
-        of_others: bool,
-    },
+    /// Sessions.
+    ListSessions(Box<SessionQuery>),
     /// One session's metadata.
     ShowSession(Box<Session>),
     /// A new session.
-    StartSession {
-        /// The configured project it lies in; `None` is a bare path.
-        project: Option<Project>,
-        /// Whether the project is open to the caller.
-        open: bool,
-        /// The agent, and whether the caller's role may run it.
-        agent_allowed: bool,
-        /// How many sessions the caller has running, and how many the role may have.
-        running: (u64, u64),
-        /// The profile the role's config gives; the policy narrows it.
-        profile: Profile,
-        /// The session whose agent asks, if one does, and whether agents may start sessions.
-        by_agent: Option<bool>,
-    },
+    StartSession(Box<NewSession>),
     /// Typing into a session.
     SendMessage {
         /// The session.
         session: Box<Session>,
+        /// What to type.
+        message: Box<NewMessage>,
         /// Why.
         reason: Option<String>,
     },
@@ -56,6 +46,8 @@ pub enum Action {
     ReadSession {
         /// The session.
         session: Box<Session>,
+        /// Which part of it.
+        window: Window,
         /// Why.
         reason: Option<String>,
     },
@@ -67,18 +59,269 @@ pub enum Action {
         on: bool,
     },
     /// The audit log.
-    ListAudit,
+    ListAudit(Box<AuditQuery>),
     /// Checking the chain.
     VerifyAudit,
-    /// The config in force.
+    /// The config in force: all of it for admins, the personal layer for others.
     ShowConfig,
-    /// One's personal config layer.
-    PutMyConfig,
+    /// One's personal config layer, already checked.
+    PutMyConfig {
+        /// The text.
+        yaml: String,
+        /// The keys it sets.
+        keys: Vec<String>,
+    },
     /// Why somebody is who they are.
     ExplainPerson {
+        /// Who that is, as the map says now.
+        who: Box<Caller>,
         /// Whether it is the caller.
         own: bool,
     },
     /// Reading the config again.
     Reload,
+}
+
+/// What a new session is about.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// The key it gets.
+    pub id: SessionId,
+    /// What to call it.
+    pub title: Option<SessionTitle>,
+    /// The configured project it lies in; `None` is a bare path.
+    pub project: Option<Project>,
+    /// What was asked for, to say so in a refusal.
+    pub project_name: String,
+    /// Absolute path of the project.
+    pub project_path: String,
+    /// Folder inside the project, if not its root.
+    pub subdir: Option<String>,
+    /// Whether the project, or the bare path, is open to the caller.
+    pub open: bool,
+    /// The agent's name.
+    pub agent: String,
+    /// Whether the agent has a restricted profile at all.
+    pub can_be_restricted: bool,
+    /// Which of its models.
+    pub thinking_mode: ThinkingMode,
+    /// What to type first.
+    pub message: Option<NewMessage>,
+    /// The client's own id for this request.
+    pub client_id: Option<String>,
+    /// The session that the same request of the same person made before.
+    pub existing: Option<Box<Session>>,
+    /// How many sessions the caller has open.
+    pub open_sessions: u64,
+}
+
+/// Text on its way to an agent.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// The key it gets.
+    pub id: Uuid,
+    /// What to type.
+    pub text: String,
+    /// Whether it is a slash command, which is typed bare.
+    pub slash: bool,
+    /// The client's own id for this request.
+    pub client_id: Option<String>,
+}
+
+/// Which sessions, and which page of them.
+#[derive(Clone, Debug, Default)]
+pub struct SessionQuery {
+    /// Only of this project.
+    pub project: Option<String>,
+    /// Only in this status.
+    pub status: Option<SessionStatus>,
+    /// Only of this agent.
+    pub agent: Option<String>,
+    /// Only of this owner, by name.
+    pub owner: Option<String>,
+    /// Only with activity at or after.
+    pub since: Option<Timestamp>,
+    /// Only those this session's agent started.
+    pub children_of: Option<SessionId>,
+    /// Also those of other machines.
+    pub all_computers: bool,
+    /// The last row of the page before.
+    pub after: Option<(Timestamp, SessionId)>,
+    /// Rows at most.
+    pub limit: u64,
+}
+
+/// Which part of a session's content.
+#[derive(Clone, Debug, Default)]
+pub struct Window {
+    /// Shown at or after.
+    pub since: Option<Timestamp>,
+    /// Shown at or before.
+    pub until: Option<Timestamp>,
+    /// Characters from the end, if no cursor says otherwise.
+    pub tail_chars: usize,
+    /// Characters to skip from the start.
+    pub from: Option<u64>,
+    /// One JSON object a line instead of text.
+    pub json: bool,
+}
+
+/// Which rows of the audit log, and which page of them.
+#[derive(Clone, Debug, Default)]
+pub struct AuditQuery {
+    /// Only by this actor.
+    pub actor: Option<String>,
+    /// Only about sessions of this owner.
+    pub owner: Option<String>,
+    /// Only about this session.
+    pub session: Option<String>,
+    /// Only this action.
+    pub action: Option<String>,
+    /// Only with this outcome.
+    pub outcome: Option<AuditOutcome>,
+    /// Only at or after.
+    pub since: Option<Timestamp>,
+    /// Only at or before.
+    pub until: Option<Timestamp>,
+    /// The last row of the page before: time, computer, seq.
+    pub before: Option<(Timestamp, String, i64)>,
+    /// Rows at most.
+    pub limit: u64,
+}
+
+/// What is done, without to what: the rows of the policy's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verb {
+    /// Who am I?
+    Whoami,
+    /// Is the daemon well?
+    Health,
+    /// Projects.
+    ListProjects,
+    /// Agents.
+    ListAgents,
+    /// Machines.
+    ListComputers,
+    /// Sessions.
+    ListSessions,
+    /// One session.
+    ShowSession,
+    /// A new session.
+    StartSession,
+    /// Typing.
+    SendMessage,
+    /// Ending.
+    EndSession,
+    /// Reading content.
+    ReadSession,
+    /// Being told of changes.
+    Watch,
+    /// The audit log.
+    ListAudit,
+    /// Checking it.
+    VerifyAudit,
+    /// The config.
+    ShowConfig,
+    /// One's own layer.
+    PutMyConfig,
+    /// Explaining a mapping.
+    ExplainPerson,
+    /// Reading the config again.
+    Reload,
+}
+
+impl Verb {
+    /// Every verb, in the order of the table.
+    pub const ALL: [Self; 18] = [
+        Self::Whoami,
+        Self::Health,
+        Self::ListProjects,
+        Self::ListAgents,
+        Self::ListComputers,
+        Self::ListSessions,
+        Self::ShowSession,
+        Self::StartSession,
+        Self::SendMessage,
+        Self::EndSession,
+        Self::ReadSession,
+        Self::Watch,
+        Self::ListAudit,
+        Self::VerifyAudit,
+        Self::ShowConfig,
+        Self::PutMyConfig,
+        Self::ExplainPerson,
+        Self::Reload,
+    ];
+
+    /// The name as `whoami`, refusals and the audit log spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Whoami => "whoami",
+            Self::Health => "health",
+            Self::ListProjects => "projects.list",
+            Self::ListAgents => "agents.list",
+            Self::ListComputers => "computers.list",
+            Self::ListSessions => "sessions.list",
+            Self::ShowSession => "session.show",
+            Self::StartSession => "session.start",
+            Self::SendMessage => "session.send",
+            Self::EndSession => "session.end",
+            Self::ReadSession => "transcript.read",
+            Self::Watch => "session.subscribe",
+            Self::ListAudit => "audit.list",
+            Self::VerifyAudit => "audit.verify",
+            Self::ShowConfig => "config.show",
+            Self::PutMyConfig => "config.put_mine",
+            Self::ExplainPerson => "people.explain",
+            Self::Reload => "config.reload",
+        }
+    }
+}
+
+impl Action {
+    /// What is done, without to what.
+    pub const fn verb(&self) -> Verb {
+        match self {
+            Self::Whoami => Verb::Whoami,
+            Self::Health => Verb::Health,
+            Self::ListProjects => Verb::ListProjects,
+            Self::ListAgents => Verb::ListAgents,
+            Self::ListComputers => Verb::ListComputers,
+            Self::ListSessions(_) => Verb::ListSessions,
+            Self::ShowSession(_) => Verb::ShowSession,
+            Self::StartSession(_) => Verb::StartSession,
+            Self::SendMessage { .. } => Verb::SendMessage,
+            Self::EndSession { .. } => Verb::EndSession,
+            Self::ReadSession { .. } => Verb::ReadSession,
+            Self::Watch { .. } => Verb::Watch,
+            Self::ListAudit(_) => Verb::ListAudit,
+            Self::VerifyAudit => Verb::VerifyAudit,
+            Self::ShowConfig => Verb::ShowConfig,
+            Self::PutMyConfig { .. } => Verb::PutMyConfig,
+            Self::ExplainPerson { .. } => Verb::ExplainPerson,
+            Self::Reload => Verb::Reload,
+        }
+    }
+
+    /// The session it is about, if it is about one that exists.
+    pub fn session(&self) -> Option<&Session> {
+        match self {
+            Self::ShowSession(session)
+            | Self::SendMessage { session, .. }
+            | Self::EndSession { session, .. }
+            | Self::ReadSession { session, .. }
+            | Self::Watch { session, .. } => Some(session),
+            _ => None,
+        }
+    }
+}
+
+impl NewSession {
+    /// The profile it gets: the role's, unless only the restricted one is open to it.
+    pub const fn profile(role_may_full: bool, configured: Profile) -> Profile {
+        match (role_may_full, configured) {
+            (true, configured) => configured,
+            (false, _) => Profile::Restricted,
+        }
+    }
 }

@@ -1,1 +1,285 @@
-//! Who may do what. To be written.
+//! Who may do what: one pure function, [`judge`]. Its answer is a [`Permit`] that nothing else can make,
+//! so what needs one cannot be reached any other way. `policy/tests.rs` prints the whole table.
+
+use crate::domain::action::{Action, NewSession, Verb};
+use crate::domain::caller::{Caller, Role};
+use crate::domain::session::{Profile, Session, SessionId};
+
+#[cfg(test)]
+mod tests;
+
+/// What the config says about a role, and about everybody. Values only, so that judging stays pure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Sessions one person of this role may have open.
+    pub max_sessions: u64,
+    /// The profile of this role's agents.
+    pub profile: Profile,
+    /// Whether admins may type into and interrupt what is not theirs.
+    pub steer_others: bool,
+    /// Whether reading what is not one's own needs a reason.
+    pub require_reason: bool,
+    /// Whether an agent may start sessions of its own.
+    pub agents_may_start: bool,
+}
+
+/// Leave to do one thing once. Only [`judge`] makes one.
+#[derive(Debug)]
+pub struct Permit {
+    caller: Caller,
+    action: Action,
+    profile: Profile,
+    record: Option<&'static str>,
+}
+
+impl Permit {
+    /// Who may.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// What they may.
+    pub fn action(&self) -> &Action {
+        &self.action
+    }
+
+    /// The profile a new session gets.
+    pub fn profile(&self) -> Profile {
+        self.profile
+    }
+
+    /// The audit action that must be durably written before anything is shown or done, if there is one.
+    pub fn record(&self) -> Option<&'static str> {
+        self.record
+    }
+
+    /// The action, for doing it.
+    pub fn into_action(self) -> Action {
+        self.action
+    }
+}
+
+/// Why not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// The caller may do nothing now; the text says why.
+    Standing(String),
+    /// The role may not do it to anything.
+    Role {
+        /// What was asked.
+        verb: Verb,
+        /// The least role that may.
+        least: Role,
+    },
+    /// An agent may not do it, whoever its owner is.
+    Agent(Verb),
+    /// The thing is not the caller's to know of: answered as if it did not exist.
+    Hidden,
+    /// The session is somebody else's, and steering others' is off.
+    NotYours,
+    /// The session is somebody else's, and no (good) reason was given.
+    Reason(&'static str),
+    /// The project is not open to the caller: answered as if it did not exist.
+    ProjectHidden(String),
+    /// The agent has no restricted profile, and the caller may have no other.
+    ProfileTooWide(String),
+    /// The role's limit of open sessions is reached.
+    TooManySessions(u64),
+}
+
+/// The least role that may do it to anything at all.
+pub const fn least_role(verb: Verb) -> Role {
+    match verb {
+        Verb::Whoami | Verb::Health => Role::Public,
+        Verb::ListProjects
+        | Verb::ListAgents
+        | Verb::ListComputers
+        | Verb::ListSessions
+        | Verb::ShowSession
+        | Verb::ReadSession
+        | Verb::ShowConfig
+        | Verb::PutMyConfig
+        | Verb::ExplainPerson => Role::Newcomer,
+        Verb::StartSession | Verb::SendMessage | Verb::EndSession | Verb::Watch => Role::Contributor,
+        Verb::ListAudit | Verb::VerifyAudit | Verb::Reload => Role::Admin,
+    }
+}
+
+/// Whether an agent may do it at all (to itself or its children).
+pub const fn open_to_agents(verb: Verb) -> bool {
+    match verb {
+        Verb::Whoami
+        | Verb::Health
+        | Verb::ListProjects
+        | Verb::ListAgents
+        | Verb::ListComputers
+        | Verb::ListSessions
+        | Verb::ShowSession
+        | Verb::StartSession
+        | Verb::SendMessage
+        | Verb::EndSession
+        | Verb::ReadSession
+        | Verb::Watch => true,
+        Verb::ListAudit
+        | Verb::VerifyAudit
+        | Verb::ShowConfig
+        | Verb::PutMyConfig
+        | Verb::ExplainPerson
+        | Verb::Reload => false,
+    }
+}
+
+/// Whether this caller may do it to anything at all: what decides which tools and paths they are shown.
+pub fn may(caller: &Caller, verb: Verb) -> bool {
+    if verb == Verb::Whoami {
+        return true;
+    }
+    caller.standing.refusal().is_none()
+        && caller.role >= least_role(verb)
+        && (caller.agent_of.is_none() || open_to_agents(verb))
+}
+
+/// Decides. Deny beats allow: every condition must hold.
+pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, Denied> {
+    let verb = action.verb();
+    let mut record = None;
+    let mut profile = rules.profile;
+    if verb != Verb::Whoami {
+        if let Some(why) = caller.standing.refusal() {
+            return Err(Denied::Standing(why));
+        }
+        if caller.role < least_role(verb) {
+            return Err(Denied::Role { verb, least: least_role(verb) });
+        }
+        if caller.agent_of.is_some() && !open_to_agents(verb) {
+            return Err(Denied::Agent(verb));
+        }
+    }
+    match &action {
+        Action::Whoami
+        | Action::Health
+        | Action::ListProjects
+        | Action::ListAgents
+        | Action::ListComputers
+        | Action::ShowConfig
+        | Action::PutMyConfig { .. } => {}
+        Action::ListSessions(query) => {
+            let of_another = query.owner.as_ref().is_some_and(|owner| *owner != caller.name());
+            if of_another && (caller.role < Role::Admin || caller.agent_of.is_some()) {
+                return Err(Denied::Hidden);
+            }
+        }
+        Action::ShowSession(session) => {
+            reach(caller, session, Itself::Allowed)?;
+        }
+        Action::ReadSession { session, reason, .. } => {
+            if reach(caller, session, Itself::Allowed)? == Whose::Anothers {
+                if rules.require_reason && reason.is_none() {
+                    return Err(Denied::Reason("reading somebody else's session needs a reason"));
+                }
+                record = Some("transcript.read");
+            }
+        }
+        Action::Watch { session, .. } => {
+            if reach(caller, session, Itself::Refused)? == Whose::Anothers {
+                return Err(Denied::NotYours);
+            }
+        }
+        Action::SendMessage { session, reason, .. } => {
+            if reach(caller, session, Itself::Refused)? == Whose::Anothers {
+                if !rules.steer_others {
+                    return Err(Denied::NotYours);
+                }
+                if reason.is_none() {
+                    return Err(Denied::Reason("typing into somebody else's session needs a reason"));
+                }
+                record = Some("session.send");
+            }
+        }
+        Action::EndSession { session, .. } => {
+            reach(caller, session, Itself::Refused)?;
+            record = Some("session.end");
+        }
+        Action::StartSession(new) => {
+            profile = judge_start(caller, new, rules)?;
+            record = new.existing.is_none().then_some("session.start");
+        }
+        Action::ListAudit(_) => record = Some("audit.read"),
+        Action::VerifyAudit => record = Some("audit.verify"),
+        Action::ExplainPerson { own, .. } => {
+            if !own && caller.role < Role::Admin {
+                return Err(Denied::Hidden);
+            }
+        }
+        Action::Reload => record = Some("config.reload"),
+    }
+    Ok(Permit { caller: caller.clone(), action, profile, record })
+}
+
+#[derive(PartialEq, Eq)]
+enum Whose {
+    Own,
+    Anothers,
+}
+
+#[derive(PartialEq, Eq)]
+enum Itself {
+    Allowed,
+    Refused,
+}
+
+/// Whether the caller may know of this session, and whose it is.
+fn reach(caller: &Caller, session: &Session, itself: Itself) -> Result<Whose, Denied> {
+    if let Some(agent) = caller.agent_of {
+        let child = session.parent == Some(agent);
+        let own = session.id == agent && itself == Itself::Allowed;
+        return if session.is_own(caller) && (child || own) { Ok(Whose::Own) } else { Err(Denied::Hidden) };
+    }
+    if session.is_own(caller) {
+        Ok(Whose::Own)
+    } else if caller.role == Role::Admin {
+        Ok(Whose::Anothers)
+    } else {
+        Err(Denied::Hidden)
+    }
+}
+
+fn judge_start(caller: &Caller, new: &NewSession, rules: &Rules) -> Result<Profile, Denied> {
+    if caller.agent_of.is_some() && !rules.agents_may_start {
+        return Err(Denied::Agent(Verb::StartSession));
+    }
+    if new.existing.is_some() {
+        return Ok(rules.profile);
+    }
+    if !new.open {
+        return Err(Denied::ProjectHidden(new.project_name.clone()));
+    }
+    let profile = NewSession::profile(caller.role >= Role::Member, rules.profile);
+    if profile == Profile::Restricted && !new.can_be_restricted {
+        return Err(Denied::ProfileTooWide(new.agent.clone()));
+    }
+    if new.open_sessions >= rules.max_sessions {
+        return Err(Denied::TooManySessions(rules.max_sessions));
+    }
+    Ok(profile)
+}
+
+/// Which sessions a caller's list may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// Everybody's.
+    All,
+    /// One's own.
+    Own,
+    /// An agent's own session and its children.
+    Family(SessionId),
+}
+
+/// The widest list this permit allows.
+pub fn listing(permit: &Permit) -> Listing {
+    match (permit.caller.agent_of, permit.caller.role) {
+        (Some(agent), _) => Listing::Family(agent),
+        (None, Role::Admin) => Listing::All,
+        (None, _) => Listing::Own,
+    }
+}

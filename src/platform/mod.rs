@@ -1,1 +1,3 @@
-//! To be written.
+//! What differs between Linux and macOS, and nothing else.
+
+pub mod process;

@@ -34,6 +34,8 @@ pub struct Filter {
     pub parent: Option<SessionId>,
     /// Only on this computer.
     pub computer: Option<String>,
+    /// This session and those its agent started: what an agent may see.
+    pub family: Option<SessionId>,
 }
 
 /// What a session id, or the beginning of one, is the name of.
@@ -93,12 +95,12 @@ pub async fn by_id(conn: &Conn, id: SessionId) -> Result<Option<Session>, StoreE
 }
 
 /// The session with this id or, unambiguously, this beginning of an id (hexadecimal, with or without hyphens),
-/// on `computer` or anywhere. The caller sees to the beginning being long enough.
-pub async fn find(conn: &Conn, name: &str, computer: Option<&str>) -> Result<Found, StoreError> {
+/// among `owner`'s or all. The caller sees to the beginning being long enough.
+pub async fn find(conn: &Conn, name: &str, owner: Option<(PersonId, u32)>) -> Result<Found, StoreError> {
     let Some((first, last)) = range(name) else { return Ok(Found::None) };
     let mut query = Entity::find().filter(Column::Id.gte(first)).filter(Column::Id.lte(last));
-    if let Some(computer) = computer {
-        query = query.filter(Column::Computer.eq(computer));
+    if let Some((owner, uid)) = owner {
+        query = query.filter(Column::Owner.eq(owner.0)).filter(Column::OwnerUid.eq(i64::from(uid)));
     }
     let mut rows = query.order_by_asc(Column::Id).limit(NAMED).all(conn).await?;
     match rows.len() {
@@ -160,6 +162,9 @@ pub async fn page(
     }
     if let Some(parent) = filter.parent {
         query = query.filter(Column::Parent.eq(parent.0));
+    }
+    if let Some(agent) = filter.family {
+        query = query.filter(Column::Id.eq(agent.0).or(Column::Parent.eq(agent.0)));
     }
     if let Some(since) = filter.since {
         query = query.filter(Column::LastActivity.gte(since.micros()));
@@ -252,6 +257,24 @@ pub async fn ended(conn: &Conn, id: SessionId, exit: &Exit, at: Timestamp) -> Re
 /// Keeps the SHA-256 of the token its agent shows; `None` takes it back.
 pub async fn set_token_hash(conn: &Conn, id: SessionId, hash: Option<[u8; 32]>) -> Result<bool, StoreError> {
     changed(conn, open(id).col_expr(Column::TokenHash, Expr::val(hash.map(|h| h.to_vec())))).await
+}
+
+/// The token hashes of a computer's open sessions, with session and owner's uid.
+pub async fn open_tokens(conn: &Conn, computer: &str) -> Result<Vec<([u8; 32], SessionId, u32)>, StoreError> {
+    let rows = Entity::find()
+        .filter(Column::Computer.eq(computer))
+        .filter(still_open())
+        .filter(Column::TokenHash.is_not_null())
+        .all(conn)
+        .await?;
+    rows.into_iter()
+        .filter_map(|row| row.token_hash.map(|hash| (hash, row.id, row.owner_uid)))
+        .map(|(hash, id, uid)| {
+            let hash = hash.try_into().map_err(|_| StoreError::Unreadable("session token hash"))?;
+            let uid = u32::try_from(uid).map_err(|_| StoreError::Unreadable("session owner's uid"))?;
+            Ok((hash, SessionId(id), uid))
+        })
+        .collect()
 }
 
 /// The session whose agent holds the token with this SHA-256.

@@ -1,1 +1,41 @@
-//! To be written.
+//! What is done once it is allowed. [`resolve`] turns names into things, [`run`] does the permitted thing:
+//! [`run::read`] what changes nothing, [`run::change`] inside the writer's transaction. No sockets, no clock.
+
+pub mod content;
+pub mod cursor;
+pub mod place;
+pub mod resolve;
+pub mod run;
+
+use crate::config::personal::Personal;
+use crate::config::schema::Config;
+use crate::domain::timestamp::Timestamp;
+use std::path::PathBuf;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// What is needed beside the request: config, time and ids are arguments, so that every test is exact. Owned, so
+/// that a unit of work can take it along to the writer.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The config in force.
+    pub config: Arc<Config>,
+    /// Whether the daemon serves one user only.
+    pub single_user: bool,
+    /// This machine's name in the database.
+    pub computer: Arc<str>,
+    /// The moment of the request.
+    pub now: Timestamp,
+    /// The request, for the audit log and for logs: a UUIDv7.
+    pub request_id: Uuid,
+    /// A fresh UUIDv7 for a session, should one be made.
+    pub session_id: Uuid,
+    /// A fresh UUIDv7 for a message, should one be made.
+    pub message_id: Uuid,
+    /// Projects of the caller's own list; empty for no restriction.
+    pub own_projects: Arc<[String]>,
+    /// The caller's personal choices, if they handed any over.
+    pub personal: Option<Arc<Personal>>,
+    /// Folder in which recordings lie.
+    pub recordings: Arc<PathBuf>,
+}

@@ -287,7 +287,7 @@ pub struct SessionsReply {
     /// The rows.
     pub sessions: Vec<SessionReply>,
     /// Where the next page begins; null when this is the last.
-    #[schemars(required)]
+    #[schemars(required, extend("type" = ["string", "null"]))]
     pub next_cursor: Option<String>,
 }
 
@@ -338,7 +338,7 @@ pub struct ContentReply {
     /// Whether there is more before (tail) or after (cursor) it.
     pub truncated: bool,
     /// Where the next page begins; null when there is none.
-    #[schemars(required)]
+    #[schemars(required, extend("type" = ["string", "null"]))]
     pub next_cursor: Option<String>,
 }
 
@@ -440,7 +440,7 @@ pub struct AuditReply {
     /// The rows.
     pub rows: Vec<AuditRow>,
     /// Where the next page begins; null when this is the last.
-    #[schemars(required)]
+    #[schemars(required, extend("type" = ["string", "null"]))]
     pub next_cursor: Option<String>,
 }
 

@@ -1,4 +1,5 @@
 //! The one integration test binary. One file a noun; `tidy` checks the architecture itself.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod bridge;
 mod cli;
@@ -7,6 +8,7 @@ mod host;
 mod http;
 mod mcp;
 mod postgres;
+mod socket;
 mod store;
 mod tidy;
 mod world;

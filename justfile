@@ -1,0 +1,29 @@
+# Recipes that people and CI share.
+
+default:
+    @just --list
+
+# Format, lints and every test, on both databases.
+test *args:
+    bin/test {{args}}
+
+# Only the lints.
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Licences, bans and sources of what we depend on (needs cargo-deny).
+deny:
+    cargo deny check bans licenses sources
+
+# Speed and memory, beside floors measured in the same run.
+bench *args:
+    bin/bench {{args}}
+
+# The official MCP conformance suite (needs npm and socat).
+conformance:
+    bin/conformance
+
+# Everything CI runs.
+ci:
+    .ci/run

@@ -1,0 +1,484 @@
+//! `teleclaude sessions`: list, show, start, send to and end them. Reading what they showed is `transcript`.
+
+use crate::cli::console::Console;
+use crate::cli::failure::Failure;
+use crate::cli::reason;
+use crate::cli::render::{
+    Cell, DIM, GREEN, Look, YELLOW, ago, cell, moment, more, pairs, short, short_length, table,
+};
+use crate::cli::when::{self, When};
+use crate::client::Client;
+use crate::domain::session::{SessionStatus, ThinkingMode};
+use crate::wire::limits::MESSAGE_BYTES_MAX;
+use crate::wire::reply::{EndedReply, SentReply, SessionReply, SessionsReply, StartedReply};
+use crate::wire::request::{ListSessions, SendMessage, StartSession};
+use clap::builder::NonEmptyStringValueParser;
+use std::path::Path;
+
+/// Arguments of `sessions`; without a subcommand it lists.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    list: List,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List sessions, the most recently active first (the default)
+    List(List),
+    /// Show one session
+    Show {
+        /// The session's id, or the first 8 characters of it or more
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        id: String,
+    },
+    /// Start a session
+    Start(Start),
+    /// Type a message into a session
+    Send {
+        /// The session's id, or the first 8 characters of it or more
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        id: String,
+        /// What to type; `-` reads it from standard input
+        #[arg(value_parser = NonEmptyStringValueParser::new(), allow_hyphen_values = true)]
+        message: String,
+        /// Why, where the session is somebody else's
+        #[arg(long)]
+        reason: Option<String>,
+        /// An id of your own: sending again with the same one types nothing new
+        #[arg(long, value_name = "TEXT")]
+        client_id: Option<String>,
+    },
+    /// End a session and everything its agent started
+    End {
+        /// The session's id, or the first 8 characters of it or more
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        id: String,
+        /// Why, where the session is somebody else's
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
+#[derive(Debug, Default, PartialEq, Eq, clap::Args)]
+struct List {
+    /// Only of this project
+    #[arg(long, value_name = "NAME")]
+    project: Option<String>,
+    /// Only in this status: starting, running, ending or ended
+    #[arg(long, value_parser = status)]
+    status: Option<SessionStatus>,
+    /// Only of this agent
+    #[arg(long, value_name = "NAME")]
+    agent: Option<String>,
+    /// Only of this person (administrators)
+    #[arg(long, value_name = "PERSON")]
+    owner: Option<String>,
+    /// Only with activity since then: 2h, 7d, or an RFC 3339 time
+    #[arg(long, value_parser = when::parse, value_name = "WHEN")]
+    since: Option<When>,
+    /// Only those that this session's agent started
+    #[arg(long, value_name = "ID")]
+    children_of: Option<String>,
+    /// Also of other machines on the same database
+    #[arg(long)]
+    all_computers: bool,
+    /// Where the page before ended
+    #[arg(long)]
+    cursor: Option<String>,
+    /// Rows at most
+    #[arg(long, value_parser = clap::value_parser!(i64).range(1..=100), value_name = "N")]
+    limit: Option<i64>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Start {
+    /// Which agent; `teleclaude agents` lists them
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    agent: String,
+    /// The first message; `-` reads it from standard input. Without one the agent waits
+    #[arg(value_parser = NonEmptyStringValueParser::new(), allow_hyphen_values = true)]
+    message: Option<String>,
+    /// A project's name, or a folder (`.` is this one)
+    #[arg(long, short, value_parser = NonEmptyStringValueParser::new(), value_name = "NAME|FOLDER")]
+    project: String,
+    /// What to call it
+    #[arg(long)]
+    title: Option<String>,
+    /// Which of the agent's models: fast, med or slow
+    #[arg(long, value_parser = thinking, value_name = "MODE")]
+    thinking: Option<ThinkingMode>,
+    /// Folder inside the project to run in
+    #[arg(long, value_name = "FOLDER")]
+    subdir: Option<String>,
+    /// An id of your own: starting again with the same one starts nothing new
+    #[arg(long, value_name = "TEXT")]
+    client_id: Option<String>,
+}
+
+fn status(word: &str) -> Result<SessionStatus, String> {
+    SessionStatus::parse(word).ok_or_else(|| "it is starting, running, ending or ended".to_owned())
+}
+
+fn thinking(word: &str) -> Result<ThinkingMode, String> {
+    ThinkingMode::parse(word).ok_or_else(|| "it is fast, med or slow".to_owned())
+}
+
+/// Runs the command.
+pub async fn run(console: &mut Console<'_>, client: &Client, args: &Args, json: bool) -> Result<(), Failure> {
+    // Clap's own rule for this would also refuse `sessions --json list`.
+    if args.command.is_some() && args.list != List::default() {
+        return Err(Failure::usage("filters stand behind the subcommand: `teleclaude sessions list --…`"));
+    }
+    match &args.command {
+        None => run_list(console, client, &args.list, json).await,
+        Some(Command::List(list)) => run_list(console, client, list, json).await,
+        Some(Command::Show { id }) => {
+            let answer = client.session(id).await?;
+            if json {
+                return console.say_json(&answer.text);
+            }
+            let text = one(&answer.reply, &console.look);
+            console.say(&text)
+        }
+        Some(Command::Start(start)) => run_start(console, client, start, json).await,
+        Some(Command::Send { id, message, reason, client_id }) => {
+            let mut asked = SendMessage {
+                session_id: id.clone(),
+                message: message_text(console, message)?,
+                client_id: client_id.clone(),
+                reason: reason.clone(),
+            };
+            let mut answer = client.send_message(&asked).await;
+            if let Some(reason) = reason::ask_for(console, answer.as_ref().err(), asked.reason.as_deref()) {
+                asked.reason = Some(reason);
+                answer = client.send_message(&asked).await;
+            }
+            let answer = answer?;
+            if json {
+                return console.say_json(&answer.text);
+            }
+            console.say(&sent(&answer.reply))
+        }
+        Some(Command::End { id, reason }) => {
+            let mut answer = client.end_session(id, reason.as_deref()).await;
+            if let Some(reason) = reason::ask_for(console, answer.as_ref().err(), reason.as_deref()) {
+                answer = client.end_session(id, Some(&reason)).await;
+            }
+            let answer = answer?;
+            if json {
+                return console.say_json(&answer.text);
+            }
+            console.say(&ended(&answer.reply))
+        }
+    }
+}
+
+async fn run_list(
+    console: &mut Console<'_>,
+    client: &Client,
+    list: &List,
+    json: bool,
+) -> Result<(), Failure> {
+    let asked = ListSessions {
+        project: list.project.clone(),
+        status: list.status,
+        agent: list.agent.clone(),
+        owner: list.owner.clone(),
+        since: list.since.as_ref().map(|when| when.rfc3339(console.look.now)),
+        children_of: list.children_of.clone(),
+        all_computers: list.all_computers.then_some(true),
+        cursor: list.cursor.clone(),
+        limit: list.limit,
+    };
+    let answer = client.sessions(&asked).await?;
+    if json {
+        return console.say_json(&answer.text);
+    }
+    let text = page(&answer.reply, &console.look);
+    console.say(&text)
+}
+
+async fn run_start(
+    console: &mut Console<'_>,
+    client: &Client,
+    start: &Start,
+    json: bool,
+) -> Result<(), Failure> {
+    let asked = StartSession {
+        project: project(&start.project, &console.cwd)?,
+        agent: Some(start.agent.clone()),
+        thinking_mode: start.thinking,
+        title: start.title.clone(),
+        message: start.message.as_deref().map(|message| message_text(console, message)).transpose()?,
+        subdir: start.subdir.clone(),
+        client_id: start.client_id.clone(),
+    };
+    let answer = client.start_session(&asked).await?;
+    if json {
+        return console.say_json(&answer.text);
+    }
+    let text = started(&answer.reply, &console.look);
+    console.say(&text)
+}
+
+/// `-` is what comes on standard input.
+fn message_text(console: &mut Console<'_>, given: &str) -> Result<String, Failure> {
+    if given == "-" { console.read_input(MESSAGE_BYTES_MAX) } else { Ok(given.to_owned()) }
+}
+
+/// What the daemon is told: a name as it is, a folder as an absolute path, since the daemon's own folder is another.
+/// A name has no `/` and does not begin with a dot.
+fn project(given: &str, cwd: &Path) -> Result<String, Failure> {
+    if !given.contains('/') && !given.starts_with('.') {
+        return Ok(given.to_owned());
+    }
+    let path = cwd.join(given);
+    let real = path
+        .canonicalize()
+        .map_err(|e| Failure::usage(format!("--project {given}: cannot find {}: {e}", path.display())))?;
+    real.into_os_string()
+        .into_string()
+        .map_err(|path| Failure::usage(format!("--project {given}: {} is not UTF-8", path.display())))
+}
+
+/// The list.
+pub fn page(reply: &SessionsReply, look: &Look) -> String {
+    if reply.sessions.is_empty() {
+        return format!("No sessions.\n{}", more(reply.next_cursor.as_deref(), look));
+    }
+    let length = short_length(reply.sessions.iter().map(|s| s.session_id.as_str()));
+    let rows: Vec<_> = reply
+        .sessions
+        .iter()
+        .map(|s| {
+            vec![
+                cell(short(&s.session_id, length)),
+                status_cell(s),
+                cell(&s.agent),
+                cell(project_name(s)),
+                cell(&s.owner_person),
+                cell(ago(&s.last_activity, look)),
+                cell(s.title.as_deref().unwrap_or_default()),
+            ]
+        })
+        .collect();
+    let head = ["ID", "STATUS", "AGENT", "PROJECT", "OWNER", "ACTIVE", "TITLE"];
+    format!("{}{}", table(&head, &rows, look), more(reply.next_cursor.as_deref(), look))
+}
+
+fn status_cell(s: &SessionReply) -> Cell {
+    let sgr = match s.status.as_str() {
+        "running" => GREEN,
+        "ended" => DIM,
+        _ => YELLOW,
+    };
+    cell(status_text(s)).sgr(sgr)
+}
+
+fn status_text(s: &SessionReply) -> String {
+    match s.activity.as_deref().or(s.exit.as_deref()) {
+        Some(more) => format!("{} ({more})", s.status),
+        None => s.status.clone(),
+    }
+}
+
+/// The configured name, else the folder's own.
+fn project_name(s: &SessionReply) -> &str {
+    let folder = || s.project_path.rsplit('/').find(|part| !part.is_empty()).unwrap_or(&s.project_path);
+    s.project.as_deref().unwrap_or_else(folder)
+}
+
+/// One session.
+pub fn one(s: &SessionReply, look: &Look) -> String {
+    let actor = (s.actor_person != s.owner_person).then(|| s.actor_person.clone());
+    let rows = [
+        ("Session", Some(s.session_id.clone())),
+        ("Title", s.title.clone()),
+        ("Status", Some(status_text(s))),
+        ("Owner", Some(format!("{} (uid {})", s.owner_person, s.owner_uid))),
+        ("Started by", actor),
+        ("Agent", Some(format!("{}, {}, {}", s.agent, s.thinking_mode, s.profile))),
+        ("Project", s.project.clone()),
+        ("Folder", Some(s.project_path.clone())),
+        ("Subdir", s.subdir.clone()),
+        ("Computer", Some(s.computer.clone())),
+        ("Child of", s.parent_session_id.clone()),
+        ("Agent's id", s.native_session_id.clone()),
+        ("Created", Some(moment(&s.created_at, look))),
+        ("Active", Some(moment(&s.last_activity, look))),
+        ("Ended", s.ended_at.as_deref().map(|at| moment(at, look))),
+    ];
+    pairs(&rows, look)
+}
+
+/// A session that was started, and what people are told about recording.
+pub fn started(reply: &StartedReply, look: &Look) -> String {
+    let notice = reply.notice.as_deref().map(crate::cli::render::visible).map(|n| format!("\n{n}\n"));
+    format!("{}{}", one(&reply.session, look), notice.unwrap_or_default())
+}
+
+/// A message that was taken.
+pub fn sent(reply: &SentReply) -> String {
+    format!("{}\n", crate::cli::render::visible(&format!("{} {}", reply.message_id, reply.state)))
+}
+
+/// A session that ends.
+pub fn ended(reply: &EndedReply) -> String {
+    format!("{}\n", crate::cli::render::visible(&format!("{} {}", reply.session_id, reply.status)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::render::plain;
+
+    fn session(id: &str) -> SessionReply {
+        SessionReply {
+            session_id: id.to_owned(),
+            title: Some("Fix the login page".to_owned()),
+            owner_person: "ann".to_owned(),
+            owner_uid: 1000,
+            actor_person: "ann".to_owned(),
+            computer: "build-1".to_owned(),
+            project: Some("web".to_owned()),
+            project_path: "/srv/web".to_owned(),
+            subdir: None,
+            agent: "claude".to_owned(),
+            thinking_mode: "slow".to_owned(),
+            profile: "full".to_owned(),
+            status: "running".to_owned(),
+            activity: Some("idle".to_owned()),
+            exit: None,
+            parent_session_id: None,
+            native_session_id: None,
+            created_at: "2026-11-21T10:00:00Z".to_owned(),
+            last_activity: "2026-11-21T11:57:00Z".to_owned(),
+            ended_at: None,
+        }
+    }
+
+    fn ended_one(id: &str) -> SessionReply {
+        SessionReply {
+            title: None,
+            owner_person: "bob".to_owned(),
+            owner_uid: 1001,
+            project: None,
+            project_path: "/home/bob/things/".to_owned(),
+            status: "ended".to_owned(),
+            activity: None,
+            exit: Some("signal 15".to_owned()),
+            ended_at: Some("2026-11-20T11:00:00Z".to_owned()),
+            last_activity: "2026-11-20T11:00:00Z".to_owned(),
+            ..session(id)
+        }
+    }
+
+    #[test]
+    fn the_list() {
+        let reply = SessionsReply {
+            sessions: vec![
+                session("019a5d2e-1111-7000-8000-000000000001"),
+                ended_one("019a5d2e-2222-7000-8000-000000000002"),
+            ],
+            next_cursor: Some("abc".to_owned()),
+        };
+        insta::assert_snapshot!(page(&reply, &plain()), @r"
+        ID          STATUS             AGENT   PROJECT  OWNER  ACTIVE  TITLE
+        019a5d2e-1  running (idle)     claude  web      ann    3m ago  Fix the login page
+        019a5d2e-2  ended (signal 15)  claude  things   bob    1d ago
+        more: --cursor abc
+        ");
+        assert_eq!(page(&SessionsReply { sessions: vec![], next_cursor: None }, &plain()), "No sessions.\n");
+    }
+
+    #[test]
+    fn colours_only_when_asked() {
+        let reply = SessionsReply {
+            sessions: vec![session("019a5d2e-1111-7000-8000-000000000001")],
+            next_cursor: None,
+        };
+        assert!(!page(&reply, &plain()).contains('\x1b'));
+        let coloured = page(&reply, &Look { colour: true, ..plain() });
+        assert!(coloured.contains("\x1b[32mrunning (idle)\x1b[0m"), "{coloured:?}");
+    }
+
+    #[test]
+    fn a_title_cannot_command_the_terminal() {
+        let bomb = "\x1b]52;c;cm0=\x07\x1b[2J\u{9b}5n\r\u{202e}txt";
+        let mut s = session("019a5d2e-1111-7000-8000-000000000001");
+        s.title = Some(bomb.to_owned());
+        s.project = Some(bomb.to_owned());
+        s.exit = Some(bomb.to_owned());
+        let reply = SessionsReply { sessions: vec![s.clone()], next_cursor: Some(bomb.to_owned()) };
+        for text in [page(&reply, &plain()), one(&s, &plain())] {
+            assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+            assert!(text.contains("\\x1b"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn one_session() {
+        insta::assert_snapshot!(one(&session("019a5d2e-1111-7000-8000-000000000001"), &plain()), @r"
+        Session     019a5d2e-1111-7000-8000-000000000001
+        Title       Fix the login page
+        Status      running (idle)
+        Owner       ann (uid 1000)
+        Agent       claude, slow, full
+        Project     web
+        Folder      /srv/web
+        Computer    build-1
+        Created     2026-11-21T10:00:00Z (2h ago)
+        Active      2026-11-21T11:57:00Z (3m ago)
+        ");
+        let child = SessionReply {
+            actor_person: "ann".to_owned(),
+            parent_session_id: Some("019a5d2e-1111-7000-8000-000000000001".to_owned()),
+            ..ended_one("019a5d2e-2222-7000-8000-000000000002")
+        };
+        insta::assert_snapshot!(one(&child, &plain()), @r"
+        Session     019a5d2e-2222-7000-8000-000000000002
+        Status      ended (signal 15)
+        Owner       bob (uid 1001)
+        Started by  ann
+        Agent       claude, slow, full
+        Folder      /home/bob/things/
+        Computer    build-1
+        Child of    019a5d2e-1111-7000-8000-000000000001
+        Created     2026-11-21T10:00:00Z (2h ago)
+        Active      2026-11-20T11:00:00Z (1d ago)
+        Ended       2026-11-20T11:00:00Z (1d ago)
+        ");
+    }
+
+    #[test]
+    fn what_was_done() {
+        let reply = StartedReply {
+            session: session("019a5d2e-1111-7000-8000-000000000001"),
+            notice: Some("Sessions on this system are subject to admin audit.".to_owned()),
+        };
+        assert!(
+            started(&reply, &plain()).ends_with("\n\nSessions on this system are subject to admin audit.\n")
+        );
+        let id = || "019a5d2e".to_owned();
+        let reply = SentReply { session_id: id(), message_id: "m1".to_owned(), state: "pending".to_owned() };
+        assert_eq!(sent(&reply), "m1 pending\n");
+        assert_eq!(ended(&EndedReply { session_id: id(), status: "ending".to_owned() }), "019a5d2e ending\n");
+    }
+
+    #[test]
+    fn folders_become_absolute_and_names_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().canonicalize().unwrap();
+        std::fs::create_dir(real.join("inner")).unwrap();
+        let shown = |path: std::path::PathBuf| path.into_os_string().into_string().unwrap();
+        assert_eq!(project("web", &real).unwrap(), "web");
+        assert_eq!(project(".", &real).unwrap(), shown(real.clone()));
+        assert_eq!(project("./inner/..", &real).unwrap(), shown(real.clone()));
+        assert_eq!(project("..", &real.join("inner")).unwrap(), shown(real.clone()));
+        assert_eq!(project(&shown(real.join("inner")), Path::new("/")).unwrap(), shown(real.join("inner")));
+        assert_eq!(project("./none", &real).unwrap_err().exit_code(), 2);
+    }
+}

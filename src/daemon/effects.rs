@@ -1,0 +1,380 @@
+//! What was promised in a transaction and is done after it: starting hosts, ending sessions, typing messages. Each is
+//! a row until it is done, so a daemon that dies in between leaves it to the next one. One session's effects run in
+//! order; another's do not wait for them.
+
+use crate::agent::{self, AgentSpec, Owner, SessionVars};
+use crate::config::schema::agents::{Agent, LOGIN_SHELL};
+use crate::daemon::app::App;
+use crate::daemon::backend::{Event, SessionChange, SessionEvent};
+use crate::daemon::hosts::{HostError, Outcome};
+use crate::daemon::settings::Settings;
+use crate::daemon::tokens::Tokens;
+use crate::domain::audit::{AuditDraft, AuditOutcome};
+use crate::domain::session::{Exit, Session, SessionId, SessionStatus};
+use crate::host::message::{Message, Typing};
+use crate::host::spec::{SPEC_VERSION, Size, StartSpec};
+use crate::store::error::StoreError;
+use crate::store::message::{self, MessageState};
+use crate::store::outbox::{self, Effect};
+use crate::store::writer::WriteError;
+use crate::store::{host, session};
+use crate::usecase::run::{END, START};
+use secrecy::{ExposeSecret, SecretString};
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Effects and conversations that run at a time.
+const AT_A_TIME: usize = 64;
+/// How long an agent has to end by itself.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long one write may wait.
+const WRITE: Duration = Duration::from_secs(30);
+
+/// What is being done for which session, so that nothing is done twice at a time.
+#[derive(Debug, Default)]
+struct InHand {
+    effects: HashSet<Uuid>,
+    typing: HashSet<SessionId>,
+}
+
+/// Does effects until stopped. What is in hand at the stop is left to the next daemon.
+pub async fn run(app: Arc<App>, stop: CancellationToken) {
+    let in_hand = Arc::new(Mutex::new(InHand::default()));
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = app.work().notified() => {}
+            _ = tick.tick() => {}
+        }
+        if let Err(error) = round(&app, &in_hand).await {
+            tracing::warn!(%error, "effects wait for the database");
+        }
+    }
+}
+
+async fn round(app: &Arc<App>, in_hand: &Arc<Mutex<InHand>>) -> Result<(), StoreError> {
+    let computer = app.store().computer();
+    for effect in outbox::pending(app.store().reader(), computer, AT_A_TIME as u64).await? {
+        {
+            let mut hand = in_hand.lock().unwrap_or_else(PoisonError::into_inner);
+            if hand.effects.len() >= AT_A_TIME || !hand.effects.insert(effect.id) {
+                continue;
+            }
+        }
+        let (app, in_hand) = (Arc::clone(app), Arc::clone(in_hand));
+        tokio::spawn(async move {
+            if let Err(error) = apply(&app, &effect).await {
+                tracing::warn!(session = %effect.session, kind = %effect.kind, %error, "an effect will be tried again");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            in_hand.lock().unwrap_or_else(PoisonError::into_inner).effects.remove(&effect.id);
+            app.work().notify_one();
+        });
+    }
+    for id in message::waiting_sessions(app.store().reader(), computer).await? {
+        {
+            let mut hand = in_hand.lock().unwrap_or_else(PoisonError::into_inner);
+            if hand.typing.len() >= AT_A_TIME || !hand.typing.insert(id) {
+                continue;
+            }
+        }
+        let (app, in_hand) = (Arc::clone(app), Arc::clone(in_hand));
+        tokio::spawn(async move {
+            if let Err(error) = deliver(&app, id).await {
+                tracing::warn!(session = %id, %error, "messages wait for the database");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            in_hand.lock().unwrap_or_else(PoisonError::into_inner).typing.remove(&id);
+        });
+    }
+    Ok(())
+}
+
+async fn apply(app: &App, effect: &Effect) -> Result<(), StoreError> {
+    let Some(session) = session::by_id(app.store().reader(), effect.session).await? else {
+        return done(app, effect).await;
+    };
+    match effect.kind.as_str() {
+        START if session.status == SessionStatus::Starting => start(app, effect, &session).await,
+        END if session.status == SessionStatus::Ending => end(app, effect, &session).await,
+        _ => done(app, effect).await,
+    }
+}
+
+/// Brings a session to life. Told twice, it finds the host alive and leaves it alone.
+async fn start(app: &App, effect: &Effect, session: &Session) -> Result<(), StoreError> {
+    let settings = app.settings();
+    let mut random = [0u8; 32];
+    if getrandom::fill(&mut random).is_err() {
+        return fail(app, effect, session, "no random numbers for the session token").await;
+    }
+    let (token, hash) = Tokens::make(random);
+    let spec = match spec(app, &settings, session, &token).await {
+        Ok(spec) => spec,
+        Err(why) => return fail(app, effect, session, &why).await,
+    };
+    let id = session.id;
+    write(app, move |tx| {
+        Box::pin(async move { session::set_token_hash(tx.conn(), id, Some(hash)).await.map(|_| ()) })
+    })
+    .await?;
+    app.tokens().revoke(id);
+    app.tokens().keep(hash, id, session.owner_uid);
+    let lease = spec.lease.parse::<Uuid>().unwrap_or(effect.id);
+    match app.hosts().start(spec).await {
+        Ok(started) => {
+            let claim = host::Lease {
+                session: id,
+                computer: session.computer.clone(),
+                lease,
+                pid: started.pid,
+                pid_started: i64::try_from(started.start_time).unwrap_or(i64::MAX),
+                claimed: app.now(),
+            };
+            let (at, effect_id) = (app.now(), effect.id);
+            write(app, move |tx| {
+                let claim = claim.clone();
+                Box::pin(async move {
+                    host::claim(tx.conn(), &claim).await?;
+                    outbox::mark_done(tx.conn(), effect_id, at).await?;
+                    Ok(())
+                })
+            })
+            .await
+        }
+        Err(HostError::AlreadyRunning) => done(app, effect).await,
+        Err(error) => fail(app, effect, session, &error.to_string()).await,
+    }
+}
+
+/// What the host is told.
+async fn spec(
+    app: &App,
+    settings: &Settings,
+    session: &Session,
+    token: &SecretString,
+) -> Result<StartSpec, String> {
+    let config = &settings.loaded.config;
+    let agent = config
+        .agents
+        .by_name
+        .get(&session.agent)
+        .filter(|a| a.enabled)
+        .ok_or_else(|| format!("the agent `{}` is no longer configured", session.agent))?;
+    let spec = agent_spec(&session.agent, agent, session)?;
+    let native = Uuid::new_v4().to_string();
+    let line =
+        agent::command_line(&spec, session.profile, Some(session.native_id.as_deref().unwrap_or(&native)))
+            .ok_or_else(|| format!("the agent `{}` has no such profile", session.agent))?;
+    let owner = app
+        .names()
+        .account(session.owner_uid)
+        .await
+        .ok_or_else(|| format!("the system has no account for uid {}", session.owner_uid))?;
+    let paths = app.hosts().paths(session.id);
+    let value_of = |name: &String| {
+        let system = settings.loaded.secrets.get(name).cloned();
+        if settings.single_user() {
+            system.or_else(|| app.inherited(name))
+        } else if agent.share_system_keys {
+            system
+        } else {
+            None
+        }
+    };
+    let listed: Vec<(String, String)> = agent
+        .env
+        .iter()
+        .filter_map(|name| value_of(name).map(|value| (name.clone(), value.expose_secret().to_owned())))
+        .collect();
+    let vars = SessionVars {
+        session: session.id.to_string(),
+        token: token.expose_secret().to_owned(),
+        socket: config.socket.to_string_lossy().into_owned(),
+        tmp_dir: paths.tmp.to_string_lossy().into_owned(),
+    };
+    let mut argv = line.argv();
+    if argv.first().is_some_and(|program| program == LOGIN_SHELL) {
+        argv[0].clone_from(&owner.shell);
+        argv.insert(1, "-l".to_owned());
+    }
+    let owner = Owner { home: owner.home, user: owner.name, shell: owner.shell };
+    let env = agent::environment(&owner, &app.agent_path(settings), app.lang(), &vars, &listed);
+    let cwd = match &session.subdir {
+        Some(subdir) => PathBuf::from(&session.project_path).join(subdir),
+        None => PathBuf::from(&session.project_path),
+    };
+    let recording = &config.sessions.recording;
+    Ok(StartSpec {
+        version: SPEC_VERSION,
+        session_id: session.id,
+        run_dir: settings.loaded.paths.run_dir.clone(),
+        recording_path: paths.recording,
+        socket_path: paths.socket,
+        exit_path: paths.exit,
+        tmp_dir: Some(paths.tmp),
+        argv,
+        env,
+        cwd,
+        size: Size { cols: 120, rows: 40 },
+        scrollback_lines: config.sessions.scrollback_lines,
+        fsync_ms: recording.fsync_ms,
+        max_bytes: recording.max_bytes,
+        strict: recording.strict,
+        record_input: recording.input,
+        notice: (!settings.single_user()).then(|| config.sessions.notice.clone()),
+        title: session.title.as_ref().map(|t| t.as_str().to_owned()),
+        first_message: None,
+        lease: Uuid::now_v7().to_string(),
+    })
+}
+
+fn agent_spec(name: &str, agent: &Agent, session: &Session) -> Result<AgentSpec, String> {
+    let flags = agent
+        .profile(session.profile)
+        .ok_or_else(|| format!("the agent `{name}` has no {} profile", session.profile.name()))?;
+    Ok(AgentSpec {
+        name: name.to_owned(),
+        command: agent.command.clone(),
+        args: agent.args.clone(),
+        profile_flags: flags.to_vec(),
+        model_flags: agent.model(session.thinking_mode).to_vec(),
+        native_id_flag: agent.native_id.first().cloned(),
+    })
+}
+
+async fn end(app: &App, effect: &Effect, session: &Session) -> Result<(), StoreError> {
+    match app.hosts().end(session.id, GRACE).await {
+        // The exit comes as an event and closes the row.
+        Ok(()) => done(app, effect).await,
+        // Nobody is there to end: whatever is left goes, and the row is closed here.
+        Err(HostError::NoHost) => {
+            let (id, at, effect_id) = (session.id, app.now(), effect.id);
+            let exit = match app.hosts().sweep(id) {
+                Some(file) => file.exit,
+                None => Exit::Lost,
+            };
+            write(app, move |tx| {
+                let exit = exit.clone();
+                Box::pin(async move {
+                    session::ended(tx.conn(), id, &exit, at).await?;
+                    outbox::mark_done(tx.conn(), effect_id, at).await?;
+                    Ok(())
+                })
+            })
+            .await?;
+            app.tokens().revoke(id);
+            told(app, session);
+            Ok(())
+        }
+        Err(error) => Err(StoreError::Other(error.to_string())),
+    }
+}
+
+/// The session never came to life: the row says why, and so does the audit log.
+async fn fail(app: &App, effect: &Effect, session: &Session, why: &str) -> Result<(), StoreError> {
+    let (id, at, effect_id) = (session.id, app.now(), effect.id);
+    let exit = Exit::Failed(why.to_owned());
+    let draft = AuditDraft::by_daemon(app.own_uid(), "session.end", AuditOutcome::Failure, at)
+        .about(session)
+        .with_detail(&serde_json::json!({ "exit": exit.to_string() }));
+    write(app, move |tx| {
+        let (exit, draft) = (exit.clone(), draft.clone());
+        Box::pin(async move {
+            if session::ended(tx.conn(), id, &exit, at).await? {
+                message::settle_all(
+                    tx.conn(),
+                    id,
+                    MessageState::Failed,
+                    Some("the session did not start"),
+                    at,
+                )
+                .await?;
+                tx.audit(draft);
+            }
+            outbox::mark_done(tx.conn(), effect_id, at).await?;
+            Ok(())
+        })
+    })
+    .await?;
+    app.tokens().revoke(id);
+    told(app, session);
+    Ok(())
+}
+
+async fn done(app: &App, effect: &Effect) -> Result<(), StoreError> {
+    let (id, at) = (effect.id, app.now());
+    write(app, move |tx| Box::pin(async move { outbox::mark_done(tx.conn(), id, at).await.map(|_| ()) }))
+        .await
+}
+
+/// Types a session's messages, one after the other, until none waits.
+async fn deliver(app: &App, id: SessionId) -> Result<(), StoreError> {
+    loop {
+        let Some(session) = session::by_id(app.store().reader(), id).await? else { return Ok(()) };
+        let Some(next) = message::next_pending(app.store().reader(), id).await? else { return Ok(()) };
+        let (state, problem) = match session.status {
+            // Not yet: the round after the start comes back to it.
+            SessionStatus::Starting => return Ok(()),
+            SessionStatus::Ending | SessionStatus::Ended => {
+                (MessageState::Failed, Some("the session has ended"))
+            }
+            SessionStatus::Running => match app.hosts().send(id, typed(&session, &next)).await {
+                Ok(Outcome::Delivered) => (MessageState::Delivered, None),
+                Ok(Outcome::Unknown) => (MessageState::Unknown, Some("nothing was seen to change")),
+                Ok(Outcome::Failed) => (MessageState::Failed, Some("it could not be typed")),
+                Err(HostError::NoHost) => {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    return Ok(());
+                }
+                // Typed or not, nobody can tell: it is never typed twice.
+                Err(_) => (MessageState::Unknown, Some("the session host was lost in between")),
+            },
+        };
+        let (message_id, at) = (next.id, app.now());
+        write(app, move |tx| {
+            Box::pin(
+                async move { message::settle(tx.conn(), message_id, state, problem, at).await.map(|_| ()) },
+            )
+        })
+        .await?;
+    }
+}
+
+fn typed(session: &Session, message: &message::Message) -> Message {
+    let typing = match (session.agent.as_str(), message.slash) {
+        ("shell", _) => Typing::Line,
+        (_, true) => Typing::Bare,
+        (_, false) => Typing::Paste,
+    };
+    Message { id: message.id.to_string(), text: message.text.clone(), typing }
+}
+
+fn told(app: &App, session: &Session) {
+    app.tell(Event::Session(SessionEvent {
+        session_id: session.id,
+        owner: session.owner,
+        owner_uid: session.owner_uid,
+        parent: session.parent,
+        kind: SessionChange::Row,
+    }));
+}
+
+type UnitFuture<'a> = futures_util::future::BoxFuture<'a, Result<(), StoreError>>;
+
+/// One unit of the writer's, with this file's patience.
+pub(super) async fn write<F>(app: &App, unit: F) -> Result<(), StoreError>
+where
+    F: for<'a> FnMut(&'a mut crate::store::writer::Tx) -> UnitFuture<'a> + Send + 'static,
+{
+    app.store().write(Instant::now() + WRITE, unit).await.map_err(|error| match error {
+        WriteError::Refused(error) | WriteError::Store(error) => error,
+        WriteError::Busy | WriteError::OutcomeUnknown | WriteError::Panicked => StoreError::Timeout,
+    })
+}

@@ -1,0 +1,121 @@
+//! What every connection shares, and the one way from a mouth to the daemon behind it: quota, deadline,
+//! cancellation and panics are dealt with here, once for MCP and HTTP.
+
+use crate::daemon::backend::{Backend, Call, kind};
+use crate::daemon::limits::{Bucket, Entered, Gate};
+use crate::daemon::peer::Names;
+use crate::domain::caller::{Caller, Peer, Via};
+use crate::wire::fault::{Fault, FaultCode};
+use crate::wire::reply::Reply;
+use crate::wire::request::Request;
+use futures_util::FutureExt as _;
+use secrecy::SecretString;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How long a handler that was told to stop may take to say how it ended.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Shared by all connections.
+pub struct Front {
+    /// The daemon behind.
+    pub backend: Arc<dyn Backend>,
+    /// Names of OS users.
+    pub names: Arc<Names>,
+    /// Fires when a stop is asked for: no new requests.
+    pub drain: CancellationToken,
+    /// Fires when the time of requests in flight is up.
+    pub hard: CancellationToken,
+    /// Connections that are open, for health.
+    pub connections: Arc<AtomicUsize>,
+    requests: Arc<Gate>,
+}
+
+impl Front {
+    /// A front before `backend`.
+    pub fn new(backend: Arc<dyn Backend>, names: Arc<Names>, connections: Arc<AtomicUsize>) -> Self {
+        Self {
+            backend,
+            names,
+            drain: CancellationToken::new(),
+            hard: CancellationToken::new(),
+            connections,
+            requests: Arc::default(),
+        }
+    }
+
+    /// Does `request` for `peer` within the limits. `gone` fires when the asker cancels or leaves.
+    ///
+    /// # Errors
+    /// The daemon's fault, or busy, timeout, outcome unknown, internal.
+    pub async fn ask(
+        &self,
+        peer: &Peer,
+        via: Via,
+        token: Option<SecretString>,
+        request: Request,
+        gone: &CancellationToken,
+    ) -> Result<Reply, Fault> {
+        let limits = self.backend.limits();
+        let mapped = self.caller(peer, via, token.as_ref()).person.is_some();
+        let _places = self.enter(peer, mapped, limits.in_flight_per_uid)?;
+        let changes = changes(&request);
+        let deadline = tokio::time::Instant::now() + limits.request;
+        let cancel = gone.child_token();
+        let call = Call { request, via, token, deadline, cancel: cancel.clone() };
+        let mut work = std::pin::pin!(AssertUnwindSafe(self.backend.handle(peer, call)).catch_unwind());
+        let (code, why) = tokio::select! {
+            biased;
+            done = &mut work => return done.unwrap_or_else(|_| Err(panicked())),
+            () = cancel.cancelled() => (FaultCode::Timeout, "the request was cancelled"),
+            () = self.hard.cancelled() => (FaultCode::Unavailable, "the daemon is stopping"),
+            () = tokio::time::sleep_until(deadline) => (FaultCode::Timeout, "the request took too long"),
+        };
+        cancel.cancel();
+        match tokio::time::timeout(GRACE, work).await {
+            Ok(done) => done.unwrap_or_else(|_| Err(panicked())),
+            Err(_) if changes => Err(Fault::new(FaultCode::OutcomeUnknown, why)
+                .hint("it may or may not have been done: look before asking again")),
+            Err(_) => Err(Fault::new(code, why).hint("nothing was changed: try again")),
+        }
+    }
+
+    /// Who `peer` is now.
+    pub fn caller(&self, peer: &Peer, via: Via, token: Option<&SecretString>) -> Caller {
+        self.backend.caller(peer, via, token)
+    }
+
+    fn enter(&self, peer: &Peer, mapped: bool, most: usize) -> Result<(Entered, Option<Entered>), Fault> {
+        let busy = || {
+            Fault::new(FaultCode::Busy, format!("{most} requests of yours are in flight already"))
+                .hint("wait for some of them to be answered")
+        };
+        let own = self.requests.enter(Bucket::Uid(peer.uid), most).ok_or_else(busy)?;
+        let shared =
+            if mapped { None } else { Some(self.requests.enter(Bucket::Unmapped, most).ok_or_else(busy)?) };
+        Ok((own, shared))
+    }
+}
+
+/// The answer to a request whose handler panicked. The panic itself is in the log, by the panic hook.
+fn panicked() -> Fault {
+    Fault::new(FaultCode::Internal, "the daemon failed while handling this request; its log has more")
+}
+
+/// Whether a request changes something when it is done.
+fn changes(request: &Request) -> bool {
+    matches!(
+        kind(request),
+        "start_session"
+            | "run_agent_command"
+            | "send_message"
+            | "end_session"
+            | "subscribe"
+            | "stop_notifications"
+            | "put_my_config"
+            | "reload"
+    )
+}

@@ -1,0 +1,225 @@
+//! One request's way, top to bottom: resolve, judge, run, write down, commit. Read this first.
+//!
+//! A read whose reading is audited is written down, durably, before it is done. A change is resolved and judged
+//! again inside the writer's transaction, and its audit row is committed with it. A refusal is written down too.
+//! If a row cannot be written, nothing is shown and nothing is done.
+
+use crate::daemon::app::App;
+use crate::daemon::backend::Call;
+use crate::daemon::settings::Settings;
+use crate::domain::action::{Action, Verb};
+use crate::domain::audit::AuditDraft;
+use crate::domain::caller::{Caller, Peer};
+use crate::domain::policy::{self, Denied, Permit};
+use crate::store::writer::WriteError;
+use crate::usecase::resolve::{refresh, resolve};
+use crate::usecase::{Facts, run};
+use crate::wire::fault::{Fault, FaultCode};
+use crate::wire::reply::Reply;
+use crate::wire::request::Request;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// Handles one request of `peer`.
+///
+/// # Errors
+/// A [`Fault`] for everything that was not done.
+pub async fn handle(app: &App, peer: &Peer, call: Call) -> Result<Reply, Fault> {
+    let settings = app.settings();
+    let caller = app.identify(peer, call.via, call.token.as_ref()).await?;
+    app.spend(&settings, &caller)?;
+    let facts = app.facts(&settings, &caller);
+    let verb = verb_of(&call.request);
+    // Before anything is looked up for them: may they do such a thing at all?
+    if !policy::may(&caller, verb) {
+        return Err(refuse_early(app, &facts, &caller, verb, &settings, call.deadline).await);
+    }
+    let explained = explain(app, &caller, &call.request).await;
+    let action = resolve(app.store().reader(), &facts, &caller, call.request, explained).await?;
+    match verb {
+        Verb::StartSession | Verb::SendMessage | Verb::EndSession | Verb::PutMyConfig => {
+            let reply = change(app, facts, caller, action, call.deadline).await?;
+            app.after_change(&reply);
+            Ok(reply)
+        }
+        _ => {
+            let deadline = call.deadline;
+            match tokio::time::timeout_at(deadline, read(app, &settings, facts, caller, action, deadline))
+                .await
+            {
+                Ok(answer) => answer,
+                Err(_) => Err(Fault::new(FaultCode::Timeout, "it took too long; nothing was shown")),
+            }
+        }
+    }
+}
+
+/// Judge, write down, then do.
+async fn read(
+    app: &App,
+    settings: &Settings,
+    facts: Facts,
+    caller: Caller,
+    action: Action,
+    deadline: Instant,
+) -> Result<Reply, Fault> {
+    let permit = judge(app, &facts, &caller, action, deadline).await?;
+    if let Some(draft) = run::record(&facts, &permit).filter(|_| !matches!(permit.action(), Action::Reload)) {
+        app.store().append(deadline, draft).await.map_err(audit_unavailable)?;
+    }
+    match permit.action() {
+        Action::Health => Ok(Reply::Health(app.health(&caller))),
+        Action::ShowConfig => Ok(Reply::Config(app.config_rows(settings, &caller))),
+        Action::Reload => app.reload(Some((permit.caller(), &facts))).await.map(Reply::Reloaded),
+        _ => run::read(app.store(), &facts, permit).await,
+    }
+}
+
+/// Resolve again, judge, do and write down in one transaction.
+async fn change(
+    app: &App,
+    facts: Facts,
+    caller: Caller,
+    action: Action,
+    deadline: Instant,
+) -> Result<Reply, Fault> {
+    let shared = Arc::new((facts.clone(), caller.clone(), action.clone()));
+    let answer = app
+        .store()
+        .write(deadline, move |tx| {
+            let shared = Arc::clone(&shared);
+            Box::pin(async move {
+                let (facts, caller, action) = &*shared;
+                let action = refresh(tx.conn(), caller, action).await.map_err(Refusal::Fault)?;
+                let permit =
+                    policy::judge(caller, action, &run::rules(facts, caller)).map_err(Refusal::Denied)?;
+                run::change(tx, facts, permit).await.map_err(Refusal::Fault)
+            })
+        })
+        .await;
+    match answer {
+        Ok(reply) => Ok(reply),
+        Err(WriteError::Refused(Refusal::Fault(fault))) => Err(fault),
+        Err(WriteError::Refused(Refusal::Denied(denied))) => {
+            Err(refuse(app, &facts, &caller, &action, denied, deadline).await)
+        }
+        Err(WriteError::Busy) => Err(busy()),
+        Err(WriteError::OutcomeUnknown) => Err(Fault::new(
+            FaultCode::OutcomeUnknown,
+            "the database was lost in the middle: it may or may not have been done",
+        )
+        .hint("look before you try again")),
+        Err(WriteError::Panicked) => {
+            Err(Fault::new(FaultCode::Internal, "a defect of ours stopped it; nothing was done"))
+        }
+        Err(WriteError::Store(error)) => Err(crate::usecase::resolve::unavailable(error)),
+    }
+}
+
+/// Why a unit of work was rolled back.
+enum Refusal {
+    Denied(Denied),
+    Fault(Fault),
+}
+
+async fn judge(
+    app: &App,
+    facts: &Facts,
+    caller: &Caller,
+    action: Action,
+    deadline: Instant,
+) -> Result<Permit, Fault> {
+    match policy::judge(caller, action.clone(), &run::rules(facts, caller)) {
+        Ok(permit) => Ok(permit),
+        Err(denied) => Err(refuse(app, facts, caller, &action, denied, deadline).await),
+    }
+}
+
+/// Writes a refusal down and says no. If it cannot be written, that is said instead.
+async fn refuse(
+    app: &App,
+    facts: &Facts,
+    caller: &Caller,
+    action: &Action,
+    denied: Denied,
+    deadline: Instant,
+) -> Fault {
+    let draft = run::refusal(facts, caller, action);
+    match app.note_denial(draft, action.verb(), deadline).await {
+        Ok(()) => run::fault(denied, action, caller),
+        Err(fault) => fault,
+    }
+}
+
+async fn refuse_early(
+    app: &App,
+    facts: &Facts,
+    caller: &Caller,
+    verb: Verb,
+    settings: &Settings,
+    deadline: Instant,
+) -> Fault {
+    let denied = match caller.standing.refusal() {
+        Some(why) => Denied::Standing(why),
+        None if caller.agent_of.is_some() && !policy::open_to_agents(verb) => Denied::Agent(verb),
+        None => Denied::Role { verb, least: policy::least_role(verb) },
+    };
+    let draft: AuditDraft = run::refusal_of(facts, caller, verb);
+    // Strangers share one count: a machine has many uids, the log has one minute.
+    let _ = settings;
+    match app.note_denial(draft, verb, deadline).await {
+        Ok(()) => run::fault(denied, &Action::Whoami, caller),
+        Err(fault) => fault,
+    }
+}
+
+/// For `people explain`: who that OS user would be. Looked up only for those who may ask.
+async fn explain(app: &App, caller: &Caller, request: &Request) -> Option<Caller> {
+    match request {
+        Request::ExplainPerson(args) => app.explain(caller, &args.user).await,
+        _ => None,
+    }
+}
+
+fn busy() -> Fault {
+    Fault {
+        retry_after_ms: Some(500),
+        ..Fault::new(FaultCode::Busy, "the daemon has too much to do; nothing was done").hint("try again")
+    }
+}
+
+/// Without its audit row nothing is shown.
+pub fn audit_unavailable<E: std::fmt::Display>(error: WriteError<E>) -> Fault {
+    match error {
+        WriteError::Busy => busy(),
+        error => Fault::new(
+            FaultCode::AuditUnavailable,
+            format!("the audit log cannot be written, so nothing was shown: {error}"),
+        )
+        .hint("the daemon tries again by itself; an admin sees more with `teleclaude health`"),
+    }
+}
+
+/// What a request is, before its names are resolved.
+fn verb_of(request: &Request) -> Verb {
+    match request {
+        Request::Whoami => Verb::Whoami,
+        Request::Health => Verb::Health,
+        Request::ListProjects => Verb::ListProjects,
+        Request::ListAgents => Verb::ListAgents,
+        Request::ListComputers => Verb::ListComputers,
+        Request::ListSessions(_) => Verb::ListSessions,
+        Request::ShowSession(_) => Verb::ShowSession,
+        Request::StartSession(_) | Request::RunAgentCommand(_) => Verb::StartSession,
+        Request::SendMessage(_) => Verb::SendMessage,
+        Request::EndSession(_) => Verb::EndSession,
+        Request::ReadSession(_) => Verb::ReadSession,
+        Request::Subscribe(_) | Request::StopNotifications(_) => Verb::Watch,
+        Request::ListAudit(_) => Verb::ListAudit,
+        Request::VerifyAudit => Verb::VerifyAudit,
+        Request::ShowConfig => Verb::ShowConfig,
+        Request::PutMyConfig(_) => Verb::PutMyConfig,
+        Request::ExplainPerson(_) => Verb::ExplainPerson,
+        Request::Reload => Verb::Reload,
+    }
+}

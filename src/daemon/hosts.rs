@@ -1,0 +1,662 @@
+//! The daemon's view of session hosts: starts them, finds them again, talks to them, and clears up after those that
+//! vanished. It does not know the store: what happens comes out as [`HostEvent`]s, and an exit is kept by its files
+//! until [`Hosts::acknowledge`] says that it is kept elsewhere.
+
+use crate::domain::session::{Exit, SessionActivity, SessionId};
+use crate::domain::timestamp::Timestamp;
+use crate::host::client::{self, ClientError, Receiver, Sender};
+use crate::host::files::{self, ExitFile, RunFile};
+use crate::host::message::{Message, MessageState};
+use crate::host::protocol::{FromHost, Gap, Snapshot, Status, ToHost};
+use crate::host::recording;
+use crate::host::spec::{Ready, Size, StartSpec};
+use crate::platform::process;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+
+/// A host that is not up after this is given up.
+const START_WITHIN: Duration = Duration::from_secs(10);
+/// A message that has no outcome after this is `Unknown`: 30 s until ready, time to type, 5 s to be confirmed.
+const MESSAGE_WITHIN: Duration = Duration::from_secs(75);
+/// A question that has no answer after this has none.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// A swept session that still has processes after this is reported all the same.
+const SWEEP_WITHIN: Duration = Duration::from_secs(10);
+/// Commands that may wait for one host.
+const COMMANDS: usize = 64;
+/// Questions and messages of one host that may be open.
+const OPEN_MAX: usize = 256;
+
+/// Something that happened to a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostEvent {
+    /// Which session.
+    pub session: SessionId,
+    /// What.
+    pub kind: HostEventKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostEventKind {
+    /// The host serves; comes again after each adoption.
+    Running {
+        /// The agent's pid.
+        agent_pid: Option<i32>,
+    },
+    /// Busy or idle.
+    Activity(SessionActivity),
+    /// It is over, and no process of it is left. Call [`Hosts::acknowledge`] once that is kept.
+    Exited {
+        /// How.
+        exit: Exit,
+        /// When.
+        at: Timestamp,
+        /// Bytes of output that are not in the recording.
+        lost_bytes: u64,
+    },
+    /// The recording has a hole.
+    RecordingGap(Gap),
+    /// A message got to its end, also one that an earlier daemon sent.
+    MessageState {
+        /// The message's id.
+        message_id: String,
+        /// How it ended.
+        state: MessageState,
+    },
+}
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// One session has one host.
+    #[error("the session has a living host already")]
+    AlreadyRunning,
+    /// No host of that session is known.
+    #[error("the session has no host")]
+    NoHost,
+    /// The host did not come up; nothing is left of it.
+    #[error("the session host did not start: {0}")]
+    Start(String),
+    /// The host said no.
+    #[error("the session host refused: {0}")]
+    Refused(String),
+    /// The host is there but does not answer.
+    #[error("the session host does not answer")]
+    Unreachable,
+}
+
+/// A host that was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// Its pid …
+    pub pid: i32,
+    /// … and start time, which together name it.
+    pub start_time: u64,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was typed and the screen changed.
+    Delivered,
+    /// It may have been typed.
+    Unknown,
+    /// It was not typed and will not be.
+    Failed,
+}
+
+/// What [`Hosts::adopt`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Adoption {
+    /// Sessions whose host lives.
+    pub live: Vec<SessionId>,
+    /// Sessions whose host is gone; their `Exited` events follow.
+    pub gone: Vec<SessionId>,
+}
+
+/// Where a session's files are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionPaths {
+    /// The control socket.
+    pub socket: PathBuf,
+    /// The recording.
+    pub recording: PathBuf,
+    /// The exit file.
+    pub exit: PathBuf,
+    /// The agent's private TMPDIR.
+    pub tmp: PathBuf,
+}
+
+/// All hosts of this daemon.
+#[derive(Clone, Debug)]
+pub struct Hosts(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    run_dir: PathBuf,
+    state_dir: PathBuf,
+    exe: PathBuf,
+    events: mpsc::Sender<HostEvent>,
+    hosts: Mutex<HashMap<SessionId, mpsc::Sender<Command>>>,
+}
+
+#[derive(Debug)]
+enum Command {
+    Send(ToHost),
+    Message(Message, oneshot::Sender<Outcome>),
+    Snapshot(u32, oneshot::Sender<Snapshot>),
+    Acknowledge(oneshot::Sender<()>),
+}
+
+impl Hosts {
+    /// No hosts yet. `exe` is this binary; `run_dir` must be short enough for socket paths of 100 bytes.
+    pub fn new(run_dir: PathBuf, state_dir: PathBuf, exe: PathBuf, events: mpsc::Sender<HostEvent>) -> Self {
+        Self(Arc::new(Inner { run_dir, state_dir, exe, events, hosts: Mutex::default() }))
+    }
+
+    /// Where a session's files belong.
+    pub fn paths(&self, session: SessionId) -> SessionPaths {
+        let state = &self.0.state_dir;
+        SessionPaths {
+            socket: files::socket_path(&self.0.run_dir, session),
+            recording: state.join("recordings").join(format!("{session}.cast")),
+            exit: state.join("exits").join(format!("{session}.json")),
+            tmp: state.join("tmp").join(files::short_name(session)),
+        }
+    }
+
+    /// Starts a host, detached, and waits until it serves. An agent that cannot be executed is no error here: it
+    /// comes as `Exited` with `Exit::Failed`.
+    ///
+    /// # Errors
+    /// [`HostError::AlreadyRunning`] and [`HostError::Start`]; nothing of this attempt is left then.
+    pub async fn start(&self, spec: StartSpec) -> Result<Started, HostError> {
+        let session = spec.session_id;
+        if self.0.sender(session).is_some() || files::is_locked(&self.0.run_dir, session) {
+            return Err(HostError::AlreadyRunning);
+        }
+        spec.check().map_err(|e| HostError::Start(e.to_string()))?;
+        let json = serde_json::to_vec(&spec).map_err(|e| HostError::Start(e.to_string()))?;
+        let mut child = tokio::process::Command::new(&self.0.exe)
+            .arg("session-host")
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|e| HostError::Start(format!("{}: {e}", self.0.exe.display())))?;
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        let talk = async move {
+            let mut stdin = stdin?;
+            stdin.write_all(&json).await.ok()?;
+            drop(stdin);
+            let mut answer = Vec::new();
+            // Its end comes when the host lets go of stdout, right after the answer.
+            stdout?.take(64 * 1024).read_to_end(&mut answer).await.ok()?;
+            serde_json::from_slice::<Ready>(&answer).ok()
+        };
+        let ready = timeout(START_WITHIN, talk).await;
+        let started = match ready {
+            Ok(Some(Ready::Up { pid, start_time })) => Ok(Started { pid, start_time }),
+            Ok(Some(Ready::Failed { why })) => Err(why),
+            Ok(None) => Err("it ended without an answer".to_owned()),
+            Err(_) => Err("no answer in time".to_owned()),
+        };
+        let started = match started {
+            Ok(started) => started,
+            Err(why) => {
+                let _ = child.kill().await;
+                if !files::is_locked(&self.0.run_dir, session) {
+                    self.0.clear_failed_start(session, &spec).await;
+                }
+                return Err(HostError::Start(why));
+            }
+        };
+        // Reaps it, should it end before the daemon does.
+        tokio::spawn(async move { child.wait().await });
+        let run = read_run_file(&files::run_path(&self.0.run_dir, session));
+        let run = run.ok_or_else(|| HostError::Start("its run file is gone".to_owned()))?;
+        // A claim closes other connections: nobody may attach before it.
+        let _ = timeout(ANSWER_WITHIN, self.watch(run)).await;
+        Ok(started)
+    }
+
+    /// Finds the hosts of an earlier daemon by their run files. Call it once, before anything is started. Living
+    /// hosts are claimed, so that an earlier daemon that still lives loses them; of dead ones every process is
+    /// ended, the recording closed, and `Exited` follows.
+    ///
+    /// # Errors
+    /// The run folder cannot be read; a missing one is empty.
+    pub async fn adopt(&self) -> std::io::Result<Adoption> {
+        let (mut found, mut claims) = (Adoption::default(), Vec::new());
+        let entries = match std::fs::read_dir(&self.0.run_dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(found),
+            Err(e) => return Err(e),
+        };
+        for path in entries.flatten().map(|e| e.path()) {
+            if path.extension().is_none_or(|e| e != "json") {
+                continue;
+            }
+            let Some(run) = read_run_file(&path) else {
+                tracing::warn!(path = %path.display(), "not a run file");
+                continue;
+            };
+            if self.0.sender(run.session_id).is_some() {
+                continue;
+            }
+            if is_alive(&self.0.run_dir, &run) {
+                found.live.push(run.session_id);
+                claims.push(self.watch(run));
+            } else {
+                found.gone.push(run.session_id);
+                drop(self.watch(run));
+            }
+        }
+        // They all try at the same time; one that hangs is tried on without being waited for.
+        let _ = timeout(ANSWER_WITHIN, async {
+            for claim in claims {
+                let _ = claim.await;
+            }
+        })
+        .await;
+        Ok(found)
+    }
+
+    /// Types a message once the agent is ready, and waits for its outcome (up to 75 s). The same id is typed once,
+    /// whoever asks and however often.
+    ///
+    /// # Errors
+    /// [`HostError::NoHost`]: it was not typed. [`HostError::Refused`]: it cannot be.
+    pub async fn send(&self, session: SessionId, message: Message) -> Result<Outcome, HostError> {
+        message.check().map_err(HostError::Refused)?;
+        let (reply, outcome) = oneshot::channel();
+        self.0.command(session, Command::Message(message, reply)).await?;
+        // The task ends without an answer when the host is lost: it may have been typed.
+        Ok(timeout(MESSAGE_WITHIN, outcome).await.ok().and_then(Result::ok).unwrap_or(Outcome::Unknown))
+    }
+
+    /// The screen now, with up to `scrollback` lines above it.
+    ///
+    /// # Errors
+    /// [`HostError::NoHost`], [`HostError::Unreachable`].
+    pub async fn snapshot(&self, session: SessionId, scrollback: u32) -> Result<Snapshot, HostError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.command(session, Command::Snapshot(scrollback, reply)).await?;
+        timeout(ANSWER_WITHIN, answer).await.ok().and_then(Result::ok).ok_or(HostError::Unreachable)
+    }
+
+    /// Asks the agent's processes to end and has them killed after `grace` (at most 60 s). `Exited` follows.
+    ///
+    /// # Errors
+    /// [`HostError::NoHost`].
+    pub async fn end(&self, session: SessionId, grace: Duration) -> Result<(), HostError> {
+        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        self.0.command(session, Command::Send(ToHost::End { grace_ms })).await
+    }
+
+    /// Gives the terminal a new size.
+    ///
+    /// # Errors
+    /// [`HostError::NoHost`].
+    pub async fn resize(&self, session: SessionId, size: Size) -> Result<(), HostError> {
+        self.0.command(session, Command::Send(ToHost::Resize(size))).await
+    }
+
+    /// Sends a signal to the terminal's foreground process group.
+    ///
+    /// # Errors
+    /// [`HostError::NoHost`].
+    pub async fn signal(&self, session: SessionId, signal: i32) -> Result<(), HostError> {
+        self.0.command(session, Command::Send(ToHost::Signal { signal })).await
+    }
+
+    /// The exit is safely kept: host and files may go. Gives when they are gone. Doing it twice is no error.
+    pub async fn acknowledge(&self, session: SessionId) {
+        let (reply, done) = oneshot::channel();
+        if self.0.command(session, Command::Acknowledge(reply)).await.is_ok() {
+            let _ = timeout(START_WITHIN, done).await;
+        }
+    }
+
+    /// A connection of its own for somebody who watches or types: [`ToHost::Subscribe`], [`ToHost::Write`].
+    ///
+    /// # Errors
+    /// [`HostError::NoHost`], [`HostError::Unreachable`].
+    pub async fn attach(&self, session: SessionId) -> Result<(Sender, Receiver, Status), HostError> {
+        let run = read_run_file(&files::run_path(&self.0.run_dir, session)).ok_or(HostError::NoHost)?;
+        client::connect(&run.socket_path, &run.lease, false).await.map_err(|e| match e {
+            ClientError::Refused(why) => HostError::Refused(why),
+            _ => HostError::Unreachable,
+        })
+    }
+
+    /// Ends everything that is left of a session whose host is gone, and says how it ended: by its exit file, else
+    /// lost, with the recording closed. With a living host it does nothing. Blocks; does not touch a store.
+    pub fn sweep(&self, session: SessionId) -> Option<ExitFile> {
+        let run = read_run_file(&files::run_path(&self.0.run_dir, session))?;
+        (!is_alive(&self.0.run_dir, &run)).then(|| sweep(&run))
+    }
+
+    /// Begins to follow a host. The channel says when it is claimed, or given up.
+    fn watch(&self, run: RunFile) -> oneshot::Receiver<()> {
+        let (commands, receiver) = mpsc::channel(COMMANDS);
+        let (claimed, when_claimed) = oneshot::channel();
+        self.0.lock().insert(run.session_id, commands);
+        let watch = Watch {
+            inner: Arc::clone(&self.0),
+            run,
+            commands: receiver,
+            messages: HashMap::new(),
+            snapshots: HashMap::new(),
+            next_request: 0,
+            exited: false,
+            claimed: Some(claimed),
+        };
+        tokio::spawn(watch.run());
+        when_claimed
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, mpsc::Sender<Command>>> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sender(&self, session: SessionId) -> Option<mpsc::Sender<Command>> {
+        self.lock().get(&session).cloned()
+    }
+
+    async fn command(&self, session: SessionId, command: Command) -> Result<(), HostError> {
+        let sender = self.sender(session).ok_or(HostError::NoHost)?;
+        match sender.send_timeout(command, ANSWER_WITHIN).await {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(HostError::Unreachable),
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(HostError::NoHost),
+        }
+    }
+
+    async fn clear_failed_start(&self, session: SessionId, spec: &StartSpec) {
+        let path = files::run_path(&self.run_dir, session);
+        let agent_pid = read_run_file(&path).and_then(|run| run.agent_pid);
+        let (run_dir, socket, tmp) = (self.run_dir.clone(), spec.socket_path.clone(), spec.tmp_dir.clone());
+        let _ = tokio::task::spawn_blocking(move || {
+            end_processes(session, agent_pid);
+            for path in [&path, &socket, &files::lock_path(&run_dir, session)] {
+                let _ = std::fs::remove_file(path);
+            }
+            tmp.map(std::fs::remove_dir_all)
+        })
+        .await;
+    }
+}
+
+/// What follows one host from its first connection to its acknowledged end.
+struct Watch {
+    inner: Arc<Inner>,
+    run: RunFile,
+    commands: mpsc::Receiver<Command>,
+    messages: HashMap<String, Vec<oneshot::Sender<Outcome>>>,
+    snapshots: HashMap<u64, oneshot::Sender<Snapshot>>,
+    next_request: u64,
+    exited: bool,
+    claimed: Option<oneshot::Sender<()>>,
+}
+
+/// Why a connection is over.
+enum Over {
+    /// The host closed it or failed.
+    Lost,
+    /// Another daemon has the host now.
+    TakenOver,
+    /// The exit is acknowledged.
+    Acknowledged(oneshot::Sender<()>),
+    /// This daemon is going.
+    Closed,
+}
+
+impl Watch {
+    async fn run(mut self) {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let over = match client::connect(&self.run.socket_path, &self.run.lease, true).await {
+                Ok((sender, receiver, status)) => {
+                    pause = Duration::from_millis(50);
+                    self.serve(sender, receiver, status).await
+                }
+                Err(_) => Over::Lost,
+            };
+            match over {
+                Over::Lost if is_alive(&self.inner.run_dir, &self.run) => {
+                    sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(5));
+                }
+                Over::Lost => {
+                    self.lost().await;
+                    return;
+                }
+                Over::TakenOver | Over::Closed => {
+                    self.inner.lock().remove(&self.run.session_id);
+                    return;
+                }
+                Over::Acknowledged(done) => {
+                    self.wait_until_gone().await;
+                    self.forget(done);
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn emit(&self, kind: HostEventKind) {
+        // Waits for room: a slow store slows this session's events, nobody else's.
+        let _ = self.inner.events.send(HostEvent { session: self.run.session_id, kind }).await;
+    }
+
+    async fn serve(&mut self, mut sender: Sender, mut receiver: Receiver, status: Status) -> Over {
+        // Dropping it is the message.
+        self.claimed = None;
+        // An agent that started meanwhile is in the run file now, and a sweep needs it.
+        self.run.agent_pid = status.agent_pid.or(self.run.agent_pid);
+        if let Some(exit) = status.exit {
+            self.exited_as(exit).await;
+        } else {
+            self.emit(HostEventKind::Running { agent_pid: status.agent_pid }).await;
+            self.emit(HostEventKind::Activity(status.activity)).await;
+        }
+        loop {
+            tokio::select! {
+                command = self.commands.recv() => {
+                    let Some(command) = command else { return Over::Closed };
+                    match self.command(command, &mut sender).await {
+                        Ok(None) => {}
+                        Ok(Some(done)) => return Over::Acknowledged(done),
+                        Err(_) => return Over::Lost,
+                    }
+                }
+                frame = receiver.next() => match frame {
+                    Ok(Some(FromHost::Dropped { why })) if why.contains("another daemon") => return Over::TakenOver,
+                    Ok(Some(frame)) => self.frame(frame).await,
+                    Ok(None) | Err(_) => return Over::Lost,
+                }
+            }
+        }
+    }
+
+    async fn command(
+        &mut self,
+        command: Command,
+        sender: &mut Sender,
+    ) -> Result<Option<oneshot::Sender<()>>, ClientError> {
+        match command {
+            Command::Send(frame) => sender.send(&frame).await?,
+            Command::Message(message, reply) => {
+                self.messages.retain(|_, waiting| {
+                    waiting.retain(|w| !w.is_closed());
+                    !waiting.is_empty()
+                });
+                if self.messages.len() >= OPEN_MAX {
+                    let _ = reply.send(Outcome::Failed);
+                    return Ok(None);
+                }
+                self.messages.entry(message.id.clone()).or_default().push(reply);
+                sender.send(&ToHost::Message(message)).await?;
+            }
+            Command::Snapshot(scrollback, reply) => {
+                self.snapshots.retain(|_, waiting| !waiting.is_closed());
+                if self.snapshots.len() < OPEN_MAX {
+                    self.next_request += 1;
+                    self.snapshots.insert(self.next_request, reply);
+                    sender.send(&ToHost::Snapshot { request: self.next_request, scrollback }).await?;
+                }
+            }
+            Command::Acknowledge(done) if self.exited => {
+                sender.send(&ToHost::Acknowledge).await?;
+                return Ok(Some(done));
+            }
+            // Nothing ended: there is nothing to acknowledge.
+            Command::Acknowledge(_) => {}
+        }
+        Ok(None)
+    }
+
+    async fn frame(&mut self, frame: FromHost) {
+        match frame {
+            FromHost::MessageState { id, state } => {
+                let outcome = match state {
+                    MessageState::Pending => return,
+                    MessageState::Delivered => Outcome::Delivered,
+                    MessageState::Unknown => Outcome::Unknown,
+                    MessageState::Failed => Outcome::Failed,
+                };
+                for waiting in self.messages.remove(&id).into_iter().flatten() {
+                    let _ = waiting.send(outcome);
+                }
+                self.emit(HostEventKind::MessageState { message_id: id, state }).await;
+            }
+            FromHost::Snapshot(snapshot) => {
+                if let Some(waiting) = self.snapshots.remove(&snapshot.request) {
+                    let _ = waiting.send(snapshot);
+                }
+            }
+            FromHost::Activity(activity) => self.emit(HostEventKind::Activity(activity)).await,
+            FromHost::Gap(gap) => self.emit(HostEventKind::RecordingGap(gap)).await,
+            FromHost::Exited(exit) => self.exited_as(exit).await,
+            _ => {}
+        }
+    }
+
+    /// The exit file says more than the frame, unless the disk is full.
+    async fn exited_as(&mut self, exit: Exit) {
+        if std::mem::replace(&mut self.exited, true) {
+            return;
+        }
+        let file = files::read::<ExitFile>(&self.run.exit_path).ok();
+        let (at, lost_bytes) = file.map_or_else(|| (SystemTime::now().into(), 0), |f| (f.at, f.lost_bytes));
+        self.emit(HostEventKind::Exited { exit, at, lost_bytes }).await;
+    }
+
+    /// The host is gone without a word.
+    async fn lost(&mut self) {
+        self.messages.clear();
+        self.snapshots.clear();
+        // The run file may know an agent that this daemon never heard of.
+        if let Some(run) = read_run_file(&files::run_path(&self.inner.run_dir, self.run.session_id)) {
+            self.run.agent_pid = run.agent_pid.or(self.run.agent_pid);
+        }
+        let run = self.run.clone();
+        if let Ok(file) = tokio::task::spawn_blocking(move || sweep(&run)).await
+            && !std::mem::replace(&mut self.exited, true)
+        {
+            let ExitFile { exit, at, lost_bytes, .. } = file;
+            self.emit(HostEventKind::Exited { exit, at, lost_bytes }).await;
+        }
+        while let Some(command) = self.commands.recv().await {
+            match command {
+                Command::Message(_, reply) => drop(reply.send(Outcome::Failed)),
+                Command::Acknowledge(done) => return self.forget(done),
+                Command::Send(_) | Command::Snapshot(..) => {}
+            }
+        }
+    }
+
+    async fn wait_until_gone(&self) {
+        for _ in 0..250 {
+            if !is_alive(&self.inner.run_dir, &self.run) {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn forget(&self, done: oneshot::Sender<()>) {
+        if !is_alive(&self.inner.run_dir, &self.run) {
+            files::remove(&self.inner.run_dir, &self.run);
+        }
+        self.inner.lock().remove(&self.run.session_id);
+        let _ = done.send(());
+    }
+}
+
+fn read_run_file(path: &Path) -> Option<RunFile> {
+    files::read(path).ok()
+}
+
+/// Whether the host of a run file lives. The lock counts as well as the pid: either alone is enough to keep hands
+/// off.
+fn is_alive(run_dir: &Path, run: &RunFile) -> bool {
+    let same_boot = run.boot == process::boot_id();
+    (same_boot && process::is_alive(run.pid, run.start_time)) || files::is_locked(run_dir, run.session_id)
+}
+
+/// Ends every process of a session whose host is gone, closes the recording, and gives how it ended.
+fn sweep(run: &RunFile) -> ExitFile {
+    // Pids of before a boot name other processes now.
+    end_processes(run.session_id, run.agent_pid.filter(|_| run.boot == process::boot_id()));
+    if let Ok(file) = files::read::<ExitFile>(&run.exit_path) {
+        return file;
+    }
+    let at = Timestamp::from(SystemTime::now());
+    if let Err(e) = recording::repair(&run.recording_path, "lost: the session's host vanished", at) {
+        tracing::warn!(session = %run.session_id, error = %e, "the recording could not be closed");
+    }
+    let file = ExitFile {
+        version: files::FILE_VERSION,
+        session_id: run.session_id,
+        exit: Exit::Lost,
+        at,
+        lost_bytes: 0,
+    };
+    // So that a daemon that dies before the exit is kept says the same again.
+    let _ = run.exit_path.parent().map(files::private_dir);
+    let _ = files::write_atomically(&run.exit_path, &file);
+    file
+}
+
+/// Kills until nobody is left: who is killed may have had a child in the meantime.
+fn end_processes(session: SessionId, leader: Option<i32>) {
+    let mark = StartSpec::mark(session);
+    let deadline = std::time::Instant::now() + SWEEP_WITHIN;
+    loop {
+        let left = process::marked(&mark, leader, process::own_uid());
+        if left.is_empty() {
+            return;
+        }
+        for pid in left {
+            let _ = process::kill(pid);
+        }
+        if std::time::Instant::now() >= deadline {
+            tracing::error!(%session, "processes of a lost session cannot be ended");
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

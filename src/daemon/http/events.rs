@@ -1,0 +1,80 @@
+//! `/api/v1/events`: server-sent events about what the caller may see. Nothing is kept for later: a client that comes
+//! back, or that was too slow, is told to look again.
+
+use crate::daemon::backend::Event;
+use crate::daemon::front::Front;
+use crate::daemon::http::{Body, problem};
+use crate::domain::caller::{Peer, Via};
+use futures_util::stream;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::{Bytes, Frame};
+use secrecy::SecretString;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+/// How often a comment is sent when nothing happens, so that dead connections are noticed.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Told when something may have been missed.
+const RESYNC: &str = "event: resync\ndata: {}\n\n";
+
+struct Listening {
+    front: Arc<Front>,
+    peer: Arc<Peer>,
+    token: Option<SecretString>,
+    events: Receiver<Event>,
+    first: Option<&'static str>,
+}
+
+/// The stream of events from now on.
+pub fn stream(
+    front: Arc<Front>,
+    peer: Arc<Peer>,
+    token: Option<SecretString>,
+    headers: &HeaderMap,
+) -> Response<Body> {
+    let events = front.backend.watch();
+    let first = if headers.contains_key("last-event-id") { RESYNC } else { ": listening\n\n" };
+    let listening = Listening { front, peer, token, events, first: Some(first) };
+    let frames = stream::unfold(listening, |mut listening| async move {
+        let text = listening.next().await?;
+        Some((Ok::<_, Infallible>(Frame::data(Bytes::from(text))), listening))
+    });
+    let mut response = problem::bytes(StatusCode::OK, "text/event-stream", Vec::new());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    *response.body_mut() = StreamBody::new(frames).boxed();
+    response
+}
+
+impl Listening {
+    /// The next piece of the stream; `None` is its end.
+    async fn next(&mut self) -> Option<String> {
+        if let Some(first) = self.first.take() {
+            return Some(first.to_owned());
+        }
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = self.front.drain.cancelled() => return None,
+                event = self.events.recv() => event,
+                () = tokio::time::sleep(KEEP_ALIVE) => return Some(": \n\n".to_owned()),
+            };
+            match event {
+                Ok(Event::Catalogue) => return Some("event: catalogue\ndata: {}\n\n".to_owned()),
+                Ok(Event::Session(event)) => {
+                    let caller = self.front.caller(&self.peer, Via::Http, self.token.as_ref());
+                    if event.visible_to(&caller) {
+                        let (kind, id) = (event.kind.name(), event.session_id);
+                        return Some(format!("event: {kind}\ndata: {{\"session_id\":\"{id}\"}}\n\n"));
+                    }
+                }
+                Err(RecvError::Lagged(_)) => return Some(RESYNC.to_owned()),
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }
+}

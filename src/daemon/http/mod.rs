@@ -1,0 +1,149 @@
+//! The HTTP mouth: one connection of HTTP/1.1, bounded in every direction, with MCP on `/mcp` and REST beside it.
+//! Decides nothing.
+
+pub mod events;
+pub mod io;
+pub mod problem;
+pub mod rest;
+
+use crate::daemon::front::Front;
+use crate::daemon::http::io::{Phase, TimedIo};
+use crate::daemon::limits::Limits;
+use crate::daemon::mcp::handler::McpHandler;
+use crate::daemon::mcp::transport::Asker;
+use crate::domain::caller::Peer;
+use crate::wire::fault::{Fault, FaultCode};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, ORIGIN};
+use http::{Request, Response, StatusCode};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioTimer;
+use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
+use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
+use std::convert::Infallible;
+use std::sync::Arc;
+use tokio::net::UnixStream;
+
+/// What every answer's body is.
+pub type Body = BoxBody<Bytes, Infallible>;
+
+/// The HTTP server, shared by all connections.
+#[derive(Clone)]
+pub struct Mouth {
+    mcp: StreamableHttpService<McpHandler, NeverSessionManager>,
+}
+
+impl Mouth {
+    /// A server before `front`.
+    pub fn new(front: &Arc<Front>) -> Self {
+        let handler = McpHandler::http(Arc::clone(front));
+        // No sessions: a session made by one uid could be used by another that learns its id.
+        let config = StreamableHttpServerConfig::default()
+            .with_legacy_session_mode(false)
+            .with_json_response(true)
+            .with_max_request_body_bytes(front.backend.limits().message_bytes)
+            .with_allowed_hosts(["localhost", "127.0.0.1", "::1", "teleclaude"]);
+        let mcp = StreamableHttpService::new(move || Ok(handler.clone()), Arc::default(), config);
+        Self { mcp }
+    }
+
+    /// Serves one connection until its end.
+    pub async fn serve(self, front: Arc<Front>, stream: UnixStream, peer: Arc<Peer>, limits: Arc<Limits>) {
+        let phase = Phase::default();
+        let io = TimedIo::new(stream, phase.clone(), limits.header, limits.write);
+        let drain = front.drain.clone();
+        let service = service_fn({
+            let limits = Arc::clone(&limits);
+            move |request| {
+                let in_request = phase.enter();
+                let (mouth, front, peer) = (self.clone(), Arc::clone(&front), Arc::clone(&peer));
+                let limits = Arc::clone(&limits);
+                async move {
+                    let response = mouth.answer(front, peer, &limits, request).await;
+                    drop(in_request);
+                    Ok::<_, Infallible>(response)
+                }
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.keep_alive)
+            .max_headers(limits.headers)
+            .max_buf_size(limits.header_bytes.max(8 * 1024))
+            .serve_connection(io, service);
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            _ended = connection.as_mut() => return,
+            () = drain.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        let _ended = connection.await;
+    }
+
+    async fn answer(
+        &self,
+        front: Arc<Front>,
+        peer: Arc<Peer>,
+        limits: &Limits,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        if let Some(origin) = request.headers().get(ORIGIN)
+            && !limits.origins.iter().any(|allowed| matches(allowed, origin))
+        {
+            let fault = Fault::new(FaultCode::Denied, "requests with an Origin are refused")
+                .hint("web pages have no business on this socket");
+            return problem::response(&fault);
+        }
+        let (parts, body) = request.into_parts();
+        let body = match whole(&parts.headers, body, limits).await {
+            Ok(body) => body,
+            Err(status) => return cut_off(status),
+        };
+        if parts.uri.path() == "/mcp" {
+            let mut request = Request::from_parts(parts, Full::new(body));
+            request.extensions_mut().insert(Asker(peer));
+            return self.mcp.handle(request).await;
+        }
+        rest::answer(front, peer, &parts, &body).await
+    }
+}
+
+/// The whole body within size and time.
+async fn whole(headers: &http::HeaderMap, body: Incoming, limits: &Limits) -> Result<Bytes, StatusCode> {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limits.message_bytes as u64) {
+        return Err(StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    let body = Limited::new(body, limits.message_bytes).collect();
+    match tokio::time::timeout(limits.body, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
+        Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
+        Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
+    }
+}
+
+/// The answer to a body that was not read to its end: the connection cannot be used any longer.
+fn cut_off(status: StatusCode) -> Response<Body> {
+    let why = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "the body is too large",
+        StatusCode::REQUEST_TIMEOUT => "the body did not come in time",
+        _ => "the body is broken",
+    };
+    let mut response = problem::with_status(&Fault::invalid("body", why), status);
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// Whether `origin` is `allowed`, which may end in `:*` for any port.
+fn matches(allowed: &str, origin: &HeaderValue) -> bool {
+    let Ok(origin) = origin.to_str() else { return false };
+    match allowed.strip_suffix(":*") {
+        Some(host) => origin.strip_prefix(host).is_some_and(|rest| {
+            rest.is_empty() || rest.strip_prefix(':').is_some_and(|p| p.parse::<u16>().is_ok())
+        }),
+        None => origin == allowed,
+    }
+}

@@ -1,0 +1,73 @@
+//! Faults as `application/problem+json`, and replies as JSON.
+
+use crate::daemon::http::Body;
+use crate::wire::fault::{Fault, FaultCode};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use serde::Serialize;
+
+/// RFC 9457 with the parts of a fault.
+#[derive(Debug, Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: String,
+    status: u16,
+    code: FaultCode,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<i64>,
+}
+
+/// The answer that carries `fault`, with the status of its code.
+pub fn response(fault: &Fault) -> Response<Body> {
+    let status = StatusCode::from_u16(fault.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    with_status(fault, status)
+}
+
+/// The answer that carries `fault` with another status.
+pub fn with_status(fault: &Fault, status: StatusCode) -> Response<Body> {
+    let problem = Problem {
+        r#type: format!("urn:teleclaude:fault:{}", fault.code.name()),
+        title: fault.code.name().replace('_', " "),
+        status: status.as_u16(),
+        code: fault.code,
+        detail: &fault.message,
+        hint: fault.hint.as_deref(),
+        field: fault.field.as_deref(),
+        retry_after_ms: fault.retry_after_ms,
+    };
+    let mut response =
+        bytes(status, "application/problem+json", serde_json::to_vec(&problem).unwrap_or_default());
+    if let Some(milliseconds) = fault.retry_after_ms {
+        let seconds = milliseconds.max(0).unsigned_abs().div_ceil(1_000);
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// The answer to a path that is unknown, or that the caller may not use: the same for both.
+pub fn unknown_path() -> Response<Body> {
+    response(&Fault::new(FaultCode::NotFound, "there is nothing at this path"))
+}
+
+/// A JSON answer.
+pub fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
+    match serde_json::to_vec(value) {
+        Ok(json) => bytes(status, "application/json", json),
+        Err(_) => response(&Fault::new(FaultCode::Internal, "the answer cannot be written as JSON")),
+    }
+}
+
+/// An answer of these bytes. Nothing in between may keep it: answers differ by who asks.
+pub fn bytes(status: StatusCode, kind: &'static str, bytes: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(Full::from(bytes).boxed());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

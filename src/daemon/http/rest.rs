@@ -1,0 +1,226 @@
+//! The REST paths: which method and path stands for which kind of request, and how its arguments are read.
+
+use crate::daemon::backend::kind;
+use crate::daemon::front::Front;
+use crate::daemon::http::{Body, events, problem};
+use crate::daemon::mcp::tools::{arguments, body as json_body};
+use crate::domain::caller::{Peer, Via};
+use crate::wire::fault::Fault;
+use crate::wire::limits::TOKEN_HEADER;
+use crate::wire::reply::Reply;
+use crate::wire::request::{ExplainPerson, PutMyConfig, Request, SessionRef};
+use axum::extract::Query;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use secrecy::SecretString;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Query parameters that are whole numbers.
+const INTEGERS: [&str; 2] = ["limit", "tail_chars"];
+/// Query parameters that are true or false.
+const BOOLEANS: [&str; 1] = ["all_computers"];
+
+/// Answers one request.
+pub async fn answer(front: Arc<Front>, peer: Arc<Peer>, parts: &Parts, body: &[u8]) -> Response<Body> {
+    let token: Option<SecretString> =
+        parts.headers.get(TOKEN_HEADER).and_then(|value| value.to_str().ok()).map(Into::into);
+    let path = parts.uri.path();
+    let gone = CancellationToken::new();
+    let _gone = gone.clone().drop_guard();
+    if path == "/healthz" && parts.method == Method::GET {
+        let reply = front.ask(&peer, Via::Http, None, Request::Health, &gone).await;
+        let (status, word) = match reply {
+            Ok(Reply::Health(health)) if health.status == "ok" => (StatusCode::OK, health.status),
+            Ok(Reply::Health(health)) => (StatusCode::SERVICE_UNAVAILABLE, health.status),
+            Ok(_) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable".to_owned()),
+        };
+        return problem::bytes(status, "text/plain; charset=utf-8", format!("{word}\n").into_bytes());
+    }
+    let Some(segments) = segments(path) else { return problem::unknown_path() };
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let Some(name) = route(&parts.method, &segments) else { return problem::unknown_path() };
+    let caller = front.caller(&peer, Via::Http, token.as_ref());
+    // Everybody may ask who they are and whether the daemon is well.
+    let needs = if name == EVENTS { "list_sessions" } else { name };
+    if !matches!(name, "whoami" | "health") && !front.backend.may(&caller, needs) {
+        return problem::unknown_path();
+    }
+    if name == EVENTS {
+        return events::stream(front, peer, token, &parts.headers);
+    }
+    let request = match request(name, &segments, parts, body) {
+        Ok(request) => request,
+        Err(fault) => return problem::response(&fault),
+    };
+    debug_assert_eq!(kind(&request), name, "a path's kind is that of its request");
+    match front.ask(&peer, Via::Http, token, request, &gone).await {
+        Ok(reply @ Reply::Started(_)) => problem::json(StatusCode::CREATED, &reply),
+        Ok(reply) => problem::json(StatusCode::OK, &reply),
+        Err(fault) => problem::response(&fault),
+    }
+}
+
+/// What `/api/v1/events` is called here; who may list sessions may listen.
+const EVENTS: &str = "events";
+
+/// The kind of request that a method and path stand for.
+fn route(method: &Method, segments: &[&str]) -> Option<&'static str> {
+    let get = method == Method::GET;
+    let post = method == Method::POST;
+    let put = method == Method::PUT;
+    let delete = method == Method::DELETE;
+    Some(match segments {
+        ["whoami"] if get => "whoami",
+        ["health"] if get => "health",
+        ["projects"] if get => "list_projects",
+        ["agents"] if get => "list_agents",
+        ["computers"] if get => "list_computers",
+        ["sessions"] if get => "list_sessions",
+        ["sessions"] if post => "start_session",
+        ["sessions", "command"] if post => "run_agent_command",
+        ["sessions", _] if get => "get_session",
+        ["sessions", _, "messages"] if post => "send_message",
+        ["sessions", _, "end"] if post => "end_session",
+        ["sessions", _, "transcript"] if get => "get_session_data",
+        ["sessions", _, "watch"] if put => "subscribe",
+        ["sessions", _, "watch"] if delete => "stop_notifications",
+        ["events"] if get => EVENTS,
+        ["audit"] if get => "list_audit",
+        ["audit", "verify"] if get || post => "verify_audit",
+        ["config"] if get => "show_config",
+        ["me", "config"] if put => "put_my_config",
+        ["people", _, "explain"] if get => "explain_person",
+        ["reload"] if post => "reload",
+        _ => return None,
+    })
+}
+
+/// The request of that kind.
+fn request(name: &str, segments: &[&str], parts: &Parts, body: &[u8]) -> Result<Request, Fault> {
+    let session = || SessionRef { session_id: segments.get(1).copied().unwrap_or_default().to_owned() };
+    Ok(match name {
+        "whoami" => Request::Whoami,
+        "health" => Request::Health,
+        "list_projects" => Request::ListProjects,
+        "list_agents" => Request::ListAgents,
+        "list_computers" => Request::ListComputers,
+        "list_sessions" => Request::ListSessions(query(parts, None)?),
+        "start_session" => Request::StartSession(json_body(body)?),
+        "run_agent_command" => Request::RunAgentCommand(json_body(body)?),
+        "get_session" => Request::ShowSession(session()),
+        "send_message" => Request::SendMessage(body_of(body, session())?),
+        "end_session" => Request::EndSession(body_of(body, session())?),
+        "get_session_data" => Request::ReadSession(query(parts, Some(session()))?),
+        "subscribe" => Request::Subscribe(session()),
+        "stop_notifications" => Request::StopNotifications(session()),
+        "list_audit" => Request::ListAudit(query(parts, None)?),
+        "verify_audit" => Request::VerifyAudit,
+        "show_config" => Request::ShowConfig,
+        "put_my_config" => Request::PutMyConfig(my_config(parts, body)?),
+        "explain_person" => Request::ExplainPerson(ExplainPerson {
+            user: segments.get(1).copied().unwrap_or_default().to_owned(),
+        }),
+        _ => Request::Reload,
+    })
+}
+
+/// The decoded parts of a path below `/api/v1`; `None` if it lies elsewhere or is not UTF-8.
+fn segments(path: &str) -> Option<Vec<String>> {
+    path.strip_prefix("/api/v1/")?.split('/').map(decode).collect()
+}
+
+/// Undoes percent-encoding.
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        if first != b'%' {
+            bytes.push(first);
+            continue;
+        }
+        let (digits, after) = rest.split_at_checked(2)?;
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|d| u8::try_from(d).ok());
+        bytes.push(digit(digits[0])? * 16 + digit(digits[1])?);
+        rest = after;
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// Arguments out of the query, and the session out of the path.
+fn query<T: DeserializeOwned>(parts: &Parts, session: Option<SessionRef>) -> Result<T, Fault> {
+    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
+        .map_err(|_| Fault::invalid("query", "is not well-formed"))?;
+    let mut fields = Map::new();
+    for (key, text) in pairs {
+        let value = if INTEGERS.contains(&key.as_str()) {
+            let number: i64 = text.parse().map_err(|_| Fault::invalid(&key, "must be a whole number"))?;
+            Value::from(number)
+        } else if BOOLEANS.contains(&key.as_str()) {
+            let truth: bool = text.parse().map_err(|_| Fault::invalid(&key, "must be true or false"))?;
+            Value::from(truth)
+        } else {
+            Value::from(text)
+        };
+        if fields.contains_key(&key) {
+            let key: String = key.chars().take(64).collect();
+            return Err(Fault::invalid(&key, "is given twice"));
+        }
+        fields.insert(key, value);
+    }
+    with_session(fields, session)
+}
+
+/// Arguments out of a JSON body (nothing is `{}`), and the session out of the path.
+fn body_of<T: DeserializeOwned>(body: &[u8], session: SessionRef) -> Result<T, Fault> {
+    let fields =
+        if body.trim_ascii().is_empty() { Map::new() } else { json_body::<Map<String, Value>>(body)? };
+    with_session(fields, Some(session))
+}
+
+fn with_session<T: DeserializeOwned>(
+    mut fields: Map<String, Value>,
+    session: Option<SessionRef>,
+) -> Result<T, Fault> {
+    if let Some(session) = session {
+        if fields.contains_key("session_id") {
+            return Err(Fault::invalid("session_id", "stands in the path"));
+        }
+        fields.insert("session_id".to_owned(), session.session_id.into());
+    }
+    arguments(fields)
+}
+
+/// A personal layer: YAML as it is, or JSON with the YAML in it.
+fn my_config(parts: &Parts, body: &[u8]) -> Result<PutMyConfig, Fault> {
+    let kind = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if kind.starts_with("application/json") {
+        return json_body(body);
+    }
+    let yaml = std::str::from_utf8(body).map_err(|_| Fault::invalid("body", "is not UTF-8"))?.to_owned();
+    Ok(PutMyConfig { yaml, path: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{decode, route, segments};
+    use http::Method;
+
+    #[test]
+    fn paths_are_decoded_and_only_ours_are_known() {
+        assert_eq!(decode("a%20b%2F").as_deref(), Some("a b/"));
+        for broken in ["%", "%2", "%zz", "%ff"] {
+            assert_eq!(decode(broken), None, "{broken}");
+        }
+        assert_eq!(segments("/api/v1/people/ann/explain").unwrap(), ["people", "ann", "explain"]);
+        assert_eq!(segments("/api/v2/whoami"), None);
+        assert_eq!(route(&Method::GET, &["sessions"]), Some("list_sessions"));
+        assert_eq!(route(&Method::POST, &["sessions", "command"]), Some("run_agent_command"));
+        assert_eq!(route(&Method::DELETE, &["sessions"]), None);
+        assert_eq!(route(&Method::GET, &["sessions", "x", "y"]), None);
+    }
+}

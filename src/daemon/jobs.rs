@@ -1,0 +1,47 @@
+//! What happens without being asked: refusals that were only counted are written down once their minute is over.
+
+use crate::daemon::app::App;
+use crate::domain::audit::{AuditDraft, AuditOutcome};
+use crate::domain::timestamp::Timestamp;
+use crate::store::denial::Counted;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Runs until stopped.
+pub async fn run(app: Arc<App>, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        let due = app.denials().due(app.now());
+        write_down(&app, due).await;
+    }
+}
+
+/// Writes every count down, at the daemon's stop.
+pub async fn finish(app: &App) {
+    let all = app.denials().all();
+    write_down(app, all).await;
+}
+
+async fn write_down(app: &App, counted: Vec<Counted>) {
+    for count in counted {
+        let draft = row(app.own_uid(), app.now(), &count);
+        if let Err(error) = app.store().append(Instant::now() + Duration::from_secs(5), draft).await {
+            tracing::warn!(%error, uid = count.uid, count = count.count, "counted refusals could not be written down");
+        }
+    }
+}
+
+fn row(own_uid: u32, now: Timestamp, counted: &Counted) -> AuditDraft {
+    let mut draft = AuditDraft::by_daemon(own_uid, "access.denied", AuditOutcome::Denied, now).with_detail(
+        &serde_json::json!({ "action": counted.action, "since": counted.since, "more": counted.count }),
+    );
+    draft.target = counted.uid.map(|uid| ("uid".to_owned(), uid.to_string()));
+    draft
+}

@@ -1,0 +1,196 @@
+//! What hosts tell becomes rows: running, busy, idle, ended, gaps, typed messages. What cannot be written now waits;
+//! an exit is taken from its host only once it is committed. At the start, sessions without a host are closed as lost.
+
+use crate::daemon::app::App;
+use crate::daemon::backend::{Event, SessionChange, SessionEvent};
+use crate::daemon::effects::write;
+use crate::daemon::hosts::{HostEvent, HostEventKind};
+use crate::domain::audit::{AuditDraft, AuditOutcome};
+use crate::domain::session::{Exit, Session, SessionId, SessionStatus};
+use crate::domain::timestamp::Timestamp;
+use crate::host::message::MessageState as Typed;
+use crate::store::error::StoreError;
+use crate::store::message::{self, MessageState};
+use crate::store::{activity, host, outbox, session};
+use crate::usecase::run::START;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Adopts the hosts that live, and closes sessions that have none.
+///
+/// # Errors
+/// The database, or the run folder cannot be read.
+pub async fn adopt(app: &App) -> anyhow::Result<()> {
+    let adoption = app.hosts().adopt().await?;
+    let waiting = outbox::pending(app.store().reader(), app.store().computer(), 10_000).await?;
+    for open in session::open_on(app.store().reader(), app.store().computer()).await? {
+        let known = adoption.live.contains(&open.id) || adoption.gone.contains(&open.id);
+        let yet_to_start = open.status == SessionStatus::Starting
+            && waiting.iter().any(|e| e.session == open.id && e.kind == START);
+        if !known && !yet_to_start {
+            let left = app.hosts().sweep(open.id).map(|file| file.exit);
+            ended(app, &open, &left.unwrap_or(Exit::Lost), app.now(), 0).await?;
+        }
+    }
+    tracing::info!(live = adoption.live.len(), gone = adoption.gone.len(), "session hosts adopted");
+    Ok(())
+}
+
+/// Turns events into rows until stopped.
+pub async fn run(app: Arc<App>, mut events: mpsc::Receiver<HostEvent>, stop: CancellationToken) {
+    loop {
+        let event = tokio::select! {
+            () = stop.cancelled() => return,
+            event = events.recv() => match event {
+                Some(event) => event,
+                None => return,
+            },
+        };
+        let mut wait = Duration::from_millis(50);
+        while let Err(error) = take(&app, &event).await {
+            tracing::warn!(session = %event.session, %error, "a session's event waits for the database");
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(wait) => wait = (wait * 2).min(Duration::from_secs(5)),
+            }
+        }
+    }
+}
+
+async fn take(app: &App, event: &HostEvent) -> Result<(), StoreError> {
+    let id = event.session;
+    let Some(session) = session::by_id(app.store().reader(), id).await? else {
+        // A host of a session that nobody knows any more: it ends, and is not asked again.
+        if matches!(event.kind, HostEventKind::Exited { .. }) {
+            app.hosts().acknowledge(id).await;
+        } else {
+            let _ = app.hosts().end(id, Duration::from_secs(1)).await;
+        }
+        return Ok(());
+    };
+    let at = app.now();
+    match &event.kind {
+        HostEventKind::Running { agent_pid } => {
+            let (pid, first) = (agent_pid.unwrap_or(0), session.status == SessionStatus::Starting);
+            let row = activity_row(id, at, "started", None);
+            write(app, move |tx| {
+                let row = row.clone();
+                Box::pin(async move {
+                    if first && session::started(tx.conn(), id, pid, at).await? {
+                        activity::insert(tx.conn(), &row).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await?;
+            app.work().notify_one();
+        }
+        HostEventKind::Activity(now) => {
+            let now = *now;
+            write(app, move |tx| {
+                Box::pin(async move { session::activity(tx.conn(), id, now, at).await.map(|_| ()) })
+            })
+            .await?;
+        }
+        HostEventKind::Exited { exit, at, lost_bytes } => {
+            ended(app, &session, exit, *at, *lost_bytes).await?;
+            app.hosts().acknowledge(id).await;
+        }
+        HostEventKind::RecordingGap(gap) => {
+            let draft = AuditDraft::by_daemon(app.own_uid(), "recording.gap", AuditOutcome::Failure, at)
+                .about(&session)
+                .with_detail(&serde_json::json!({ "gap": format!("{gap:?}") }));
+            write(app, move |tx| {
+                let draft = draft.clone();
+                Box::pin(async move {
+                    tx.audit(draft);
+                    Ok(())
+                })
+            })
+            .await?;
+        }
+        HostEventKind::MessageState { message_id, state } => {
+            let Ok(message_id) = message_id.parse::<Uuid>() else { return Ok(()) };
+            let state = match state {
+                Typed::Pending => return Ok(()),
+                Typed::Delivered => MessageState::Delivered,
+                Typed::Unknown => MessageState::Unknown,
+                Typed::Failed => MessageState::Failed,
+            };
+            let row = activity_row(id, at, "message_sent", Some(message_id.to_string()));
+            write(app, move |tx| {
+                let row = row.clone();
+                Box::pin(async move {
+                    message::settle(tx.conn(), message_id, state, None, at).await?;
+                    activity::insert(tx.conn(), &row).await
+                })
+            })
+            .await?;
+        }
+    }
+    let kind = match event.kind {
+        HostEventKind::Activity(_) => SessionChange::Content,
+        _ => SessionChange::Row,
+    };
+    app.tell(Event::Session(SessionEvent {
+        session_id: id,
+        owner: session.owner,
+        owner_uid: session.owner_uid,
+        parent: session.parent,
+        kind,
+    }));
+    Ok(())
+}
+
+/// Closes a session's row, once: with its audit row, its waiting messages failed and its token revoked.
+async fn ended(
+    app: &App,
+    of: &Session,
+    exit: &Exit,
+    at: Timestamp,
+    lost_bytes: u64,
+) -> Result<(), StoreError> {
+    let id = of.id;
+    let action = if *exit == Exit::Lost { "session.lost" } else { "session.end" };
+    let outcome = match exit {
+        Exit::Code(_) | Exit::Signal(_) => AuditOutcome::Success,
+        Exit::Lost | Exit::Failed(_) => AuditOutcome::Failure,
+    };
+    let mut draft = AuditDraft::by_daemon(app.own_uid(), action, outcome, at)
+        .about(of)
+        .with_detail(&serde_json::json!({ "exit": exit.to_string(), "lost_bytes": lost_bytes }));
+    draft.via = "host".to_owned();
+    let row = activity_row(id, at, "ended", Some(exit.to_string()));
+    let exit = exit.clone();
+    write(app, move |tx| {
+        let (exit, draft, row) = (exit.clone(), draft.clone(), row.clone());
+        Box::pin(async move {
+            if session::ended(tx.conn(), id, &exit, at).await? {
+                message::settle_all(tx.conn(), id, MessageState::Failed, Some("the session has ended"), at)
+                    .await?;
+                activity::insert(tx.conn(), &row).await?;
+                if let Some(lease) = host::by_session(tx.conn(), id).await? {
+                    host::release(tx.conn(), id, lease.lease).await?;
+                }
+                tx.audit(draft);
+            }
+            Ok(())
+        })
+    })
+    .await?;
+    app.tokens().revoke(id);
+    Ok(())
+}
+
+fn activity_row(session: SessionId, at: Timestamp, kind: &str, detail: Option<String>) -> activity::Event {
+    activity::Event {
+        id: Uuid::now_v7(),
+        session,
+        at,
+        kind: kind.to_owned(),
+        detail: detail.map(|d| serde_json::Value::String(d).to_string()),
+    }
+}

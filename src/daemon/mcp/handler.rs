@@ -1,0 +1,468 @@
+//! What MCP clients ask for, era by era: translated to a request, answered from its reply. Identity comes from the
+//! message's connection, never from the service: over HTTP one service serves everybody.
+
+use crate::daemon::backend::Event;
+use crate::daemon::front::Front;
+use crate::daemon::mcp::resources::{Resource, session_uri, transcript_uri};
+use crate::daemon::mcp::tools::{TOOLS, find};
+use crate::daemon::mcp::transport::Asker;
+use crate::daemon::mcp::watch::{self, Connection};
+use crate::domain::caller::{Peer, Via};
+use crate::wire::fault::{Fault, FaultCode};
+use crate::wire::limits::{CONTENT_CHARS_MAX, TOKEN_HEADER, TOKEN_META};
+use crate::wire::reply::Reply;
+use crate::wire::request::{ContentFormat, GetSessionData, ListSessions, Request, SessionRef};
+use rmcp::model::{
+    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestMethod,
+    CompleteRequestParams, CompleteResult, ContentBlock, CustomRequest, CustomResult, DiscoverResult,
+    ErrorCode, ErrorData, Implementation, InitializeRequestParams, InitializeResult,
+    ListPromptsRequestMethod, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
+    ListToolsResult, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
+    ReadResourceResponse, ReadResourceResult, ResourceContents, ResourceTemplate, ServerCapabilities,
+    ServerConfig, SubscribeRequestMethod, SubscribeRequestParams, SubscriptionFilter, Tool,
+    UnsubscribeRequestMethod, UnsubscribeRequestParams,
+};
+use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
+use rmcp::{RoleServer, ServerHandler};
+use secrecy::SecretString;
+use serde_json::Value;
+use std::sync::Arc;
+use tokio::sync::broadcast::error::RecvError;
+
+/// Method names of MCP: what reaches us under one of them as unknown had the wrong parameters.
+const METHODS: [&str; 13] = [
+    "initialize",
+    "server/discover",
+    "ping",
+    "tools/list",
+    "tools/call",
+    "resources/list",
+    "resources/templates/list",
+    "resources/read",
+    "resources/subscribe",
+    "resources/unsubscribe",
+    "subscriptions/listen",
+    "notifications/cancelled",
+    "notifications/initialized",
+];
+
+/// The MCP server: one for each raw connection, one for all of HTTP.
+#[derive(Clone)]
+pub struct McpHandler {
+    front: Arc<Front>,
+    connection: Option<Arc<Connection>>,
+}
+
+impl McpHandler {
+    /// The server of one raw connection.
+    pub fn raw(front: Arc<Front>, connection: Arc<Connection>) -> Self {
+        Self { front, connection: Some(connection) }
+    }
+
+    /// The server of all HTTP requests.
+    pub fn http(front: Arc<Front>) -> Self {
+        Self { front, connection: None }
+    }
+
+    fn token(&self, cx: &RequestContext<RoleServer>) -> Option<SecretString> {
+        if let Some(token) = cx.meta.get(TOKEN_META).and_then(Value::as_str) {
+            return Some(token.into());
+        }
+        if let Some(parts) = cx.extensions.get::<http::request::Parts>() {
+            return parts.headers.get(TOKEN_HEADER).and_then(|v| v.to_str().ok()).map(Into::into);
+        }
+        self.connection.as_ref().and_then(|connection| connection.token.get().cloned())
+    }
+
+    async fn ask(
+        &self,
+        cx: &RequestContext<RoleServer>,
+        peer: &Peer,
+        request: Request,
+    ) -> Result<Reply, Fault> {
+        self.front.ask(peer, Via::Mcp, self.token(cx), request, &cx.ct).await
+    }
+
+    /// Five lines: what this is, who the caller is, how to begin, what is written down, where errors tell more.
+    fn instructions(&self, cx: &RequestContext<RoleServer>) -> Option<String> {
+        let peer = asker(cx).ok()?;
+        let caller = self.front.caller(&peer, Via::Mcp, self.token(cx).as_ref());
+        let who = match (&caller.agent_of, caller.standing.refusal()) {
+            (_, Some(refusal)) => format!("You are {}: {refusal}.", caller.name()),
+            (Some(session), None) => {
+                format!("You are the agent of session {session}, which belongs to {}.", caller.name())
+            }
+            (None, None) => format!("You are {} (role {}), as the kernel says.", caller.name(), caller.role),
+        };
+        Some(format!(
+            "teleclaude runs coding-agent sessions for the people of this machine.\n{who}\n\
+             Begin with whoami, list_projects and list_sessions; start_session starts an agent that runs on without \
+             you.\nEvery change and every look at somebody else's session is written to an audit log that the owner \
+             can see.\nA refused call is a result with isError: its code, message and hint say what to do next."
+        ))
+    }
+
+    /// A result that a model should read instead of an error.
+    fn refused(fault: &Fault) -> CallToolResult {
+        let mut result =
+            CallToolResult::error(vec![ContentBlock::text(format!("{}: {fault}", fault.code.name()))]);
+        result.structured_content = serde_json::to_value(fault).ok();
+        result
+    }
+
+    async fn watch_legacy(
+        &self,
+        cx: &RequestContext<RoleServer>,
+        uri: &str,
+        on: bool,
+    ) -> Result<(), ErrorData> {
+        let peer = asker(cx)?;
+        let (Some(resource), Some(connection)) = (Resource::parse(uri), &self.connection) else {
+            return Err(no_resource());
+        };
+        let session = SessionRef { session_id: resource.id().to_owned() };
+        let request = if on { Request::Subscribe(session) } else { Request::StopNotifications(session) };
+        let Reply::Watching(reply) = self.ask(cx, &peer, request).await.map_err(|fault| as_error(&fault))?
+        else {
+            return Err(defect());
+        };
+        let uri = match resource {
+            Resource::Session(_) => session_uri(&reply.session_id),
+            Resource::Transcript(_) => transcript_uri(&reply.session_id),
+        };
+        self.keep_watch(connection, uri, on).map_err(|fault| as_error(&fault))?;
+        if on {
+            watch::tell(Arc::clone(&self.front), Arc::clone(connection), peer, cx.peer.clone());
+        }
+        Ok(())
+    }
+
+    fn keep_watch(&self, connection: &Connection, uri: String, on: bool) -> Result<(), Fault> {
+        let most = self.front.backend.limits().watched;
+        if !on {
+            connection.unwatch(&uri);
+        } else if !connection.watch(uri, most) {
+            return Err(Fault::new(FaultCode::LimitReached, format!("{most} sessions are watched already")));
+        }
+        Ok(())
+    }
+}
+
+/// The peer at the other end of the connection a message came over.
+fn asker(cx: &RequestContext<RoleServer>) -> Result<Arc<Peer>, ErrorData> {
+    let own = cx.extensions.get::<Asker>();
+    let asker = own.or_else(|| cx.extensions.get::<http::request::Parts>()?.extensions.get::<Asker>());
+    asker.map(|asker| Arc::clone(&asker.0)).ok_or_else(defect)
+}
+
+fn defect() -> ErrorData {
+    ErrorData::internal_error("the daemon failed while handling this request", None)
+}
+
+fn no_resource() -> ErrorData {
+    ErrorData::resource_not_found("no such resource", None)
+}
+
+/// A fault where MCP has no result to put it in.
+fn as_error(fault: &Fault) -> ErrorData {
+    let code = match fault.code {
+        FaultCode::NotFound => ErrorCode::RESOURCE_NOT_FOUND,
+        FaultCode::Invalid | FaultCode::Denied | FaultCode::Conflict => ErrorCode::INVALID_PARAMS,
+        _ => ErrorCode::INTERNAL_ERROR,
+    };
+    ErrorData::new(code, fault.to_string(), serde_json::to_value(fault).ok())
+}
+
+fn is_modern(cx: &RequestContext<RoleServer>) -> bool {
+    cx.protocol_version().is_some_and(|version| version >= ProtocolVersion::V_2026_07_28)
+}
+
+fn private(cx: &RequestContext<RoleServer>) -> Option<CacheScope> {
+    is_modern(cx).then_some(CacheScope::Private)
+}
+
+impl ServerHandler for McpHandler {
+    fn get_info(&self) -> ServerConfig {
+        info()
+    }
+
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        if let (Some(connection), Some(token)) = (&self.connection, self.token(&cx)) {
+            let _first_only = connection.token.set(token);
+        }
+        let mut info = self.negotiate_initialize(&request)?;
+        cx.peer.set_peer_info(request);
+        if self.connection.is_none() {
+            // Over HTTP nothing can be told to a client of the older era between its requests.
+            info.capabilities.resources = Some(Default::default());
+        }
+        info.instructions = self.instructions(&cx);
+        Ok(info)
+    }
+
+    async fn on_initialized(&self, cx: NotificationContext<RoleServer>) {
+        let asker = cx.extensions.get::<Asker>().map(|asker| Arc::clone(&asker.0));
+        if let (Some(connection), Some(peer)) = (&self.connection, asker) {
+            watch::tell(Arc::clone(&self.front), Arc::clone(connection), peer, cx.peer);
+        }
+    }
+
+    async fn discover(&self, cx: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
+        let mut info = self.get_info();
+        info.instructions = self.instructions(&cx);
+        Ok(DiscoverResult::from_server_info(self.supported_protocol_versions().into_owned(), info))
+    }
+
+    async fn list_tools(
+        &self,
+        _page: Option<PaginatedRequestParams>,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let peer = asker(&cx)?;
+        let caller = self.front.caller(&peer, Via::Mcp, self.token(&cx).as_ref());
+        let may = |entry: &&crate::daemon::mcp::tools::Entry| self.front.backend.may(&caller, entry.kind);
+        let tools: Vec<Tool> = TOOLS.iter().filter(may).map(|entry| entry.tool.clone()).collect();
+        let mut result = ListToolsResult::with_all_items(tools);
+        result.cache_scope = private(&cx);
+        Ok(result)
+    }
+
+    async fn call_tool(
+        &self,
+        params: CallToolRequestParams,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let peer = asker(&cx)?;
+        let caller = self.front.caller(&peer, Via::Mcp, self.token(&cx).as_ref());
+        let entry = find(&params.name)
+            .filter(|entry| self.front.backend.may(&caller, entry.kind))
+            .ok_or_else(|| ErrorData::invalid_params("no such tool", None))?;
+        let request = match (entry.request)(params.arguments.unwrap_or_default()) {
+            Ok(request) => request,
+            Err(fault) => return Ok(Self::refused(&fault).into()),
+        };
+        let reply = match self.ask(&cx, &peer, request).await {
+            Ok(reply) => reply,
+            Err(fault) => return Ok(Self::refused(&fault).into()),
+        };
+        if let (Reply::Watching(reply), Some(connection)) = (&reply, &self.connection) {
+            let uri = watch::watched_uri(&reply.session_id);
+            if let Err(fault) = self.keep_watch(connection, uri, reply.watching) {
+                return Ok(Self::refused(&fault).into());
+            }
+        }
+        let Ok(value) = serde_json::to_value(&reply) else { return Err(defect()) };
+        Ok(CallToolResult::structured(value).into())
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        find(name).map(|entry| entry.tool.clone())
+    }
+
+    async fn list_resources(
+        &self,
+        page: Option<PaginatedRequestParams>,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        let peer = asker(&cx)?;
+        let caller = self.front.caller(&peer, Via::Mcp, self.token(&cx).as_ref());
+        let mut result = ListResourcesResult::default();
+        if self.front.backend.may(&caller, "list_sessions") {
+            let cursor = page.and_then(|page| page.cursor);
+            let request = Request::ListSessions(ListSessions { cursor, ..Default::default() });
+            let Reply::Sessions(reply) = self.ask(&cx, &peer, request).await.map_err(|f| as_error(&f))?
+            else {
+                return Err(defect());
+            };
+            result.next_cursor = reply.next_cursor;
+            result.resources = reply
+                .sessions
+                .iter()
+                .map(|session| {
+                    let name = session.title.clone().unwrap_or_else(|| session.session_id.clone());
+                    rmcp::model::Resource::new(session_uri(&session.session_id), name)
+                        .with_description(format!("{} session of {}", session.agent, session.owner_person))
+                        .with_mime_type("application/json")
+                })
+                .collect();
+        }
+        result.cache_scope = private(&cx);
+        Ok(result)
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _page: Option<PaginatedRequestParams>,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        let mut result = ListResourceTemplatesResult::with_all_items(vec![
+            ResourceTemplate::new(session_uri("{session_id}"), "session")
+                .with_description("A session's metadata")
+                .with_mime_type("application/json"),
+            ResourceTemplate::new(transcript_uri("{session_id}"), "transcript")
+                .with_description("The end of what a session showed")
+                .with_mime_type("text/markdown"),
+        ]);
+        result.cache_scope = private(&cx);
+        Ok(result)
+    }
+
+    async fn read_resource(
+        &self,
+        params: ReadResourceRequestParams,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let peer = asker(&cx)?;
+        let resource = Resource::parse(&params.uri).ok_or_else(no_resource)?;
+        let session_id = resource.id().to_owned();
+        let (request, mime) = match resource {
+            Resource::Session(_) => (Request::ShowSession(SessionRef { session_id }), "application/json"),
+            Resource::Transcript(_) => (
+                Request::ReadSession(GetSessionData {
+                    session_id,
+                    tail_chars: i64::try_from(CONTENT_CHARS_MAX).ok(),
+                    format: Some(ContentFormat::Markdown),
+                    ..Default::default()
+                }),
+                "text/markdown",
+            ),
+        };
+        let text = match self.ask(&cx, &peer, request).await.map_err(|fault| as_error(&fault))? {
+            Reply::Content(reply) => reply.content,
+            reply => serde_json::to_string(&reply).map_err(|_| defect())?,
+        };
+        let contents = ResourceContents::text(text, params.uri).with_mime_type(mime);
+        let mut result = ReadResourceResult::new(vec![contents]);
+        result.cache_scope = private(&cx);
+        Ok(result.into())
+    }
+
+    async fn subscribe(
+        &self,
+        params: SubscribeRequestParams,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        if self.connection.is_none() {
+            return Err(ErrorData::method_not_found::<SubscribeRequestMethod>());
+        }
+        self.watch_legacy(&cx, &params.uri, true).await
+    }
+
+    async fn unsubscribe(
+        &self,
+        params: UnsubscribeRequestParams,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        if self.connection.is_none() {
+            return Err(ErrorData::method_not_found::<UnsubscribeRequestMethod>());
+        }
+        self.watch_legacy(&cx, &params.uri, false).await
+    }
+
+    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        let mut accepted = SubscriptionFilter::new();
+        accepted.tools_list_changed = requested.tools_list_changed;
+        accepted.resource_subscriptions = requested.resource_subscriptions.as_ref().map(|uris| {
+            let most = self.front.backend.limits().watched;
+            uris.iter().filter(|uri| Resource::parse(uri).is_some()).take(most).cloned().collect()
+        });
+        Some(accepted)
+    }
+
+    async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
+        let cx = subscription.request_context();
+        let peer = asker(cx)?;
+        let token = self.token(cx);
+        let mut events = self.front.backend.watch();
+        let uris = subscription.accepted().resource_subscriptions.clone().unwrap_or_default();
+        let tools = subscription.accepted().tools_list_changed == Some(true);
+        let mut listed = watch::catalogue(&self.front, &peer, token.as_ref());
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = subscription.cancelled() => return Ok(()),
+                () = self.front.drain.cancelled() => return Ok(()),
+                event = events.recv() => event,
+            };
+            let due: Vec<String> = match event {
+                Ok(Event::Catalogue) => {
+                    let now = watch::catalogue(&self.front, &peer, token.as_ref());
+                    if std::mem::replace(&mut listed, now) != now
+                        && tools
+                        && subscription.sink().notify_tool_list_changed().await.is_err()
+                    {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                Ok(Event::Session(event)) => {
+                    let id = event.session_id;
+                    let due: Vec<String> = uris
+                        .iter()
+                        .filter(|uri| Resource::parse(uri).is_some_and(|r| r.is_about(id)))
+                        .cloned()
+                        .collect();
+                    if due.is_empty()
+                        || !watch::may_see(&self.front, &peer, token.as_ref(), &Event::Session(event))
+                    {
+                        continue;
+                    }
+                    due
+                }
+                Err(RecvError::Lagged(_)) => uris.clone(),
+                Err(RecvError::Closed) => return Ok(()),
+            };
+            for uri in due {
+                if subscription.sink().notify_resource_updated(uri).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn list_prompts(
+        &self,
+        _page: Option<PaginatedRequestParams>,
+        _cx: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        Err(ErrorData::method_not_found::<ListPromptsRequestMethod>())
+    }
+
+    async fn complete(
+        &self,
+        _params: CompleteRequestParams,
+        _cx: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        Err(ErrorData::method_not_found::<CompleteRequestMethod>())
+    }
+
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _cx: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        let method: String = request.method.chars().take(64).collect();
+        Err(if METHODS.contains(&method.as_str()) {
+            ErrorData::invalid_params(format!("{method}: the parameters are not those of MCP"), None)
+        } else {
+            ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method, None)
+        })
+    }
+}
+
+/// What this server says of itself.
+pub fn info() -> ServerConfig {
+    let capabilities = ServerCapabilities::builder()
+        .enable_tools()
+        .enable_tool_list_changed()
+        .enable_resources()
+        .enable_resources_subscribe()
+        .build();
+    InitializeResult::new(capabilities).with_server_info(
+        Implementation::new("teleclaude", env!("CARGO_PKG_VERSION")).with_title("teleclaude"),
+    )
+}

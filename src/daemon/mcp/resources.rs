@@ -1,0 +1,75 @@
+//! The URIs of resources: `teleclaude://sessions/{id}` and `teleclaude://sessions/{id}/transcript`. Pure.
+
+use crate::domain::session::SessionId;
+
+/// Begins every URI of ours.
+const SESSIONS: &str = "teleclaude://sessions/";
+/// Ends the URI of a transcript.
+const TRANSCRIPT: &str = "/transcript";
+
+/// What a URI means.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Resource {
+    /// A session's metadata.
+    Session(String),
+    /// What a session showed.
+    Transcript(String),
+}
+
+impl Resource {
+    /// Reads a URI. The id is as the client wrote it: whole or a prefix.
+    pub fn parse(uri: &str) -> Option<Self> {
+        let rest = uri.strip_prefix(SESSIONS)?;
+        let (id, transcript) = match rest.strip_suffix(TRANSCRIPT) {
+            Some(id) => (id, true),
+            None => (rest, false),
+        };
+        let is_id = (8..=36).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+        is_id.then(|| if transcript { Self::Transcript(id.to_owned()) } else { Self::Session(id.to_owned()) })
+    }
+
+    /// The session's id or prefix.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Session(id) | Self::Transcript(id) => id,
+        }
+    }
+
+    /// Whether it is about `session`: the same whole id.
+    pub fn is_about(&self, session: SessionId) -> bool {
+        self.id().eq_ignore_ascii_case(&session.to_string())
+    }
+}
+
+/// The URI of a session's metadata.
+pub fn session_uri(id: &str) -> String {
+    format!("{SESSIONS}{id}")
+}
+
+/// The URI of a session's transcript.
+pub fn transcript_uri(id: &str) -> String {
+    format!("{SESSIONS}{id}{TRANSCRIPT}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Resource, session_uri, transcript_uri};
+
+    #[test]
+    fn uris_are_read_back_and_nothing_else_is() {
+        let id = "0193b2a0-0000-7000-8000-000000000001";
+        assert_eq!(Resource::parse(&session_uri(id)), Some(Resource::Session(id.to_owned())));
+        assert_eq!(Resource::parse(&transcript_uri(id)), Some(Resource::Transcript(id.to_owned())));
+        assert!(Resource::parse("teleclaude://sessions/0193b2a0").is_some());
+        for uri in [
+            "",
+            "teleclaude://sessions/",
+            "teleclaude://sessions/0193",
+            "teleclaude://sessions/../../etc/passwd",
+            "teleclaude://sessions/0193b2a0/transcript/x",
+            "file:///etc/passwd",
+        ] {
+            assert_eq!(Resource::parse(uri), None, "{uri}");
+        }
+    }
+}

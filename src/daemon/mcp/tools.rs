@@ -1,0 +1,310 @@
+//! The tools, as one static table in a fixed order: what models are told of each, and the request it stands for.
+
+use crate::daemon::backend::kind;
+use crate::daemon::mcp::schema;
+use crate::wire::fault::Fault;
+use crate::wire::reply::{
+    AgentsReply, ComputersReply, ContentReply, EndedReply, ProjectsReply, SentReply, SessionReply,
+    SessionsReply, StartedReply, WatchingReply, WhoamiReply,
+};
+use crate::wire::request::{
+    EndSession, GetSessionData, ListSessions, Request, RunAgentCommand, SendMessage, SessionRef, StartSession,
+};
+use rmcp::model::{JsonObject, Tool, ToolAnnotations};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::sync::{Arc, LazyLock};
+
+/// One tool.
+#[derive(Debug)]
+pub struct Entry {
+    /// What clients are told.
+    pub tool: Tool,
+    /// The kind of its request, for [`Backend::may`](crate::daemon::backend::Backend::may).
+    pub kind: &'static str,
+    /// Arguments to request.
+    pub request: fn(JsonObject) -> Result<Request, Fault>,
+}
+
+/// Every tool, in the order in which they are listed.
+pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+    vec![
+        entry(
+            "whoami",
+            "Who am I?",
+            "Says who you are to this daemon: OS user, person, role, the rule that matched, and what you may do.",
+            schema::no_input(),
+            schema::output::<WhoamiReply>(),
+            READ,
+            |args| none(args, Request::Whoami),
+        ),
+        entry(
+            "list_projects",
+            "List projects",
+            "Lists the project folders in which you may start agent sessions.",
+            schema::no_input(),
+            schema::output::<ProjectsReply>(),
+            READ,
+            |args| none(args, Request::ListProjects),
+        ),
+        entry(
+            "list_agents",
+            "List agents",
+            "Lists the coding agents you may run, and which one is the default.",
+            schema::no_input(),
+            schema::output::<AgentsReply>(),
+            READ,
+            |args| none(args, Request::ListAgents),
+        ),
+        entry(
+            "list_computers",
+            "List computers",
+            "Lists the machines whose daemons share this database.",
+            schema::no_input(),
+            schema::output::<ComputersReply>(),
+            READ,
+            |args| none(args, Request::ListComputers),
+        ),
+        entry(
+            "list_sessions",
+            "List sessions",
+            "Lists agent sessions you may see, the most recently active first, 50 a page. Metadata only.",
+            schema::input::<ListSessions>(),
+            schema::output::<SessionsReply>(),
+            READ,
+            |args| some(args, Request::ListSessions),
+        ),
+        entry(
+            "get_session",
+            "Show a session",
+            "Shows one session's metadata: status, activity, owner, project, agent. For its text use get_session_data.",
+            schema::input::<SessionRef>(),
+            schema::output::<SessionReply>(),
+            READ,
+            |args| some(args, Request::ShowSession),
+        ),
+        entry(
+            "start_session",
+            "Start a session",
+            "Starts a coding agent in a project, with a first message if you give one. It runs on until it ends or \
+             is ended. Give a client_id of your own to make repeating the call safe.",
+            schema::input::<StartSession>(),
+            schema::output::<StartedReply>(),
+            Hints { idempotent: true, open_world: true, ..CHANGE },
+            |args| some(args, Request::StartSession),
+        ),
+        entry(
+            "run_agent_command",
+            "Run a slash command",
+            "Starts a coding agent in a project whose first message is a slash command such as /review. Give a \
+             client_id of your own to make repeating the call safe.",
+            schema::input::<RunAgentCommand>(),
+            schema::output::<StartedReply>(),
+            Hints { idempotent: true, open_world: true, ..CHANGE },
+            |args| some(args, Request::RunAgentCommand),
+        ),
+        entry(
+            "send_message",
+            "Send a message",
+            "Types a message into a running session. It is taken at once and delivered in order; the state says how \
+             far it is. Give a client_id of your own to make repeating the call safe.",
+            schema::input::<SendMessage>(),
+            schema::output::<SentReply>(),
+            Hints { idempotent: true, open_world: true, ..CHANGE },
+            |args| some(args, Request::SendMessage),
+        ),
+        entry(
+            "end_session",
+            "End a session",
+            "Ends a session and all its processes. Its transcript stays. Ending an ended session does nothing.",
+            schema::input::<EndSession>(),
+            schema::output::<EndedReply>(),
+            Hints { idempotent: true, destructive: true, ..CHANGE },
+            |args| some(args, Request::EndSession),
+        ),
+        entry(
+            "get_session_data",
+            "Read a session",
+            "Reads what a session showed: the last 2,000 characters, more with tail_chars, all of it page by page \
+             with cursor. Reading somebody else's session needs a reason, which is written down and shown to them.",
+            schema::input::<GetSessionData>(),
+            schema::output::<ContentReply>(),
+            READ,
+            |args| some(args, Request::ReadSession),
+        ),
+        entry(
+            "subscribe",
+            "Watch a session",
+            "Has you told when a session changes: by notification, and for an agent also by a line typed to it when \
+             a session that it started stops or needs input.",
+            schema::input::<SessionRef>(),
+            schema::output::<WatchingReply>(),
+            Hints { idempotent: true, ..CHANGE },
+            |args| some(args, Request::Subscribe),
+        ),
+        entry(
+            "stop_notifications",
+            "Stop watching a session",
+            "Ends what subscribe began.",
+            schema::input::<SessionRef>(),
+            schema::output::<WatchingReply>(),
+            Hints { idempotent: true, ..CHANGE },
+            |args| some(args, Request::StopNotifications),
+        ),
+    ]
+});
+
+/// The tool of that name.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    TOOLS.iter().find(|entry| entry.tool.name == name)
+}
+
+/// What a tool does to the world.
+#[derive(Clone, Copy)]
+struct Hints {
+    read_only: bool,
+    idempotent: bool,
+    destructive: bool,
+    open_world: bool,
+}
+
+const READ: Hints = Hints { read_only: true, idempotent: true, destructive: false, open_world: false };
+const CHANGE: Hints = Hints { read_only: false, idempotent: false, destructive: false, open_world: false };
+
+fn entry(
+    name: &'static str,
+    title: &'static str,
+    description: &'static str,
+    input: Arc<JsonObject>,
+    output: Arc<JsonObject>,
+    hints: Hints,
+    request: fn(JsonObject) -> Result<Request, Fault>,
+) -> Entry {
+    let annotations = ToolAnnotations::with_title(title)
+        .read_only(hints.read_only)
+        .idempotent(hints.idempotent)
+        .destructive(hints.destructive)
+        .open_world(hints.open_world);
+    let mut tool = Tool::new(name, description, input).with_annotations(annotations);
+    tool.title = Some(title.to_owned());
+    tool.output_schema = Some(output);
+    Entry { tool, kind: name, request }
+}
+
+fn none(args: JsonObject, request: Request) -> Result<Request, Fault> {
+    match args.keys().next() {
+        None => Ok(request),
+        Some(key) => Err(unknown(key, kind(&request))),
+    }
+}
+
+fn some<T: DeserializeOwned>(args: JsonObject, request: fn(T) -> Request) -> Result<Request, Fault> {
+    arguments(args).map(request)
+}
+
+fn unknown(key: &str, kind: &str) -> Fault {
+    let key: String = key.chars().take(64).collect();
+    Fault::invalid(&key, format!("{kind} has no such argument"))
+}
+
+/// Reads arguments into their type.
+///
+/// # Errors
+/// A fault `invalid` that names the argument at fault.
+pub fn arguments<T: DeserializeOwned>(args: JsonObject) -> Result<T, Fault> {
+    let error = match T::deserialize(&args) {
+        Ok(arguments) => return Ok(arguments),
+        Err(error) => error.to_string(),
+    };
+    let quoted = |after: &str| {
+        let rest = error.strip_prefix(after)?.strip_prefix('`')?;
+        Some(rest.split_once('`')?.0.chars().take(64).collect::<String>())
+    };
+    if let Some(field) = quoted("missing field ") {
+        return Err(Fault::invalid(&field, "must be given"));
+    }
+    if let Some(field) = quoted("unknown field ") {
+        return Err(Fault::invalid(&field, "there is no such argument"));
+    }
+    // A wrong type or word: serde does not say where, so see without which argument the complaint goes away.
+    let culprit = args.keys().find(|key| {
+        let mut without: JsonObject = args.clone();
+        without.remove(*key);
+        T::deserialize(&without).err().is_none_or(|other| other.to_string() != error)
+    });
+    Err(Fault::invalid(
+        culprit.map_or("arguments", String::as_str),
+        error.chars().take(200).collect::<String>(),
+    ))
+}
+
+/// Reads a JSON body of arguments.
+///
+/// # Errors
+/// A fault `invalid`.
+pub fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
+    match serde_json::from_slice::<Value>(bytes) {
+        Ok(Value::Object(args)) => arguments(args),
+        Ok(_) => Err(Fault::invalid("body", "must be a JSON object")),
+        Err(error) => Err(Fault::invalid(
+            "body",
+            format!("is not JSON: line {} column {}", error.line(), error.column()),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TOOLS, find};
+    use crate::wire::fault::FaultCode;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn tools_are_few_and_their_names_and_schemas_are_portable() {
+        assert!(TOOLS.len() <= 40);
+        for entry in TOOLS.iter() {
+            let name = &*entry.tool.name;
+            assert!(name.len() <= 64 && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
+            let input = Value::Object((*entry.tool.input_schema).clone());
+            assert_eq!(input["type"], "object", "{name}");
+            assert_eq!(input["additionalProperties"], false, "{name}");
+            let output = Value::Object((**entry.tool.output_schema.as_ref().unwrap()).clone());
+            assert_eq!(output["type"], "object", "{name}");
+            for word in ["\"format\":\"", "\"$ref\"", "\"$defs\"", "\"oneOf\""] {
+                assert!(!input.to_string().contains(word), "{name}: {word} in {input}");
+                assert!(!output.to_string().contains(word), "{name}: {word} in {output}");
+            }
+            assert!(!input.to_string().contains("null"), "{name}: {input}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_that_is_null_fits_its_schema() {
+        for name in ["list_sessions", "get_session_data"] {
+            let output = Value::Object((**find(name).unwrap().tool.output_schema.as_ref().unwrap()).clone());
+            assert_eq!(output["properties"]["next_cursor"]["type"], json!(["string", "null"]), "{name}");
+        }
+        let read = Value::Object((*find("get_session_data").unwrap().tool.input_schema).clone());
+        assert_eq!(read["properties"]["format"]["enum"], json!(["markdown", "json"]));
+    }
+
+    #[test]
+    fn bad_arguments_name_the_field() {
+        let cases = [
+            ("get_session", json!({}), "session_id"),
+            ("get_session", json!({"session_id": 5}), "session_id"),
+            ("get_session", json!({"session_id": "x", "sesion": 1}), "sesion"),
+            ("whoami", json!({"as": "root"}), "as"),
+            ("list_sessions", json!({"status": "asleep"}), "status"),
+            ("list_sessions", json!({"project": "p", "limit": "ten"}), "limit"),
+            ("start_session", json!({"project": "p", "thinking_mode": 1, "title": "t"}), "thinking_mode"),
+            ("start_session", json!({"project": ["p"], "agent": "a"}), "project"),
+        ];
+        for (tool, args, field) in cases {
+            let Value::Object(args) = args else { unreachable!() };
+            let fault = (find(tool).unwrap().request)(args).unwrap_err();
+            assert_eq!(fault.code, FaultCode::Invalid, "{tool}");
+            assert_eq!(fault.field.as_deref(), Some(field), "{tool}: {fault}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What one raw connection keeps between requests, and the task that tells a client of the older era what changed.
+//! Clients of 2026 listen by a request of their own (see `handler`).
+
+use crate::daemon::backend::Event;
+use crate::daemon::front::Front;
+use crate::daemon::mcp::resources::{Resource, session_uri};
+use crate::daemon::mcp::tools::TOOLS;
+use crate::domain::caller::{Peer, Via};
+use rmcp::RoleServer;
+use rmcp::model::ResourceUpdatedNotificationParam;
+use secrecy::SecretString;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+
+/// State of one raw connection.
+#[derive(Debug, Default)]
+pub struct Connection {
+    /// The session token shown in `initialize`.
+    pub token: OnceLock<SecretString>,
+    /// Fires when the connection ends.
+    pub closed: CancellationToken,
+    watched: Mutex<HashSet<String>>,
+    told: OnceLock<()>,
+}
+
+impl Connection {
+    /// Watches a URI; `false` if there are `most` already.
+    pub fn watch(&self, uri: String, most: usize) -> bool {
+        let mut watched = self.watched();
+        if watched.len() >= most && !watched.contains(&uri) {
+            return false;
+        }
+        watched.insert(uri);
+        true
+    }
+
+    /// No longer watches a URI.
+    pub fn unwatch(&self, uri: &str) {
+        self.watched().remove(uri);
+    }
+
+    fn watched(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn about(&self, event: &Event) -> Vec<String> {
+        let Event::Session(event) = event else { return Vec::new() };
+        let about = |uri: &&String| Resource::parse(uri).is_some_and(|r| r.is_about(event.session_id));
+        self.watched().iter().filter(about).cloned().collect()
+    }
+}
+
+/// Which tools `peer` may use now, as a set of bits in the order of the table.
+pub fn catalogue(front: &Front, peer: &Peer, token: Option<&SecretString>) -> u64 {
+    let caller = front.caller(peer, Via::Mcp, token);
+    TOOLS
+        .iter()
+        .enumerate()
+        .fold(0, |bits, (at, entry)| bits | (u64::from(front.backend.may(&caller, entry.kind)) << at))
+}
+
+/// Begins to tell the client of changes, once a connection.
+pub fn tell(front: Arc<Front>, connection: Arc<Connection>, peer: Arc<Peer>, client: rmcp::Peer<RoleServer>) {
+    if connection.told.set(()).is_err() {
+        return;
+    }
+    let mut events = front.backend.watch();
+    tokio::spawn(async move {
+        let mut listed = catalogue(&front, &peer, connection.token.get());
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = connection.closed.cancelled() => return,
+                () = front.drain.cancelled() => return,
+                event = events.recv() => event,
+            };
+            let uris = match event {
+                Ok(Event::Catalogue) => {
+                    let now = catalogue(&front, &peer, connection.token.get());
+                    if std::mem::replace(&mut listed, now) != now
+                        && client.notify_tool_list_changed().await.is_err()
+                    {
+                        return;
+                    }
+                    Vec::new()
+                }
+                Ok(event @ Event::Session(_)) => {
+                    let uris = connection.about(&event);
+                    if uris.is_empty() || !may_see(&front, &peer, connection.token.get(), &event) {
+                        continue;
+                    }
+                    uris
+                }
+                // Some were missed: anything that is watched may have changed, if it may still be seen at all.
+                Err(RecvError::Lagged(_)) => connection.watched().iter().cloned().collect(),
+                Err(RecvError::Closed) => return,
+            };
+            for uri in uris {
+                let update = ResourceUpdatedNotificationParam::new(uri);
+                if client.notify_resource_updated(update).await.is_err() {
+                    return;
+                }
+            }
+        }
+    });
+}
+
+/// Whether `peer` may know of `event` now.
+pub fn may_see(front: &Front, peer: &Peer, token: Option<&SecretString>, event: &Event) -> bool {
+    match event {
+        Event::Catalogue => true,
+        Event::Session(event) => event.visible_to(&front.caller(peer, Via::Mcp, token)),
+    }
+}
+
+/// The URI that the tools `subscribe` and `stop_notifications` stand for.
+pub fn watched_uri(session_id: &str) -> String {
+    session_uri(session_id)
+}

@@ -1,0 +1,162 @@
+//! A daemon's life from its socket to its last row: listen, open the database, adopt what runs, serve, stop. What a
+//! test wants to own comes in as arguments.
+
+use crate::config::load::Loaded;
+use crate::config::paths::Environment;
+use crate::daemon::app::{App, Parts};
+use crate::daemon::front::Front;
+use crate::daemon::hosts::Hosts;
+use crate::daemon::{database, effects, jobs, life, listen};
+use crate::domain::audit::{AuditDraft, AuditOutcome};
+use crate::domain::timestamp::Timestamp;
+use crate::platform::process;
+use crate::store::connect::{Clock, Store};
+use anyhow::Context as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Events of hosts that wait to be written; a full queue makes the hosts' readers wait.
+const HOST_EVENTS: usize = 1_024;
+
+/// What a daemon is started with.
+pub struct Daemon {
+    /// The config.
+    pub loaded: Loaded,
+    /// Where a reload reads it again.
+    pub environment: Environment,
+    /// The program to start session hosts with.
+    pub exe: PathBuf,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// The clock of this machine.
+pub fn system_clock() -> Clock {
+    Arc::new(|| Timestamp::from(SystemTime::now()))
+}
+
+/// Serves until `stop` fires; SIGHUP reads the config again.
+///
+/// # Errors
+/// What keeps a daemon from starting: the socket, the database, a folder.
+pub async fn run(daemon: Daemon, stop: CancellationToken) -> anyhow::Result<()> {
+    let paths = daemon.loaded.paths.clone();
+    let config = Arc::clone(&daemon.loaded.config);
+    for (folder, what) in [(&paths.state_dir, "state"), (&paths.run_dir, "run")] {
+        private_folder(folder).with_context(|| format!("the {what} folder {}", folder.display()))?;
+    }
+    private_folder(&paths.state_dir.join("recordings")).context("the folder of recordings")?;
+    // The socket first: a second daemon learns at once that it is one, and clients that come early wait.
+    let socket = match listen::inherited().context("the socket that the service manager handed over")? {
+        Some(socket) => socket,
+        None => listen::bind(&config.socket, config.socket_mode.0)?,
+    };
+    let options = database::options(&daemon.loaded)?;
+    let store = Store::open(options, Arc::clone(&daemon.clock)).await?;
+    let (events, happened) = tokio::sync::mpsc::channel(HOST_EVENTS);
+    let hosts = Hosts::new(paths.run_dir.clone(), paths.state_dir.clone(), daemon.exe, events);
+    let app = App::new(Parts {
+        store: store.clone(),
+        loaded: daemon.loaded,
+        environment: daemon.environment,
+        clock: daemon.clock,
+        hosts,
+        own_uid: process::own_uid(),
+    })
+    .await?;
+    note(&app, "daemon.start").await.context("the audit log")?;
+    // Events of adopted hosts are taken from here on, so adopting cannot fill the queue.
+    let after = CancellationToken::new();
+    let life = tokio::spawn(life::run(Arc::clone(&app), happened, after.clone()));
+    let adopting = tokio::spawn({
+        let app = Arc::clone(&app);
+        let after = after.clone();
+        async move {
+            // Nothing is started before it is known what runs.
+            if let Err(error) = life::adopt(&app).await {
+                tracing::error!(error = format!("{error:#}"), "session hosts could not be adopted");
+            }
+            effects::run(app, after).await;
+        }
+    });
+    let jobs = tokio::spawn(jobs::run(Arc::clone(&app), stop.clone()));
+    let reloads = tokio::spawn(reload_on_hangup(Arc::clone(&app), stop.clone()));
+    let front = Arc::new(Front::new(app.clone(), app.names().clone(), app.connections().clone()));
+    tell_manager(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status("serving")]);
+    let watchdog = tokio::spawn(feed_watchdog(stop.clone()));
+    tracing::info!(socket = %config.socket.display(), database = store.engine(), "serving");
+    let served = listen::serve(socket, front, stop.clone()).await;
+    tell_manager(&[sd_notify::NotifyState::Stopping]);
+    stop.cancel();
+    after.cancel();
+    for task in [life, adopting, jobs, reloads, watchdog] {
+        // Each ends by its token; one that does not is left behind.
+        let _ = tokio::time::timeout(Duration::from_secs(2), task).await;
+    }
+    jobs::finish(&app).await;
+    if let Err(error) = note(&app, "daemon.stop").await {
+        tracing::warn!(error = format!("{error:#}"), "the stop could not be written down");
+    }
+    store.close().await;
+    served.context("the socket")
+}
+
+/// Makes a folder for the daemon alone, or sees to it that it is.
+fn private_folder(path: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let mode = std::fs::metadata(path)?.permissions().mode();
+    if mode & 0o007 != 0 {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o770))?;
+    }
+    Ok(())
+}
+
+async fn note(app: &App, action: &str) -> anyhow::Result<()> {
+    let draft = AuditDraft::by_daemon(app.own_uid(), action, AuditOutcome::Success, app.now())
+        .with_detail(&serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }));
+    app.store().append(Instant::now() + Duration::from_secs(10), draft).await?;
+    Ok(())
+}
+
+async fn reload_on_hangup(app: Arc<App>, stop: CancellationToken) {
+    let Ok(mut hangups) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) else {
+        return;
+    };
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = hangups.recv() => {}
+        }
+        tell_manager(&[sd_notify::NotifyState::Status("reading the config again")]);
+        match app.reload(None).await {
+            Ok(reply) => {
+                tracing::info!(changed = ?reply.changed, needs_restart = ?reply.needs_restart, "config read again")
+            }
+            Err(fault) => tracing::warn!(%fault, "the old config stays in force"),
+        }
+        tell_manager(&[sd_notify::NotifyState::Status("serving")]);
+    }
+}
+
+/// Tells systemd that we live, at half the pace it asks for. Without a watchdog it returns at once.
+async fn feed_watchdog(stop: CancellationToken) {
+    let Some(every) = sd_notify::watchdog_enabled() else { return };
+    let mut tick = tokio::time::interval(every / 2);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => tell_manager(&[sd_notify::NotifyState::Watchdog]),
+        }
+    }
+}
+
+/// Without a service manager there is nobody to tell, and that is no error.
+fn tell_manager(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "the service manager was not told");
+    }
+}

@@ -1,0 +1,428 @@
+//! The people map: from what the kernel and the OS say about a peer to a person, a role and a standing.
+//! Pure: names and groups are looked up before, the directory is handed in. A reload makes a new map.
+
+use crate::domain::caller::{PersonRef, Role, Rule};
+use crate::domain::person::{Person, PersonId, Standing};
+use crate::domain::timestamp::Timestamp;
+use std::collections::HashMap;
+
+/// A peer with the names the OS has for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OsUser {
+    /// User id.
+    pub uid: u32,
+    /// Name, if the system knows one.
+    pub username: Option<String>,
+    /// Primary and supplementary group ids, as the kernel holds them.
+    pub gids: Vec<u32>,
+    /// Whether the uid stands for "somebody from another user namespace": the overflow uid, or -1.
+    pub foreign: bool,
+}
+
+/// Whom a list entry or mapping names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// By OS user name.
+    User(String),
+    /// By uid.
+    Uid(u32),
+    /// By OS group; the gid is looked up when the map is made, `None` if there is no such group.
+    Group(String, Option<u32>),
+}
+
+impl Selector {
+    fn matches(&self, who: &OsUser) -> bool {
+        match self {
+            Self::User(name) => who.username.as_deref() == Some(name),
+            Self::Uid(uid) => who.uid == *uid,
+            Self::Group(_, gid) => gid.is_some_and(|gid| who.gids.contains(&gid)),
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Self::User(name) => format!("os_username {name}"),
+            Self::Uid(uid) => format!("os_uid {uid}"),
+            Self::Group(name, _) => format!("os_group {name}"),
+        }
+    }
+}
+
+/// A selector, and where it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Whom it names.
+    pub who: Selector,
+    /// `file:line`.
+    pub origin: Option<String>,
+}
+
+/// A person of the config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigPerson {
+    /// The name; for a group mapping, the name of the mapping and not of a person.
+    pub name: String,
+    /// Whom it maps. Several are alternatives.
+    pub who: Vec<Selector>,
+    /// The role.
+    pub role: Role,
+    /// Projects open to them; empty for no restriction.
+    pub projects: Vec<String>,
+    /// `file:line`.
+    pub origin: Option<String>,
+}
+
+/// What happens to somebody unmapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmapped {
+    /// They are public: may ask who they are.
+    Public,
+    /// Their connection is closed.
+    Refuse,
+}
+
+/// A ban in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ban {
+    /// Whom: a person …
+    pub person: Option<PersonId>,
+    /// … or a uid.
+    pub uid: Option<u32>,
+    /// Until when; `None` is for good.
+    pub until: Option<Timestamp>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// Everything the mapping needs.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// In single-user mode: the one uid that is served, as admin.
+    pub single_user: Option<(u32, String)>,
+    /// `people` of the config.
+    pub config: Vec<ConfigPerson>,
+    /// `access.deny`.
+    pub deny: Vec<Listed>,
+    /// `access.allow`; empty means everybody who is mapped.
+    pub allow: Vec<Listed>,
+    /// `access.unmapped`.
+    pub refuse_unmapped: bool,
+    /// The directory: every person the database knows.
+    pub directory: Vec<Person>,
+    /// Bans in force.
+    pub bans: Vec<Ban>,
+}
+
+/// What the map says about a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The person, if mapped and bound to a key.
+    pub person: Option<PersonRef>,
+    /// The role.
+    pub role: Role,
+    /// Whether they may act.
+    pub standing: Standing,
+    /// Which rule matched.
+    pub rule: Rule,
+    /// Projects open to them; empty for no restriction.
+    pub projects: Vec<String>,
+    /// A name that must be bound to a key in the directory before the person can act.
+    pub bind: Option<String>,
+    /// Whether the connection is to be closed.
+    pub refuse: bool,
+}
+
+/// The mapping in force.
+#[derive(Debug, Default)]
+pub struct PeopleMap {
+    sources: Sources,
+    by_name: HashMap<String, usize>,
+}
+
+impl PeopleMap {
+    /// Makes the map.
+    pub fn new(sources: Sources) -> Self {
+        let by_name = sources.directory.iter().enumerate().map(|(i, p)| (p.name.clone(), i)).collect();
+        Self { sources, by_name }
+    }
+
+    /// Names of the config that must be bound to keys.
+    pub fn config_names(sources: &Sources) -> Vec<String> {
+        let groups_only = |p: &&ConfigPerson| !p.who.iter().all(|w| matches!(w, Selector::Group(..)));
+        let single = sources.single_user.iter().map(|(_, name)| name.clone());
+        sources.config.iter().filter(groups_only).map(|p| p.name.clone()).chain(single).collect()
+    }
+
+    /// Who this is. First hit wins: deny, uid, user name, group, directory, unmapped.
+    pub fn resolve(&self, who: &OsUser, now: Timestamp) -> Resolved {
+        let s = &self.sources;
+        if who.foreign {
+            return self.unmapped("somebody from another user namespace", None);
+        }
+        if let Some((uid, name)) = &s.single_user {
+            return if who.uid == *uid {
+                self.person(
+                    name,
+                    Role::Admin,
+                    "single-user mode: the daemon's own user".to_owned(),
+                    None,
+                    &[],
+                    who,
+                    now,
+                )
+            } else {
+                Resolved {
+                    refuse: true,
+                    ..self.unmapped("single-user mode serves the daemon's own user only", None)
+                }
+            };
+        }
+        if let Some(hit) = s.deny.iter().find(|d| d.who.matches(who)) {
+            let rule =
+                Rule { text: format!("access.deny: {}", hit.who.describe()), origin: hit.origin.clone() };
+            return Resolved { standing: Standing::Denied, rule, ..self.unmapped("", None) };
+        }
+        let by_kind: [fn(&Selector) -> bool; 3] = [
+            |w| matches!(w, Selector::Uid(_)),
+            |w| matches!(w, Selector::User(_)),
+            |w| matches!(w, Selector::Group(..)),
+        ];
+        let mapped = by_kind.iter().find_map(|kind| {
+            s.config.iter().find_map(|p| p.who.iter().find(|w| kind(w) && w.matches(who)).map(|w| (p, w)))
+        });
+        let allowed = s.allow.is_empty() || s.allow.iter().any(|a| a.who.matches(who));
+        match mapped {
+            _ if !allowed => self.unmapped("not on access.allow", None),
+            Some((person, Selector::Group(..))) => {
+                let Some(name) = &who.username else {
+                    return self.unmapped("mapped by a group, but the system has no name for this uid", None);
+                };
+                let text = format!("group mapping `{}`", person.name);
+                if s.config.iter().any(|p| p.name == *name && p.name != person.name) {
+                    let text = format!("{text}: the name `{name}` belongs to another person of the config");
+                    return self.unmapped(&text, person.origin.clone());
+                }
+                self.person(name, person.role, text, person.origin.clone(), &person.projects, who, now)
+            }
+            Some((person, by)) => {
+                let text = format!("person `{}` by {}", person.name, by.describe());
+                self.person(
+                    &person.name,
+                    person.role,
+                    text,
+                    person.origin.clone(),
+                    &person.projects,
+                    who,
+                    now,
+                )
+            }
+            None => match self.added_at_run_time(who) {
+                Some((person, role)) => {
+                    let text = format!("person `{}` added at run time", person.name);
+                    self.person(&person.name, role, text, None, &[], who, now)
+                }
+                None => self.unmapped("no rule matches", None),
+            },
+        }
+    }
+
+    fn added_at_run_time(&self, who: &OsUser) -> Option<(&Person, Role)> {
+        let matches = |p: &&Person| {
+            p.uid == Some(who.uid) || (p.os_username.is_some() && p.os_username == who.username)
+        };
+        self.sources.directory.iter().filter(matches).find_map(|p| p.role.map(|role| (p, role)))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one private constructor, named at each call")]
+    fn person(
+        &self,
+        name: &str,
+        role: Role,
+        text: String,
+        origin: Option<String>,
+        projects: &[String],
+        who: &OsUser,
+        now: Timestamp,
+    ) -> Resolved {
+        let known = self.by_name.get(name).map(|&i| &self.sources.directory[i]);
+        let ban = self.sources.bans.iter().find(|b| {
+            let hits = b.uid == Some(who.uid) || (b.person.is_some() && b.person == known.map(|p| p.id));
+            hits && b.until.is_none_or(|until| until > now)
+        });
+        let standing = match (ban, known) {
+            (Some(ban), _) => Standing::Banned { until: ban.until, reason: ban.reason.clone() },
+            (None, Some(person)) => person.status.standing(),
+            (None, None) => Standing::Active,
+        };
+        Resolved {
+            person: known.map(PersonRef::from),
+            role: if known.is_some() { role } else { Role::Public },
+            standing,
+            rule: Rule { text, origin },
+            projects: projects.to_vec(),
+            bind: known.is_none().then(|| name.to_owned()),
+            refuse: false,
+        }
+    }
+
+    fn unmapped(&self, why: &str, origin: Option<String>) -> Resolved {
+        Resolved {
+            person: None,
+            role: Role::Public,
+            standing: Standing::Active,
+            rule: Rule { text: format!("unmapped: {why}"), origin },
+            projects: Vec::new(),
+            bind: None,
+            refuse: self.sources.refuse_unmapped,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::person::PersonStatus;
+    use uuid::Uuid;
+
+    fn user(uid: u32, name: &str, gids: &[u32]) -> OsUser {
+        OsUser { uid, username: Some(name.to_owned()), gids: gids.to_vec(), foreign: false }
+    }
+
+    fn person(name: &str, who: Selector, role: Role) -> ConfigPerson {
+        ConfigPerson {
+            name: name.to_owned(),
+            who: vec![who],
+            role,
+            projects: vec![],
+            origin: Some("config.yml:3".to_owned()),
+        }
+    }
+
+    fn known(n: u128, name: &str, role: Option<Role>, uid: Option<u32>) -> Person {
+        Person {
+            id: PersonId(Uuid::from_u128(n)),
+            name: name.to_owned(),
+            os_username: None,
+            uid,
+            role,
+            status: PersonStatus::Active,
+            first_seen: Timestamp::from_micros(0),
+            last_seen: Timestamp::from_micros(0),
+        }
+    }
+
+    fn sources() -> Sources {
+        Sources {
+            config: vec![
+                person("Ann", Selector::User("ann".into()), Role::Admin),
+                person("Bob", Selector::Uid(1001), Role::Member),
+                person("devs", Selector::Group("dev".into(), Some(500)), Role::Contributor),
+            ],
+            directory: vec![
+                known(1, "Ann", None, None),
+                known(2, "Bob", None, None),
+                known(3, "cid", None, None),
+                known(4, "Dora", Some(Role::Newcomer), Some(1004)),
+            ],
+            ..Sources::default()
+        }
+    }
+
+    const NOW: Timestamp = Timestamp::from_micros(1_000);
+
+    fn role_of(sources: Sources, who: &OsUser) -> (Option<String>, Role, bool) {
+        let r = PeopleMap::new(sources).resolve(who, NOW);
+        (r.person.map(|p| p.name), r.role, r.standing.refusal().is_none())
+    }
+
+    #[test]
+    fn first_hit_wins() {
+        let cases = [
+            (user(1000, "ann", &[]), Some("Ann"), Role::Admin),
+            (user(1001, "ann", &[]), Some("Bob"), Role::Member), // the uid beats the name
+            (user(1002, "cid", &[500]), Some("cid"), Role::Contributor),
+            (user(1004, "dora", &[]), Some("Dora"), Role::Newcomer),
+            (user(0, "root", &[0]), None, Role::Public),
+            (user(1009, "eve", &[]), None, Role::Public),
+        ];
+        for (who, name, role) in cases {
+            assert_eq!(role_of(sources(), &who), (name.map(str::to_owned), role, true), "{who:?}");
+        }
+    }
+
+    #[test]
+    fn deny_beats_everything() {
+        for who in [Selector::User("ann".into()), Selector::Uid(1000), Selector::Group("g".into(), Some(7))] {
+            let deny = vec![Listed { who, origin: None }];
+            let (name, role, active) = role_of(Sources { deny, ..sources() }, &user(1000, "ann", &[7]));
+            assert_eq!((name, role, active), (None, Role::Public, false));
+        }
+    }
+
+    #[test]
+    fn an_allow_list_makes_everybody_else_unmapped_and_grants_no_role() {
+        let allow = vec![
+            Listed { who: Selector::User("bob".into()), origin: None },
+            Listed { who: Selector::User("eve".into()), origin: None },
+        ];
+        let with = || Sources { allow: allow.clone(), ..sources() };
+        assert_eq!(role_of(with(), &user(1000, "ann", &[])).1, Role::Public);
+        assert_eq!(role_of(with(), &user(1001, "bob", &[])).1, Role::Member);
+        assert_eq!(role_of(with(), &user(1009, "eve", &[])).1, Role::Public);
+    }
+
+    #[test]
+    fn the_overflow_uid_is_nobody_even_if_mapped() {
+        let mut with = sources();
+        with.config.push(person("Nobody", Selector::Uid(65_534), Role::Admin));
+        with.directory.push(known(9, "Nobody", Some(Role::Admin), Some(65_534)));
+        let who = OsUser { foreign: true, ..user(65_534, "nobody", &[]) };
+        let r = PeopleMap::new(with).resolve(&who, NOW);
+        assert_eq!((r.person, r.role), (None, Role::Public));
+        assert!(r.rule.text.contains("another user namespace"));
+    }
+
+    #[test]
+    fn bans_and_statuses_reach_people_however_they_are_known() {
+        let ban = |person, uid, until| Ban { person, uid, until, reason: Some("noise".into()) };
+        let ann = Some(PersonId(Uuid::from_u128(1)));
+        let later = Some(Timestamp::from_micros(2_000));
+        let past = Some(Timestamp::from_micros(500));
+        for (bans, active) in [
+            (vec![ban(ann, None, None)], false),
+            (vec![ban(None, Some(1000), later)], false),
+            (vec![ban(None, Some(1000), past)], true),
+            (vec![ban(None, Some(7), None)], true),
+        ] {
+            assert_eq!(role_of(Sources { bans, ..sources() }, &user(1000, "ann", &[])).2, active);
+        }
+        let mut off = sources();
+        off.directory[0].status = PersonStatus::Suspended;
+        assert!(!role_of(off, &user(1000, "ann", &[])).2);
+    }
+
+    #[test]
+    fn a_group_name_that_collides_with_a_person_is_nobody() {
+        let r = PeopleMap::new(sources()).resolve(&user(1010, "Bob", &[500]), NOW);
+        assert_eq!((r.person, r.role), (None, Role::Public));
+        assert!(r.rule.text.contains("belongs to another person"));
+    }
+
+    #[test]
+    fn an_unbound_person_may_do_nothing_until_bound() {
+        let r = PeopleMap::new(sources()).resolve(&user(1011, "new", &[500]), NOW);
+        assert_eq!((r.person, r.role, r.bind.as_deref()), (None, Role::Public, Some("new")));
+    }
+
+    #[test]
+    fn single_user_mode_serves_one_uid() {
+        let with = || Sources {
+            single_user: Some((1000, "ann".into())),
+            directory: vec![known(1, "ann", None, None)],
+            ..Sources::default()
+        };
+        let map = PeopleMap::new(with());
+        assert_eq!(map.resolve(&user(1000, "ann", &[]), NOW).role, Role::Admin);
+        assert!(map.resolve(&user(0, "root", &[]), NOW).refuse);
+    }
+}

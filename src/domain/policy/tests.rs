@@ -1,0 +1,247 @@
+//! The policy as a picture: every action, for every role, as human and as agent. A change of rights is a
+//! change of this table.
+
+use super::{Denied, Rules, judge};
+use crate::domain::action::{Action, NewMessage, NewSession, SessionQuery, Window};
+use crate::domain::caller::{Caller, PersonRef, Role, Rule, Via};
+use crate::domain::person::{PersonId, Standing};
+use crate::domain::session::{Profile, Session, SessionId, SessionStatus, ThinkingMode};
+use crate::domain::timestamp::Timestamp;
+use std::fmt::Write as _;
+use uuid::Uuid;
+
+const ANN: PersonId = PersonId(Uuid::from_u128(1));
+const BOB: PersonId = PersonId(Uuid::from_u128(2));
+const AGENT: SessionId = SessionId(Uuid::from_u128(10));
+
+fn rules() -> Rules {
+    Rules {
+        max_sessions: 8,
+        profile: Profile::Full,
+        steer_others: false,
+        require_reason: true,
+        agents_may_start: true,
+    }
+}
+
+fn ann(role: Role) -> Caller {
+    Caller {
+        uid: 1000,
+        gid: 1000,
+        groups: vec![],
+        os_username: Some("ann".to_owned()),
+        person: (role > Role::Public).then(|| PersonRef { id: ANN, name: "ann".to_owned() }),
+        role,
+        standing: Standing::Active,
+        rule: Rule { text: "test".to_owned(), origin: None },
+        via: Via::Mcp,
+        agent_of: None,
+    }
+}
+
+fn session(id: u128, owner: PersonId, owner_uid: u32, parent: Option<SessionId>) -> Box<Session> {
+    Box::new(Session {
+        id: SessionId(Uuid::from_u128(id)),
+        title: None,
+        owner,
+        owner_name: "somebody".to_owned(),
+        owner_uid,
+        actor_name: "somebody".to_owned(),
+        computer: "c".to_owned(),
+        project: None,
+        project_path: "/srv/p".to_owned(),
+        subdir: None,
+        agent: "claude".to_owned(),
+        thinking_mode: ThinkingMode::Slow,
+        profile: Profile::Full,
+        status: SessionStatus::Running,
+        activity: None,
+        exit: None,
+        parent,
+        native_id: None,
+        client_id: None,
+        created: Timestamp::from_micros(0),
+        last_activity: Timestamp::from_micros(0),
+        ended: None,
+    })
+}
+
+fn new_session() -> NewSession {
+    NewSession {
+        id: AGENT,
+        title: None,
+        project: None,
+        project_name: "p".to_owned(),
+        project_path: "/srv/p".to_owned(),
+        subdir: None,
+        open: true,
+        agent: "claude".to_owned(),
+        can_be_restricted: true,
+        thinking_mode: ThinkingMode::Slow,
+        message: None,
+        client_id: None,
+        existing: None,
+        open_sessions: 0,
+    }
+}
+
+fn message() -> Box<NewMessage> {
+    Box::new(NewMessage { id: Uuid::nil(), text: "hi".to_owned(), slash: false, client_id: None })
+}
+
+fn why() -> Option<String> {
+    Some("an incident".to_owned())
+}
+
+fn sessions_of(owner: Option<&str>) -> Action {
+    Action::ListSessions(Box::new(SessionQuery {
+        owner: owner.map(str::to_owned),
+        ..SessionQuery::default()
+    }))
+}
+
+type Make = fn(&dyn Fn() -> Box<Session>) -> Action;
+
+/// Actions on a session, made for whichever session the column wants.
+const ON_SESSION: [(&str, Make); 8] = [
+    ("show", |s| Action::ShowSession(s())),
+    ("read", |s| Action::ReadSession { session: s(), window: Window::default(), reason: None }),
+    ("read, with reason", |s| Action::ReadSession { session: s(), window: Window::default(), reason: why() }),
+    ("send", |s| Action::SendMessage { session: s(), message: message(), reason: None }),
+    ("send, with reason", |s| Action::SendMessage { session: s(), message: message(), reason: why() }),
+    ("end", |s| Action::EndSession { session: s(), reason: None }),
+    ("subscribe", |s| Action::Watch { session: s(), on: true }),
+    ("stop_notifications", |s| Action::Watch { session: s(), on: false }),
+];
+
+fn word(caller: &Caller, action: Action, rules: &Rules) -> &'static str {
+    match judge(caller, action, rules) {
+        Ok(permit) if permit.record().is_some() => "written",
+        Ok(_) => "yes",
+        Err(Denied::Hidden | Denied::ProjectHidden(_)) => "unseen",
+        Err(Denied::Reason(_)) => "reason?",
+        Err(_) => "-",
+    }
+}
+
+fn table(rules: &Rules) -> String {
+    let agent = |role| Caller { agent_of: Some(AGENT), ..ann(role) };
+    let columns: Vec<(String, Caller)> = Role::ALL
+        .into_iter()
+        .rev()
+        .map(|role| (role.to_string(), ann(role)))
+        .chain([
+            ("admin's agent".to_owned(), agent(Role::Admin)),
+            ("member's agent".to_owned(), agent(Role::Member)),
+        ])
+        .collect();
+    let mut rows: Vec<(String, Box<dyn Fn() -> Action>)> = vec![
+        ("whoami".to_owned(), Box::new(|| Action::Whoami)),
+        ("health".to_owned(), Box::new(|| Action::Health)),
+        ("projects".to_owned(), Box::new(|| Action::ListProjects)),
+        ("agents".to_owned(), Box::new(|| Action::ListAgents)),
+        ("computers".to_owned(), Box::new(|| Action::ListComputers)),
+        ("sessions".to_owned(), Box::new(|| sessions_of(None))),
+        ("sessions of another".to_owned(), Box::new(|| sessions_of(Some("bob")))),
+        ("start".to_owned(), Box::new(|| Action::StartSession(Box::new(new_session())))),
+        (
+            "start, project closed".to_owned(),
+            Box::new(|| Action::StartSession(Box::new(NewSession { open: false, ..new_session() }))),
+        ),
+        (
+            "start, full profile only".to_owned(),
+            Box::new(|| {
+                Action::StartSession(Box::new(NewSession { can_be_restricted: false, ..new_session() }))
+            }),
+        ),
+        (
+            "start, 8 open".to_owned(),
+            Box::new(|| Action::StartSession(Box::new(NewSession { open_sessions: 8, ..new_session() }))),
+        ),
+    ];
+    type Which = fn() -> Box<Session>;
+    let whose: [(&str, Which); 5] = [
+        ("own", || session(11, ANN, 1000, None)),
+        ("own child of the agent", || session(12, ANN, 1000, Some(AGENT))),
+        ("the agent itself", || session(10, ANN, 1000, None)),
+        ("another's", || session(13, BOB, 1001, None)),
+        ("same person, other uid", || session(14, ANN, 1002, None)),
+    ];
+    for (name, make) in ON_SESSION {
+        for (whose, which) in whose {
+            rows.push((format!("{name}: {whose}"), Box::new(move || make(&which))));
+        }
+    }
+    rows.extend::<Vec<(String, Box<dyn Fn() -> Action>)>>(vec![
+        ("audit list".to_owned(), Box::new(|| Action::ListAudit(Box::default()))),
+        ("audit verify".to_owned(), Box::new(|| Action::VerifyAudit)),
+        ("config show".to_owned(), Box::new(|| Action::ShowConfig)),
+        (
+            "config put mine".to_owned(),
+            Box::new(|| Action::PutMyConfig { yaml: String::new(), keys: vec![] }),
+        ),
+        (
+            "explain oneself".to_owned(),
+            Box::new(|| Action::ExplainPerson { who: Box::new(ann(Role::Member)), own: true }),
+        ),
+        (
+            "explain another".to_owned(),
+            Box::new(|| Action::ExplainPerson { who: Box::new(ann(Role::Member)), own: false }),
+        ),
+        ("reload".to_owned(), Box::new(|| Action::Reload)),
+    ]);
+    let mut text = format!("{:44}", "");
+    for (name, _) in &columns {
+        let _ = write!(text, "{name:15}");
+    }
+    for (row, action) in rows {
+        let _ = write!(text, "\n{row:44}");
+        for (_, caller) in &columns {
+            let _ = write!(text, "{:15}", word(caller, action(), rules));
+        }
+    }
+    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn roles_by_actions() {
+    insta::assert_snapshot!("roles_by_actions", table(&rules()));
+}
+
+#[test]
+fn roles_by_actions_when_steering_is_on() {
+    let open = table(&Rules { steer_others: true, require_reason: false, ..rules() });
+    insta::assert_snapshot!("roles_by_actions_steering", open);
+}
+
+#[test]
+fn nobody_off_duty_may_do_more_than_ask_who_they_are() {
+    for standing in
+        [Standing::Off("suspended"), Standing::Denied, Standing::Banned { until: None, reason: None }]
+    {
+        for role in Role::ALL {
+            let caller = Caller { standing: standing.clone(), ..ann(role) };
+            assert!(judge(&caller, Action::Whoami, &rules()).is_ok());
+            for action in
+                [Action::Health, Action::ListProjects, Action::Reload, Action::ListAudit(Box::default())]
+            {
+                assert!(matches!(judge(&caller, action, &rules()), Err(Denied::Standing(_))));
+            }
+            let own = Action::ReadSession {
+                session: session(11, ANN, 1000, None),
+                window: Window::default(),
+                reason: None,
+            };
+            assert!(matches!(judge(&caller, own, &rules()), Err(Denied::Standing(_))));
+        }
+    }
+}
+
+#[test]
+fn contributors_get_the_restricted_profile_whatever_the_config_says() {
+    let profile = |role| {
+        judge(&ann(role), Action::StartSession(Box::new(new_session())), &rules()).map(|p| p.profile())
+    };
+    assert_eq!(profile(Role::Contributor).ok(), Some(Profile::Restricted));
+    assert_eq!(profile(Role::Member).ok(), Some(Profile::Full));
+}

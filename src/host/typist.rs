@@ -1,0 +1,230 @@
+//! Who types messages, and when: one at a time, in order, once per id, not before the agent is ready, Enter apart
+//! from the text, and then a look whether the screen changed. Pure: clocks and counts are arguments.
+
+use crate::host::message::{ENTER_AFTER, Message, MessageState};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// An agent that was quiet for this long after its first output is ready.
+const QUIET: Duration = Duration::from_millis(500);
+/// An agent that is never quiet, or says nothing, counts as ready after this.
+const READY_AT_LAST: Duration = Duration::from_secs(30);
+/// The screen has this long to change after Enter.
+const CONFIRM: Duration = Duration::from_secs(5);
+/// The terminal has this long to take the text.
+const TAKE: Duration = Duration::from_secs(30);
+/// Messages that may wait, and their bytes together.
+const QUEUE_MAX: usize = 64;
+const QUEUE_BYTES_MAX: usize = 2 << 20;
+/// Ids that are remembered.
+const IDS_MAX: usize = 1024;
+
+/// What is known of the terminal at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// Now.
+    pub now: Instant,
+    /// When the agent was started.
+    pub started: Instant,
+    /// When the agent last wrote, if it ever did.
+    pub last_output: Option<Instant>,
+    /// Count of output bytes.
+    pub seq: u64,
+    /// Whether the terminal has taken everything typed so far.
+    pub taken: bool,
+    /// Whether the program asked for bracketed pastes.
+    pub bracketed: bool,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// Type this.
+    Type(String),
+    /// A message got this far.
+    State(String, MessageState),
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Text is typed; Enter comes then.
+    Text { enter_at: Instant, give_up: Instant },
+    /// Enter is typed; the screen was at this count.
+    Enter { seq: u64, give_up: Instant },
+}
+
+/// The queue, and the message that is being typed.
+#[derive(Debug, Default)]
+pub struct Typist {
+    queue: VecDeque<Message>,
+    bytes: usize,
+    current: Option<(String, Phase)>,
+    known: VecDeque<(String, MessageState)>,
+    ready: bool,
+}
+
+impl Typist {
+    /// Takes a message. Gives its state: of the first time, if the id was seen before.
+    ///
+    /// # Errors
+    /// It cannot be typed, or too much waits; its id is not remembered then.
+    pub fn take(&mut self, message: Message) -> Result<MessageState, String> {
+        message.check()?;
+        if let Some((_, state)) = self.known.iter().find(|(id, _)| *id == message.id) {
+            return Ok(*state);
+        }
+        if self.queue.len() >= QUEUE_MAX || self.bytes + message.text.len() > QUEUE_BYTES_MAX {
+            return Err("too many messages wait".to_owned());
+        }
+        if self.known.len() >= IDS_MAX {
+            self.known.pop_front();
+        }
+        self.known.push_back((message.id.clone(), MessageState::Pending));
+        self.bytes += message.text.len();
+        self.queue.push_back(message);
+        Ok(MessageState::Pending)
+    }
+
+    /// Forgets every message that waits or is being typed: the agent is gone. Gives their last states.
+    pub fn give_up(&mut self) -> Vec<(String, MessageState)> {
+        let mut last = Vec::new();
+        if let Some((id, _)) = self.current.take() {
+            last.push((id, MessageState::Unknown));
+        }
+        last.extend(self.queue.drain(..).map(|m| (m.id, MessageState::Failed)));
+        self.bytes = 0;
+        for (id, state) in &last {
+            self.remember(id, *state);
+        }
+        last
+    }
+
+    /// Does what is due. Call it again until it gives None.
+    pub fn step(&mut self, seen: Seen) -> Option<Keys> {
+        let now = seen.now;
+        match &mut self.current {
+            None => {
+                if self.queue.is_empty() || !self.is_ready(seen) {
+                    return None;
+                }
+                let message = self.queue.pop_front()?;
+                self.bytes -= message.text.len();
+                let keys = message.keystrokes(seen.bracketed);
+                let phase = Phase::Text { enter_at: now + ENTER_AFTER, give_up: now + TAKE };
+                self.current = Some((message.id, phase));
+                Some(Keys::Type(keys))
+            }
+            Some((_, phase @ Phase::Text { .. })) => {
+                let Phase::Text { enter_at, give_up } = *phase else { return None };
+                if seen.taken && now >= enter_at {
+                    *phase = Phase::Enter { seq: seen.seq, give_up: now + CONFIRM };
+                    return Some(Keys::Type("\r".to_owned()));
+                }
+                if now < give_up { None } else { self.done(MessageState::Unknown) }
+            }
+            Some((_, Phase::Enter { seq, .. })) if seen.seq > *seq => self.done(MessageState::Delivered),
+            Some((_, Phase::Enter { give_up, .. })) if now >= *give_up => self.done(MessageState::Unknown),
+            Some(_) => None,
+        }
+    }
+
+    /// When [`Self::step`] may next have something to do, if nothing happens before.
+    pub fn deadline(&self, seen: Seen) -> Option<Instant> {
+        match &self.current {
+            Some((_, Phase::Text { enter_at, give_up })) => {
+                Some(if seen.taken { *enter_at } else { *give_up })
+            }
+            Some((_, Phase::Enter { give_up, .. })) => Some(*give_up),
+            None if self.queue.is_empty() => None,
+            None if self.ready => Some(seen.now),
+            None => {
+                let at_last = seen.started + READY_AT_LAST;
+                Some(seen.last_output.map_or(at_last, |last| at_last.min(last + QUIET)))
+            }
+        }
+    }
+
+    /// Once ready, ready for good: a busy agent queues what is typed by itself.
+    fn is_ready(&mut self, seen: Seen) -> bool {
+        self.ready |= seen.last_output.is_some_and(|last| seen.now >= last + QUIET)
+            || seen.now >= seen.started + READY_AT_LAST;
+        self.ready
+    }
+
+    fn done(&mut self, state: MessageState) -> Option<Keys> {
+        let (id, _) = self.current.take()?;
+        self.remember(&id, state);
+        Some(Keys::State(id, state))
+    }
+
+    fn remember(&mut self, id: &str, state: MessageState) {
+        if let Some(known) = self.known.iter_mut().find(|(known, _)| known == id) {
+            known.1 = state;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::message::Typing;
+
+    fn message(id: &str) -> Message {
+        Message { id: id.to_owned(), text: "hi".to_owned(), typing: Typing::Bare }
+    }
+
+    fn seen(start: Instant, after_ms: u64, output_ms: Option<u64>, seq: u64) -> Seen {
+        let at = |ms| start + Duration::from_millis(ms);
+        Seen {
+            now: at(after_ms),
+            started: start,
+            last_output: output_ms.map(at),
+            seq,
+            taken: true,
+            bracketed: false,
+        }
+    }
+
+    #[test]
+    fn waits_until_the_agent_is_quiet_then_types_then_enters_then_looks() {
+        let (mut t, s) = (Typist::default(), Instant::now());
+        assert_eq!(t.take(message("a")), Ok(MessageState::Pending));
+        assert_eq!(t.step(seen(s, 100, None, 0)), None);
+        assert_eq!(t.step(seen(s, 600, Some(200), 5)), None);
+        assert_eq!(t.step(seen(s, 700, Some(200), 5)), Some(Keys::Type("hi".to_owned())));
+        assert_eq!(t.step(seen(s, 701, Some(200), 5)), None);
+        assert_eq!(t.step(seen(s, 900, Some(800), 7)), Some(Keys::Type("\r".to_owned())));
+        assert_eq!(t.step(seen(s, 901, Some(800), 7)), None);
+        let done = Keys::State("a".to_owned(), MessageState::Delivered);
+        assert_eq!(t.step(seen(s, 950, Some(940), 9)), Some(done));
+        assert_eq!(t.take(message("a")), Ok(MessageState::Delivered));
+        assert_eq!(t.step(seen(s, 999, Some(940), 9)), None);
+    }
+
+    #[test]
+    fn a_mute_agent_is_typed_to_at_last_and_the_outcome_is_unknown() {
+        let (mut t, s) = (Typist::default(), Instant::now());
+        t.take(message("a")).unwrap();
+        assert_eq!(t.step(seen(s, 29_999, None, 0)), None);
+        assert!(matches!(t.step(seen(s, 30_000, None, 0)), Some(Keys::Type(_))));
+        assert!(matches!(t.step(seen(s, 30_200, None, 0)), Some(Keys::Type(_))));
+        let done = Keys::State("a".to_owned(), MessageState::Unknown);
+        assert_eq!(t.step(seen(s, 36_000, None, 0)), Some(done));
+    }
+
+    #[test]
+    fn the_queue_and_the_memory_are_bounded() {
+        let mut t = Typist::default();
+        for i in 0..QUEUE_MAX {
+            t.take(message(&i.to_string())).unwrap();
+        }
+        assert!(t.take(message("one more")).is_err());
+        assert_eq!(t.give_up().len(), QUEUE_MAX);
+        assert_eq!(t.take(message("0")), Ok(MessageState::Failed));
+        for i in 0..2 * IDS_MAX {
+            t.take(message(&format!("x{i}"))).unwrap();
+            t.give_up();
+        }
+        assert!(t.known.len() <= IDS_MAX);
+    }
+}

@@ -1,0 +1,68 @@
+//! Cursors of lists: where a page ended, as opaque text that survives being pasted anywhere.
+
+use crate::domain::session::SessionId;
+use crate::domain::timestamp::Timestamp;
+use crate::wire::fault::Fault;
+use uuid::Uuid;
+
+/// A place in a list of sessions.
+pub fn of_session(last_activity: Timestamp, id: SessionId) -> String {
+    format!("s{:x}-{}", last_activity.micros(), id.0.simple())
+}
+
+/// Reads [`of_session`] back.
+pub fn session(text: &str) -> Result<(Timestamp, SessionId), Fault> {
+    let parts = text.strip_prefix('s').and_then(|rest| rest.split_once('-'));
+    let read = parts.and_then(|(at, id)| {
+        let at = i64::from_str_radix(at, 16).ok()?;
+        Some((Timestamp::from_micros(at), SessionId(Uuid::try_parse(id).ok()?)))
+    });
+    read.ok_or_else(not_a_cursor)
+}
+
+/// A place in the audit log: seq of the last row, and its machine.
+pub fn of_audit(at: Timestamp, computer: &str, seq: i64) -> String {
+    format!("a{:x}-{seq}-{computer}", at.micros())
+}
+
+/// Reads [`of_audit`] back.
+pub fn audit(text: &str) -> Result<(Timestamp, String, i64), Fault> {
+    let read = text.strip_prefix('a').and_then(|rest| {
+        let mut parts = rest.splitn(3, '-');
+        let at = i64::from_str_radix(parts.next()?, 16).ok()?;
+        let seq = parts.next()?.parse().ok()?;
+        Some((Timestamp::from_micros(at), parts.next()?.to_owned(), seq))
+    });
+    read.ok_or_else(not_a_cursor)
+}
+
+fn not_a_cursor() -> Fault {
+    Fault::invalid("cursor", "is not one that a list gave")
+        .hint("pass next_cursor of the page before, unchanged")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{audit, of_audit, of_session, session};
+    use crate::domain::session::SessionId;
+    use crate::domain::timestamp::Timestamp;
+    use proptest::prelude::{any, proptest};
+    use uuid::Uuid;
+
+    proptest! {
+        #[test]
+        fn read_back(at in 0..i64::MAX, id in any::<u128>(), seq in any::<i64>(), name in "[a-z0-9.-]{1,20}") {
+            let (at, id) = (Timestamp::from_micros(at), SessionId(Uuid::from_u128(id)));
+            assert_eq!(session(&of_session(at, id)), Ok((at, id)));
+            if seq >= 0 {
+                assert_eq!(audit(&of_audit(at, &name, seq)), Ok((at, name, seq)));
+            }
+        }
+
+        #[test]
+        fn garbage_is_a_fault(text in any::<String>()) {
+            let _ = session(&text);
+            let _ = audit(&text);
+        }
+    }
+}

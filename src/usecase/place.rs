@@ -1,0 +1,132 @@
+//! Where a session may run: from what somebody typed to a folder that exists and lies where it must.
+//! Symbolic links are followed first, so none leads out. Looks at the file system, never at the database.
+
+use crate::domain::caller::Caller;
+use crate::domain::project::Project;
+use crate::usecase::Facts;
+use crate::wire::fault::Fault;
+use crate::wire::limits::PATH_BYTES_MAX;
+use std::path::{Component, Path, PathBuf};
+
+/// A folder for a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The configured project, if it is in one.
+    pub project: Option<Project>,
+    /// Absolute path of the project, or of the bare folder.
+    pub project_path: String,
+    /// Folder inside it.
+    pub subdir: Option<String>,
+    /// Whether it is open to the caller.
+    pub open: bool,
+}
+
+/// Finds the place. `project` is a configured name or an absolute path. What is not open to the caller comes
+/// back with `open: false` and without a look at the disk, so that nothing can be learnt from the answer.
+pub fn find(caller: &Caller, facts: &Facts, project: &str, subdir: Option<&str>) -> Result<Place, Fault> {
+    check_text("project", project)?;
+    let projects = facts.config.projects();
+    if let Some(found) = projects.iter().find(|p| p.name == project) {
+        let open = found.open_to(caller, &facts.own_projects);
+        return inside(found.path.clone(), Some(found.clone()), open, subdir);
+    }
+    if !project.starts_with('/') {
+        return Ok(closed(project));
+    }
+    // A bare path: inside a configured project it counts as that project; elsewhere only single-user mode
+    // without projects has it, below any folder of the user's.
+    let path =
+        lexical(Path::new(project)).ok_or_else(|| Fault::invalid("project", "must not contain `..`"))?;
+    if let Some(found) =
+        projects.iter().filter(|p| path.starts_with(&p.path)).max_by_key(|p| p.path.as_os_str().len())
+    {
+        let open = found.open_to(caller, &facts.own_projects);
+        let below = path.strip_prefix(&found.path).unwrap_or(Path::new(""));
+        let joined = match subdir {
+            Some(subdir) => below.join(subdir),
+            None => below.to_owned(),
+        };
+        let joined = joined.to_string_lossy().into_owned();
+        return inside(
+            found.path.clone(),
+            Some(found.clone()),
+            open,
+            Some(joined.as_str()).filter(|s| !s.is_empty()),
+        );
+    }
+    if facts.single_user && projects.is_empty() {
+        let real = real_dir("project", &path)?;
+        return inside(real, None, true, subdir);
+    }
+    Ok(closed(project))
+}
+
+fn closed(project: &str) -> Place {
+    Place { project: None, project_path: project.to_owned(), subdir: None, open: false }
+}
+
+fn inside(root: PathBuf, project: Option<Project>, open: bool, subdir: Option<&str>) -> Result<Place, Fault> {
+    if !open {
+        return Ok(Place { project, ..closed(&root.to_string_lossy()) });
+    }
+    let root = real_dir("project", &root)?;
+    let subdir = match subdir {
+        None => None,
+        Some(text) => {
+            check_text("subdir", text)?;
+            let relative = Path::new(text);
+            if relative.is_absolute() || lexical(relative).is_none() {
+                return Err(Fault::invalid("subdir", "must be a folder inside the project, without `..`"));
+            }
+            let real = real_dir("subdir", &root.join(relative))?;
+            let below = real
+                .strip_prefix(&root)
+                .map_err(|_| Fault::invalid("subdir", "leads out of the project through a symbolic link"))?;
+            Some(below.to_string_lossy().into_owned()).filter(|s| !s.is_empty())
+        }
+    };
+    Ok(Place { project, project_path: root.to_string_lossy().into_owned(), subdir, open })
+}
+
+fn check_text(field: &str, text: &str) -> Result<(), Fault> {
+    if text.is_empty() {
+        return Err(Fault::invalid(field, "must not be empty"));
+    }
+    if text.len() > PATH_BYTES_MAX {
+        return Err(Fault::invalid(field, format_args!("may have at most {PATH_BYTES_MAX} bytes")));
+    }
+    if text.contains('\0') {
+        return Err(Fault::invalid(field, "must not contain NUL"));
+    }
+    Ok(())
+}
+
+/// The path without `.`; `None` if it has `..`.
+fn lexical(path: &Path) -> Option<PathBuf> {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => return None,
+            Component::CurDir => {}
+            other => out.push(other),
+        }
+    }
+    Some(out)
+}
+
+fn real_dir(field: &str, path: &Path) -> Result<PathBuf, Fault> {
+    let real = std::fs::canonicalize(path)
+        .map_err(|e| Fault::invalid(field, format_args!("{}: {}", path.display(), plain(&e))))?;
+    if !real.is_dir() {
+        return Err(Fault::invalid(field, format_args!("{} is not a folder", path.display())));
+    }
+    Ok(real)
+}
+
+fn plain(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "no such folder".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "the daemon may not look there".to_owned(),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,432 @@
+//! Doing what is permitted. [`read`] changes nothing; [`change`] runs inside the writer's transaction and puts its
+//! audit row beside the change. Effects outside the database are rows here, done afterwards by the daemon.
+
+use crate::config::show;
+use crate::domain::action::{Action, NewMessage, NewSession, SessionQuery, Verb};
+use crate::domain::audit::{AuditDraft, AuditOutcome};
+use crate::domain::caller::Caller;
+use crate::domain::policy::{self, Denied, Listing, Permit, Rules};
+use crate::domain::session::{Profile, Session, SessionId, SessionStatus};
+use crate::store::audit::Place;
+use crate::store::connect::Store;
+use crate::store::session::Filter;
+use crate::store::writer::Tx;
+use crate::store::{activity, audit, instance, message, outbox, session, setting, verify};
+use crate::usecase::resolve::unavailable;
+use crate::usecase::{Facts, content, cursor};
+use crate::wire::fault::{Fault, FaultCode};
+use crate::wire::reply::{
+    AgentRow, AgentsReply, AuditReply, ChainRow, ComputerRow, ComputersReply, ConfigReply, ConfigRow,
+    EndedReply, MyConfigReply, ProjectRow, ProjectsReply, Reply, SentReply, SessionReply, SessionsReply,
+    StartedReply, VerifiedReply, WatchingReply, WhoamiReply,
+};
+use serde_json::json;
+use uuid::Uuid;
+
+/// The effect that starts a session's host.
+pub const START: &str = "start";
+/// The effect that ends a session.
+pub const END: &str = "end";
+/// The setting that keeps a personal config layer.
+pub const PERSONAL: &str = "personal";
+
+/// What the config says about this caller's role.
+pub fn rules(facts: &Facts, caller: &Caller) -> Rules {
+    let limits = facts.config.roles.of(caller.role);
+    Rules {
+        max_sessions: u64::from(limits.max_sessions),
+        profile: limits.profile,
+        steer_others: limits.steer_others,
+        require_reason: facts.config.audit.require_reason,
+        agents_may_start: facts.config.agents.may_start,
+    }
+}
+
+/// The names of everything a caller may do, in the order of the policy's table.
+pub fn may(caller: &Caller) -> Vec<String> {
+    Verb::ALL.into_iter().filter(|v| policy::may(caller, *v)).map(|v| v.name().to_owned()).collect()
+}
+
+/// The audit row for a permitted action, if it has one.
+pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
+    let name = permit.record()?;
+    let draft = AuditDraft::by(
+        permit.caller(),
+        name,
+        AuditOutcome::Success,
+        facts.now,
+        &facts.request_id.to_string(),
+    );
+    Some(match permit.action() {
+        Action::StartSession(new) => AuditDraft {
+            session: Some(new.id.to_string()),
+            owner: Some(permit.caller().name()),
+            ..draft.with_detail(&json!({
+                "agent": new.agent, "profile": permit.profile().name(), "project_path": new.project_path,
+            }))
+        },
+        Action::EndSession { session, reason }
+        | Action::SendMessage { session, reason, .. }
+        | Action::ReadSession { session, reason, .. } => draft.about(session).because(reason.as_deref()),
+        _ => draft,
+    })
+}
+
+/// The audit row for a refusal that needed no look at any thing.
+pub fn refusal_of(facts: &Facts, caller: &Caller, verb: Verb) -> AuditDraft {
+    let request = facts.request_id.to_string();
+    AuditDraft::by(caller, "access.denied", AuditOutcome::Denied, facts.now, &request)
+        .with_detail(&json!({ "action": verb.name() }))
+}
+
+/// The audit row for a refusal.
+pub fn refusal(facts: &Facts, caller: &Caller, action: &Action) -> AuditDraft {
+    let draft = refusal_of(facts, caller, action.verb());
+    match action.session() {
+        Some(session) => draft.about(session),
+        None => draft,
+    }
+}
+
+/// What a refusal is to a client. What they may not see answers as what does not exist.
+pub fn fault(denied: Denied, action: &Action, caller: &Caller) -> Fault {
+    let denied_with = |message: String| Fault::new(FaultCode::Denied, message);
+    match denied {
+        Denied::Standing(why) => denied_with(why).hint("ask an admin; `teleclaude whoami` still works"),
+        Denied::Role { verb, least } => {
+            denied_with(format!("the role {} may not do `{}`", caller.role, verb.name()))
+                .hint(format!("it takes the role {least} or more; `teleclaude whoami --explain` shows yours"))
+        }
+        Denied::Agent(verb) => denied_with(format!("an agent may not do `{}`", verb.name())),
+        Denied::Hidden => match action {
+            Action::ListSessions(query) => {
+                Fault::not_found("sessions of", query.owner.as_deref().unwrap_or_default())
+            }
+            Action::ExplainPerson { who, .. } => {
+                Fault::not_found("OS user", who.os_username.as_deref().unwrap_or_default())
+            }
+            other => {
+                let id = other.session().map(|s| s.id.to_string()).unwrap_or_default();
+                Fault::not_found("session", &id)
+            }
+        },
+        Denied::NotYours => denied_with("the session is somebody else's".to_owned())
+            .hint("an admin may type into it only with `roles.admin.steer_others: true`, and with a reason"),
+        Denied::Reason(why) => Fault::invalid("reason", why)
+            .hint("say why in 10 characters or more; it is written down and shown to the owner"),
+        Denied::ProjectHidden(name) => {
+            Fault::not_found("project", &name).hint("`teleclaude projects` lists those open to you")
+        }
+        Denied::ProfileTooWide(agent) => {
+            denied_with(format!("the role {} may not run `{agent}`", caller.role))
+                .hint("it has no restricted profile")
+        }
+        Denied::TooManySessions(most) => Fault::new(
+            FaultCode::LimitReached,
+            format!("you have {most} open sessions, as many as your role may"),
+        )
+        .hint("end one with `teleclaude sessions end ID`, or ask an admin (roles.*.max_sessions)"),
+    }
+}
+
+/// Does what changes nothing. Its audit row, if it has one, is committed before this is called.
+pub async fn read(store: &Store, facts: &Facts, permit: Permit) -> Result<Reply, Fault> {
+    let caller = permit.caller().clone();
+    let listing = policy::listing(&permit);
+    Ok(match permit.into_action() {
+        Action::Whoami => Reply::Whoami(Box::new(WhoamiReply::of(&caller, facts.single_user, may(&caller)))),
+        Action::ExplainPerson { who, .. } => {
+            Reply::Whoami(Box::new(WhoamiReply::of(&who, facts.single_user, may(&who))))
+        }
+        Action::ListProjects => Reply::Projects(projects(facts, &caller)),
+        Action::ListAgents => Reply::Agents(agents(facts, &caller)),
+        Action::ListComputers => {
+            let rows = instance::list(store.reader()).await.map_err(unavailable)?;
+            let computers = rows
+                .into_iter()
+                .map(|row| ComputerRow {
+                    this: *row.computer == *facts.computer,
+                    name: row.computer,
+                    started_at: row.started.to_string(),
+                })
+                .collect();
+            Reply::Computers(ComputersReply { computers })
+        }
+        Action::ListSessions(query) => {
+            Reply::Sessions(sessions(store, facts, &caller, listing, &query).await?)
+        }
+        Action::ShowSession(session) => Reply::Session(Box::new(SessionReply::from(&*session))),
+        Action::ReadSession { session, window, .. } => {
+            let path = recording_path(facts, &session);
+            let now = facts.now;
+            let page =
+                tokio::task::spawn_blocking(move || content::read(&path, &session, &window, now)).await;
+            Reply::Content(Box::new(
+                page.map_err(|_| Fault::new(FaultCode::Internal, "reading the recording failed"))??,
+            ))
+        }
+        Action::Watch { session, on } => {
+            Reply::Watching(WatchingReply { session_id: session.id.to_string(), watching: on })
+        }
+        Action::ListAudit(query) => {
+            let before = query.before.as_ref().map(|(at, computer, seq)| Place {
+                at: *at,
+                computer: computer.clone(),
+                seq: *seq,
+            });
+            let filter = audit::Filter {
+                actor: query.actor.clone(),
+                owner: query.owner.clone(),
+                session: query.session.clone(),
+                action: query.action.clone(),
+                computer: None,
+                since: query.since,
+                until: query.until,
+            };
+            let rows = audit::page(store.reader(), &filter, before.as_ref(), query.limit)
+                .await
+                .map_err(unavailable)?;
+            let full = rows.len() as u64 == query.limit;
+            let last = rows.last().filter(|_| full);
+            let next_cursor = last.map(|r| cursor::of_audit(r.draft.at, &r.computer, r.seq));
+            Reply::Audit(AuditReply { rows: rows.iter().map(Into::into).collect(), next_cursor })
+        }
+        Action::VerifyAudit => {
+            let chains = verify::verify(store.reader(), None, |_| {}).await.map_err(unavailable)?;
+            Reply::Verified(verified(&chains))
+        }
+        Action::ShowConfig => return Err(not_here("config.show")),
+        Action::Health => return Err(not_here("health")),
+        Action::Reload => return Err(not_here("reload")),
+        Action::StartSession(_)
+        | Action::SendMessage { .. }
+        | Action::EndSession { .. }
+        | Action::PutMyConfig { .. } => {
+            return Err(not_here("a change"));
+        }
+    })
+}
+
+/// Does what changes something, inside the writer's transaction, its audit row beside it.
+pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply, Fault> {
+    let draft = record(facts, &permit);
+    let caller = permit.caller().clone();
+    let profile = permit.profile();
+    let reply = match permit.into_action() {
+        Action::StartSession(new) => match new.existing {
+            Some(session) => started(facts, &session),
+            None => start(tx, facts, &caller, *new, profile).await?,
+        },
+        Action::SendMessage { session, message, .. } => send(tx, facts, &session, *message).await?,
+        Action::EndSession { session, .. } => {
+            if !session.status.is_open() {
+                return Ok(ended(&session, SessionStatus::Ended));
+            }
+            if session.status == SessionStatus::Ending {
+                return Ok(ended(&session, SessionStatus::Ending));
+            }
+            session::set_status(tx.conn(), session.id, SessionStatus::Ending).await.map_err(unavailable)?;
+            effect(tx, facts, facts.message_id, session.id, END).await?;
+            ended(&session, SessionStatus::Ending)
+        }
+        Action::PutMyConfig { yaml, keys } => {
+            setting::put(tx.conn(), caller.uid, PERSONAL, &yaml, facts.now).await.map_err(unavailable)?;
+            Reply::MyConfig(MyConfigReply { keys })
+        }
+        other => return Err(not_here(other.verb().name())),
+    };
+    if let Some(draft) = draft {
+        tx.audit(draft);
+    }
+    Ok(reply)
+}
+
+async fn start(
+    tx: &mut Tx,
+    facts: &Facts,
+    caller: &Caller,
+    new: NewSession,
+    profile: Profile,
+) -> Result<Reply, Fault> {
+    let Some(person) = &caller.person else { return Err(not_here("a session of nobody's")) };
+    let session = Session {
+        id: new.id,
+        title: new.title,
+        owner: person.id,
+        owner_name: person.name.clone(),
+        owner_uid: caller.uid,
+        actor_name: caller.name(),
+        computer: facts.computer.to_string(),
+        project: new.project.map(|p| p.name),
+        project_path: new.project_path,
+        subdir: new.subdir,
+        agent: new.agent,
+        thinking_mode: new.thinking_mode,
+        profile,
+        status: SessionStatus::Starting,
+        activity: None,
+        exit: None,
+        parent: caller.agent_of,
+        native_id: None,
+        client_id: new.client_id,
+        created: facts.now,
+        last_activity: facts.now,
+        ended: None,
+    };
+    session::insert(tx.conn(), &session).await.map_err(unavailable)?;
+    let event = activity::Event {
+        id: facts.request_id,
+        session: session.id,
+        at: facts.now,
+        kind: "created".to_owned(),
+        detail: None,
+    };
+    activity::insert(tx.conn(), &event).await.map_err(unavailable)?;
+    effect(tx, facts, facts.session_id, session.id, START).await?;
+    if let Some(text) = new.message {
+        enqueue(tx, facts, &session, text).await?;
+    }
+    Ok(started(facts, &session))
+}
+
+async fn send(tx: &mut Tx, facts: &Facts, session: &Session, message: NewMessage) -> Result<Reply, Fault> {
+    if matches!(session.status, SessionStatus::Ending | SessionStatus::Ended) {
+        return Err(Fault::new(FaultCode::Conflict, format!("session {} is {}", session.id, session.status))
+            .hint("start a new one with `teleclaude sessions start`"));
+    }
+    let kept = enqueue(tx, facts, session, message).await?;
+    Ok(Reply::Sent(SentReply {
+        session_id: session.id.to_string(),
+        message_id: kept.id.to_string(),
+        state: kept.state.name().to_owned(),
+    }))
+}
+
+async fn enqueue(
+    tx: &mut Tx,
+    facts: &Facts,
+    session: &Session,
+    new: NewMessage,
+) -> Result<message::Message, Fault> {
+    message::enqueue(tx.conn(), session.id, new.id, &new.text, new.client_id.as_deref(), new.slash, facts.now)
+        .await
+        .map_err(unavailable)
+}
+
+/// What the daemon is to do once this transaction is committed.
+async fn effect(tx: &mut Tx, facts: &Facts, id: Uuid, session: SessionId, kind: &str) -> Result<(), Fault> {
+    let effect = outbox::Effect {
+        id,
+        computer: facts.computer.to_string(),
+        kind: kind.to_owned(),
+        session,
+        payload: "{}".to_owned(),
+        created: facts.now,
+    };
+    outbox::insert(tx.conn(), &effect).await.map_err(unavailable)
+}
+
+fn started(facts: &Facts, session: &Session) -> Reply {
+    let notice = (!facts.single_user).then(|| facts.config.sessions.notice.clone());
+    Reply::Started(Box::new(StartedReply { session: session.into(), notice }))
+}
+
+fn ended(session: &Session, status: SessionStatus) -> Reply {
+    Reply::Ended(EndedReply { session_id: session.id.to_string(), status: status.name().to_owned() })
+}
+
+fn not_here(what: &str) -> Fault {
+    Fault::new(FaultCode::Internal, format!("{what} came by the wrong way"))
+}
+
+/// Where a session's recording lies.
+pub fn recording_path(facts: &Facts, session: &Session) -> std::path::PathBuf {
+    facts.recordings.join(format!("{}.cast", session.id))
+}
+
+fn projects(facts: &Facts, caller: &Caller) -> ProjectsReply {
+    let open = facts.config.projects().into_iter().filter(|p| p.open_to(caller, &facts.own_projects));
+    let row = |p: crate::domain::project::Project| ProjectRow {
+        path: p.path.to_string_lossy().into_owned(),
+        name: p.name,
+        description: p.description,
+    };
+    ProjectsReply { projects: open.map(row).collect() }
+}
+
+fn agents(facts: &Facts, caller: &Caller) -> AgentsReply {
+    let agents = &facts.config.agents;
+    let profile =
+        NewSession::profile(caller.role >= crate::domain::caller::Role::Member, rules(facts, caller).profile);
+    let default = facts
+        .personal
+        .as_ref()
+        .and_then(|p| p.default_agent.clone())
+        .unwrap_or_else(|| agents.default.clone());
+    let rows =
+        agents.by_name.iter().filter(|(_, agent)| agent.enabled && agent.profile(profile).is_some()).map(
+            |(name, agent)| AgentRow {
+                name: name.clone(),
+                command: agent.command.clone(),
+                default: *name == default,
+                profile: profile.name().to_owned(),
+            },
+        );
+    AgentsReply { agents: rows.collect() }
+}
+
+async fn sessions(
+    store: &Store,
+    facts: &Facts,
+    caller: &Caller,
+    listing: Listing,
+    query: &SessionQuery,
+) -> Result<SessionsReply, Fault> {
+    let own = caller.person.as_ref().map(|p| (p.id, caller.uid));
+    let family = match listing {
+        Listing::Family(agent) => Some(agent),
+        Listing::All | Listing::Own => None,
+    };
+    let filter = Filter {
+        owner: if listing == Listing::All { None } else { own },
+        owner_name: query.owner.clone(),
+        project: query.project.clone(),
+        status: query.status,
+        agent: query.agent.clone(),
+        since: query.since,
+        parent: query.children_of,
+        family,
+        computer: (!query.all_computers).then(|| facts.computer.to_string()),
+    };
+    if listing != Listing::All && own.is_none() {
+        return Ok(SessionsReply { sessions: Vec::new(), next_cursor: None });
+    }
+    let rows = session::page(store.reader(), &filter, query.after, query.limit).await.map_err(unavailable)?;
+    let full = rows.len() as u64 == query.limit;
+    let next_cursor = rows.last().filter(|_| full).map(|s| cursor::of_session(s.last_activity, s.id));
+    Ok(SessionsReply { sessions: rows.iter().map(SessionReply::from).collect(), next_cursor })
+}
+
+fn verified(chains: &[verify::ChainReport]) -> VerifiedReply {
+    let rows: Vec<ChainRow> = chains
+        .iter()
+        .map(|c| ChainRow {
+            computer: c.computer.clone(),
+            rows: i64::try_from(c.rows).unwrap_or(i64::MAX),
+            head: c.head.iter().map(|b| format!("{b:02x}")).collect(),
+            first_bad_seq: c.first_bad.as_ref().map(|(seq, _)| *seq),
+            problem: c.first_bad.as_ref().map(|(_, problem)| problem.clone()),
+        })
+        .collect();
+    VerifiedReply {
+        ok: rows.iter().all(|r| r.first_bad_seq.is_none()),
+        rows: rows.iter().map(|r| r.rows).sum(),
+        chains: rows,
+    }
+}
+
+/// The config in force as rows; `all` is for admins, others see their personal layer only.
+pub fn config_rows(values: Vec<show::Value>) -> ConfigReply {
+    let row = |v: show::Value| ConfigRow { key: v.key, value: v.value_json, origin: v.origin };
+    ConfigReply { values: values.into_iter().map(row).collect() }
+}
