@@ -143,7 +143,11 @@ fn word_of_mcp(answer: &Value) -> String {
 
 async fn table(db: Db) -> String {
     let world = World::everybody(db)
-        .config("roles: { member: { profile: full }, public: { requests_per_minute: 100000, burst: 10000 } }")
+        .config(
+            "roles:\n  admin: &often { requests_per_minute: 100000, burst: 10000 }\n  \
+             member: { requests_per_minute: 100000, burst: 10000, profile: full }\n  contributor: *often\n  \
+             newcomer: *often\n  public: *often",
+        )
         .config("agents: { shell: { enabled: true } }")
         .start()
         .await;
