@@ -17,6 +17,9 @@ pub const FROM_HOST_MAX: usize = 16 << 20;
 /// Bytes of keystrokes in one [`ToHost::Write`], at most.
 pub const WRITE_BYTES_MAX: usize = 64 * 1024;
 
+/// The reason in [`FromHost::Dropped`] when another connection claimed the host.
+pub const TAKEN_OVER: &str = "another daemon took over";
+
 /// What a host is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToHost {

@@ -1,4 +1,5 @@
 //! Session hosts as real processes: their whole life, what they survive, and what they leave behind (nothing).
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -178,9 +179,9 @@ async fn output_until(receiver: &mut Receiver, wanted: &str) -> Vec<(u64, Vec<u8
         if String::from_utf8_lossy(&all).contains(wanted) {
             return got;
         }
-        match tokio::time::timeout(PATIENCE, receiver.next()).await.unwrap().unwrap().unwrap() {
-            FromHost::Output { seq, bytes } => got.push((seq, bytes)),
-            _ => {}
+        let frame = tokio::time::timeout(PATIENCE, receiver.next()).await.unwrap().unwrap().unwrap();
+        if let FromHost::Output { seq, bytes } = frame {
+            got.push((seq, bytes));
         }
     }
 }
@@ -490,7 +491,8 @@ async fn sizes_are_clamped_and_reach_the_agent() {
 async fn signals_reach_the_foreground() {
     let mut w = World::new();
     w.hosts.start(w.spec(&["/bin/sh"])).await.unwrap();
-    w.line("a", "trap 'echo interrupted' INT; while :; do sleep 0.1; done").await;
+    w.line("a", "trap 'echo interrupted' INT; echo trap-$((1+1)); while :; do sleep 0.1; done").await;
+    w.screen_with("trap-2").await;
     w.hosts.signal(w.session, 2).await.unwrap();
     w.screen_with("\ninterrupted").await;
     w.hosts.end(w.session, Duration::from_millis(100)).await.unwrap();
@@ -500,7 +502,7 @@ async fn signals_reach_the_foreground() {
 
 #[tokio::test]
 async fn a_late_watcher_gets_what_it_missed_or_the_screen() {
-    let mut w = World::new();
+    let w = World::new();
     let script = "stty -echo; echo first; read x; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo line $i of many; \
                   done; echo last; sleep 1000";
     w.hosts.start(w.spec(&["/bin/sh", "-c", script])).await.unwrap();
