@@ -213,9 +213,11 @@ impl Hosts {
             Ok(started) => started,
             Err(why) => {
                 let _ = child.kill().await;
-                if !files::is_locked(&self.0.run_dir, session) {
-                    self.0.clear_failed_start(session, &spec).await;
+                if files::is_locked(&self.0.run_dir, session) {
+                    // Somebody else's start was faster.
+                    return Err(HostError::AlreadyRunning);
                 }
+                self.0.clear_failed_start(session, &spec).await;
                 return Err(HostError::Start(why));
             }
         };
