@@ -1,5 +1,5 @@
 //! A whole daemon in a temporary folder, without a process of its own, and people to ask it things: any uid can be
-//! played, through the real mouths, on both databases. Its sentences: `World::new(db).person("ann", ANN, "admin")`,
+//! played, through the real mouths, on both databases. Its sentences: `Builder::on(db).person("ann", ANN, "admin")`,
 //! `.start().await`, `world.rest(ANN).get("/whoami").await`, `world.tool(BOB, "whoami", json!({})).await`.
 
 use crate::postgres::Db;
@@ -51,7 +51,7 @@ pub struct World {
     mouth: http::Mouth,
     stop: CancellationToken,
     tasks: Vec<tokio::task::JoinHandle<()>>,
-    /// Kept for the database it holds.
+    /// Its database.
     pub db: Db,
     folder: tempfile::TempDir,
 }
@@ -76,14 +76,9 @@ pub enum Era {
 pub const ERAS: [Era; 2] = [Era::Initialize, Era::Stateless];
 
 impl World {
-    /// A world on this database.
-    pub fn new(db: Db) -> Builder {
-        Builder { db, people: String::new(), more: String::new(), folder: tempfile::tempdir().unwrap() }
-    }
-
     /// With one person of each role, whose names are those of the roles: ann, bob and cid (members), dot, eve.
     pub fn everybody(db: Db) -> Builder {
-        Self::new(db)
+        Builder::on(db)
             .person("ann", ANN, "admin")
             .person("bob", BOB, "member")
             .person("cid", CID, "member")
@@ -93,6 +88,11 @@ impl World {
 }
 
 impl Builder {
+    /// A world on this database, with nobody in it yet.
+    pub fn on(db: Db) -> Self {
+        Self { db, people: String::new(), more: String::new(), folder: tempfile::tempdir().unwrap() }
+    }
+
     /// Adds a person, mapped by uid.
     pub fn person(mut self, name: &str, uid: u32, role: &str) -> Self {
         let _ = writeln!(self.people, "  - {{ name: {name}, os_uid: {uid}, role: {role} }}");
@@ -104,11 +104,6 @@ impl Builder {
         self.more.push_str(yaml);
         self.more.push('\n');
         self
-    }
-
-    /// A folder of the test's.
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
     }
 
     /// Starts it.
