@@ -283,6 +283,7 @@ async fn settle(front: Arc<Front>, gate: Arc<Gate>, mouth: Mouth, stream: UnixSt
 
 #[cfg(target_os = "macos")]
 mod launchd {
+    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
     use std::ffi::{CStr, c_char, c_int};
     use std::io;
     use std::os::fd::{FromRawFd as _, OwnedFd};
@@ -310,6 +311,8 @@ mod launchd {
         for at in 0..count {
             // SAFETY: launchd wrote `count` descriptors, which are ours alone from now on.
             let fd = unsafe { OwnedFd::from_raw_fd(*fds.add(at)) };
+            // What launchd hands over would be inherited by every agent.
+            fcntl(&fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
             first.get_or_insert(fd);
         }
         // SAFETY: launchd allocated the list with malloc and left it to us.
