@@ -558,6 +558,29 @@ impl Backend for App {
         verb_of(kind).is_some_and(|verb| policy::may(caller, verb))
     }
 
+    fn refused<'a>(
+        &'a self,
+        peer: &'a Peer,
+        via: Via,
+        token: Option<&'a SecretString>,
+        kind: &'static str,
+    ) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let Some(verb) = verb_of(kind) else { return };
+            let settings = self.settings();
+            let Ok(caller) = self.identify(peer, via, token).await else { return };
+            if self.spend(&settings, &caller).is_err() {
+                return;
+            }
+            let facts = self.facts(&settings, &caller);
+            let deadline = Instant::now() + Duration::from_secs(5);
+            if let Err(fault) = self.note_denial(run::refusal_of(&facts, &caller, verb), verb, deadline).await
+            {
+                tracing::warn!(%fault, uid = peer.uid, "a refusal could not be written down");
+            }
+        })
+    }
+
     fn limits(&self) -> Arc<Limits> {
         Arc::clone(&self.settings.load().limits)
     }

@@ -172,11 +172,13 @@ async fn spec(
     let line =
         agent::command_line(&spec, session.profile, Some(session.native_id.as_deref().unwrap_or(&native)))
             .ok_or_else(|| format!("the agent `{}` has no such profile", session.agent))?;
+    // Agents run as the daemon's own user here, in that user's home; the runner is what makes them run as their owner.
+    let runs_as = app.own_uid();
     let owner = app
         .names()
-        .account(session.owner_uid)
+        .account(runs_as)
         .await
-        .ok_or_else(|| format!("the system has no account for uid {}", session.owner_uid))?;
+        .ok_or_else(|| format!("the system has no account for uid {runs_as}"))?;
     let paths = app.hosts().paths(session.id);
     let value_of = |name: &String| {
         let system = settings.loaded.secrets.get(name).cloned();

@@ -7,6 +7,7 @@ mod config;
 mod host;
 mod http;
 mod mcp;
+mod parity;
 mod postgres;
 mod socket;
 mod store;

@@ -36,7 +36,8 @@ pub enum Stop {
 }
 
 impl Cluster {
-    /// A new, empty cluster, running.
+    /// A new, empty cluster, running. Called from the test's own thread: on Linux the server ends with the thread
+    /// that started it, so that a test that is killed leaves nothing behind.
     pub fn start() -> Self {
         let bin = binaries();
         let template = template(&bin);

@@ -29,7 +29,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("migrations", &["store"]),
     ("nix", &["platform", "daemon/peer.rs", "daemon/listen.rs", "host", "config/paths.rs", "bridge"]),
     ("libc", &["platform", "daemon/peer.rs", "daemon/listen.rs", "host", "bridge"]),
-    ("rmcp", &["daemon/mcp", "daemon/connection.rs", "daemon/http/mod.rs"]),
+    ("rmcp", &["daemon/mcp"]),
     ("axum", &["daemon/http"]),
     ("figment", &["config"]),
     ("serde_yaml", &["config"]),
