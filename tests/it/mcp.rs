@@ -521,6 +521,8 @@ async fn a_stop_takes_what_was_written_and_refuses_the_next_write() {
     client.send(slow(1)).await;
     daemon.begun(1).await;
     let mut fresh = Client::new(&daemon).await;
+    // What came after it was answered, so it was accepted.
+    client.is_alive().await;
     // Nothing runs between these: the daemon learns of the stop and of the lines at once.
     client.send(call(2, "whoami", json!({}))).await;
     fresh.send(initialize(json!({}))).await;
