@@ -63,6 +63,12 @@ impl Environment {
         self.var(name).map(PathBuf::from).filter(|p| p.is_absolute())
     }
 
+    /// A folder that the service manager gives to the daemon: the first of a list with colons.
+    fn given(&self, name: &str) -> Option<PathBuf> {
+        let first = self.var(name)?.split(':').next().map(PathBuf::from);
+        first.filter(|p| p.is_absolute())
+    }
+
     /// An XDG folder, or its place below the home.
     fn xdg(&self, name: &str, below_home: &str) -> PathBuf {
         self.path(name).unwrap_or_else(|| self.home.join(below_home))
@@ -139,7 +145,9 @@ impl Paths {
                 Os::MacOs => macos,
             })
         };
-        let state_dir = at("var/lib/teleclaude", "usr/local/var/lib/teleclaude");
+        let state_dir = env
+            .given("STATE_DIRECTORY")
+            .unwrap_or_else(|| at("var/lib/teleclaude", "usr/local/var/lib/teleclaude"));
         Self {
             config: at("etc/teleclaude/config.yml", "usr/local/etc/teleclaude/config.yml"),
             config_d: PathBuf::new(),
@@ -147,7 +155,9 @@ impl Paths {
             personal: personal(env),
             database: state_dir.join("teleclaude.db"),
             state_dir,
-            run_dir: at("run/teleclaude", "usr/local/var/run/teleclaude"),
+            run_dir: env
+                .given("RUNTIME_DIRECTORY")
+                .unwrap_or_else(|| at("run/teleclaude", "usr/local/var/run/teleclaude")),
             socket: at("var/run/teleclaude.sock", "var/run/teleclaude.sock"),
             docs: at("usr/local/share/teleclaude/docs", "usr/local/share/teleclaude/docs"),
         }

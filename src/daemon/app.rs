@@ -558,6 +558,10 @@ impl Backend for App {
         verb_of(kind).is_some_and(|verb| policy::may(caller, verb))
     }
 
+    fn refuses(&self, peer: &Peer) -> bool {
+        self.resolve_now(&self.settings(), peer.uid, &peer.groups, peer.gid).refuse
+    }
+
     fn limits(&self) -> Arc<Limits> {
         Arc::clone(&self.settings.load().limits)
     }

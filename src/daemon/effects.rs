@@ -3,6 +3,7 @@
 //! order; another's do not wait for them.
 
 use crate::agent::{self, AgentSpec, Owner, SessionVars};
+use crate::config::schema::RunAs;
 use crate::config::schema::agents::{Agent, LOGIN_SHELL};
 use crate::daemon::app::App;
 use crate::daemon::backend::{Event, SessionChange, SessionEvent};
@@ -31,7 +32,7 @@ use uuid::Uuid;
 /// Effects and conversations that run at a time.
 const AT_A_TIME: usize = 64;
 /// How long an agent has to end by itself.
-const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// How long one write may wait.
 const WRITE: Duration = Duration::from_secs(30);
 
@@ -109,6 +110,10 @@ async fn apply(app: &App, effect: &Effect) -> Result<(), StoreError> {
 
 /// Brings a session to life. Told twice, it finds the host alive and leaves it alone.
 async fn start(app: &App, effect: &Effect, session: &Session) -> Result<(), StoreError> {
+    // An earlier daemon came this far and died: its agent has a token, which must stay good.
+    if app.hosts().find(session.id).await {
+        return done(app, effect).await;
+    }
     let settings = app.settings();
     let mut random = [0u8; 32];
     if getrandom::fill(&mut random).is_err() {
@@ -172,11 +177,14 @@ async fn spec(
     let line =
         agent::command_line(&spec, session.profile, Some(session.native_id.as_deref().unwrap_or(&native)))
             .ok_or_else(|| format!("the agent `{}` has no such profile", session.agent))?;
-    let owner = app
-        .names()
-        .account(session.owner_uid)
-        .await
-        .ok_or_else(|| format!("the system has no account for uid {}", session.owner_uid))?;
+    // The config may have changed since the session was asked for.
+    if !settings.single_user() && config.sessions.run_as == RunAs::Owner {
+        return Err("sessions.run_as: owner needs teleclaude-runner, which is not there".to_owned());
+    }
+    // Whom the agent runs as has the home that it can use; the owner need not have an account here at all.
+    let uid = app.own_uid();
+    let owner =
+        app.names().account(uid).await.ok_or_else(|| format!("the system has no account for uid {uid}"))?;
     let paths = app.hosts().paths(session.id);
     let value_of = |name: &String| {
         let system = settings.loaded.secrets.get(name).cloned();

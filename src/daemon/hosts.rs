@@ -179,7 +179,7 @@ impl Hosts {
     /// [`HostError::AlreadyRunning`] and [`HostError::Start`]; nothing of this attempt is left then.
     pub async fn start(&self, spec: StartSpec) -> Result<Started, HostError> {
         let session = spec.session_id;
-        if self.0.sender(session).is_some() || files::is_locked(&self.0.run_dir, session) {
+        if self.find(session).await {
             return Err(HostError::AlreadyRunning);
         }
         spec.check().map_err(|e| HostError::Start(e.to_string()))?;
@@ -214,9 +214,11 @@ impl Hosts {
             Ok(started) => started,
             Err(why) => {
                 let _ = child.kill().await;
-                if !files::is_locked(&self.0.run_dir, session) {
-                    self.0.clear_failed_start(session, &spec).await;
+                // An earlier daemon may have begun one just before it died, and that one was faster.
+                if self.find(session).await {
+                    return Err(HostError::AlreadyRunning);
                 }
+                self.0.clear_failed_start(session, &spec).await;
                 return Err(HostError::Start(why));
             }
         };
@@ -227,6 +229,26 @@ impl Hosts {
         // A claim closes other connections: nobody may attach before it.
         let _ = timeout(ANSWER_WITHIN, self.watch(run)).await;
         Ok(started)
+    }
+
+    /// Whether the session has a host; one that an earlier daemon began and that was not adopted is followed from now
+    /// on. Waits for one that is just coming up.
+    pub async fn find(&self, session: SessionId) -> bool {
+        if self.0.sender(session).is_some() {
+            return true;
+        }
+        let deadline = tokio::time::Instant::now() + START_WITHIN;
+        while files::is_locked(&self.0.run_dir, session) {
+            if let Some(run) = read_run_file(&files::run_path(&self.0.run_dir, session)) {
+                let _ = timeout(ANSWER_WITHIN, self.watch(run)).await;
+                return true;
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return true;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        false
     }
 
     /// Finds the hosts of an earlier daemon by their run files. Call it once, before anything is started. Living
