@@ -19,6 +19,8 @@ pub struct Environment {
     pub os: Os,
     /// Where the system's folders begin: `/`, elsewhere only in tests.
     pub root: PathBuf,
+    /// Where the daemon is told on its command line to listen; beats every layer.
+    pub socket: Option<PathBuf>,
 }
 
 /// Which layout.
@@ -50,6 +52,7 @@ impl Environment {
             hostname: hostname.filter(|h| !h.is_empty()).unwrap_or_else(|| "localhost".to_owned()),
             os: Os::HERE,
             root: PathBuf::from("/"),
+            socket: None,
         }
     }
 
