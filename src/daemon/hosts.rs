@@ -410,8 +410,12 @@ impl Inner {
         let path = files::run_path(&self.run_dir, session);
         let agent_pid = read_run_file(&path).and_then(|run| run.agent_pid);
         let (run_dir, socket, tmp) = (self.run_dir.clone(), spec.socket_path.clone(), spec.tmp_dir.clone());
+        let recording = spec.recording_path.clone();
         let _ = tokio::task::spawn_blocking(move || {
             end_processes(session, agent_pid);
+            if recording.exists() {
+                close_recording(session, &recording);
+            }
             for path in [&path, &socket, &files::lock_path(&run_dir, session)] {
                 let _ = std::fs::remove_file(path);
             }
@@ -646,10 +650,7 @@ fn sweep(run: &RunFile) -> ExitFile {
     if let Ok(file) = files::read::<ExitFile>(&run.exit_path) {
         return file;
     }
-    let at = Timestamp::from(SystemTime::now());
-    if let Err(e) = recording::repair(&run.recording_path, "lost: the session's host vanished", at) {
-        tracing::warn!(session = %run.session_id, error = %e, "the recording could not be closed");
-    }
+    let at = close_recording(run.session_id, &run.recording_path);
     let file = ExitFile {
         version: files::FILE_VERSION,
         session_id: run.session_id,
@@ -661,6 +662,15 @@ fn sweep(run: &RunFile) -> ExitFile {
     let _ = run.exit_path.parent().map(files::private_dir);
     let _ = files::write_atomically(&run.exit_path, &file);
     file
+}
+
+/// Closes the recording of a host that vanished; gives the moment.
+fn close_recording(session: SessionId, path: &Path) -> Timestamp {
+    let at = Timestamp::from(SystemTime::now());
+    if let Err(e) = recording::repair(path, "lost: the session's host vanished", at) {
+        tracing::warn!(%session, error = %e, "the recording could not be closed");
+    }
+    at
 }
 
 /// Kills until nobody is left: who is killed may have had a child in the meantime.
