@@ -213,12 +213,13 @@ impl Hosts {
         let started = match started {
             Ok(started) => started,
             Err(why) => {
+                let pid = child.id().map_or(0, u32::cast_signed);
                 let _ = child.kill().await;
                 // An earlier daemon may have begun one just before it died, and that one was faster.
                 if self.find(session).await {
                     return Err(HostError::AlreadyRunning);
                 }
-                self.0.clear_failed_start(session, &spec).await;
+                self.0.clear_failed_start(session, pid, &spec).await;
                 return Err(HostError::Start(why));
             }
         };
@@ -406,7 +407,7 @@ impl Inner {
         }
     }
 
-    async fn clear_failed_start(&self, session: SessionId, spec: &StartSpec) {
+    async fn clear_failed_start(&self, session: SessionId, pid: i32, spec: &StartSpec) {
         let path = files::run_path(&self.run_dir, session);
         let agent_pid = read_run_file(&path).and_then(|run| run.agent_pid);
         let (run_dir, socket, tmp) = (self.run_dir.clone(), spec.socket_path.clone(), spec.tmp_dir.clone());
@@ -416,7 +417,9 @@ impl Inner {
             if recording.exists() {
                 close_recording(session, &recording);
             }
-            for path in [&path, &socket, &files::lock_path(&run_dir, session)] {
+            for path in
+                [&files::half_written(&path, pid), &path, &socket, &files::lock_path(&run_dir, session)]
+            {
                 let _ = std::fs::remove_file(path);
             }
             tmp.map(std::fs::remove_dir_all)

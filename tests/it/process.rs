@@ -567,7 +567,8 @@ async fn a_database_newer_than_the_binary_is_refused_with_both_versions() {
 
 #[test]
 fn a_wrong_config_is_refused_with_all_its_problems_and_their_places() {
-    let world = World::single("sockett: /tmp/x\nlimits: { connections: many }\nroles:\n  member: { burst: -1 }\n");
+    let world =
+        World::single("sockett: /tmp/x\nlimits: { connections: many }\nroles:\n  member: { burst: -1 }\n");
     let refused = world.command(Path::new(EXE)).arg("daemon").output().unwrap();
     let text = said(&refused);
     assert_eq!(refused.status.code(), Some(2), "{text}");
@@ -614,7 +615,10 @@ async fn sigterm_lets_a_request_finish_and_leaves_sessions_alone() {
     let started = answer(&mut waiting).unwrap();
     assert_eq!(started.status, 201, "{started:?}");
     assert!(world.ended().success(), "{}", world.log());
-    assert!(process::is_alive(before.agent_pid.unwrap(), process::start_time(before.agent_pid.unwrap()).unwrap()));
+    assert!(process::is_alive(
+        before.agent_pid.unwrap(),
+        process::start_time(before.agent_pid.unwrap()).unwrap()
+    ));
     world.up();
     let row = me.until_status(&id, "running");
     assert_eq!(row["session_id"], id);

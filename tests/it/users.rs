@@ -220,7 +220,9 @@ fn strangers_root_and_the_denied_may_only_ask_who_they_are() {
         for tool in TOOLS {
             is_unknown_tool(&mut mcp, tool);
         }
-        for path in ["/sessions", "/projects", "/agents", "/computers", "/config", "/people/0/explain", "/events"] {
+        for path in
+            ["/sessions", "/projects", "/agents", "/computers", "/config", "/people/0/explain", "/events"]
+        {
             is_fault(&who.get(path).unwrap(), 404, "not_found");
         }
         is_fault(&who.get(&format!("/sessions/{of_mel}")).unwrap(), 404, "not_found");
@@ -317,7 +319,8 @@ async fn a_reload_reaches_live_connections_and_a_bad_one_changes_nothing() {
     assert!(mel.tools().contains(&"start_session".to_owned()));
     let id = session(&world, &world.user(MEL));
 
-    let demoted = PEOPLE.replace("name: mel, os_uid: 61002, role: member", "name: mel, os_uid: 61002, role: newcomer");
+    let demoted =
+        PEOPLE.replace("name: mel, os_uid: 61002, role: member", "name: mel, os_uid: 61002, role: newcomer");
     world.configure(&format!("{demoted}{REST}{SERVICE}"));
     world.signal(Signal::SIGHUP);
     let sent = Instant::now();
@@ -418,7 +421,9 @@ fn a_token_narrows_and_is_good_for_its_own_user_only() {
     // An admin's agent is no admin.
     let of_ada = session(&world, &ada);
     let agent_of_ada = ada.with_token(&token(&world, &of_ada));
-    for (method, path) in [("GET", "/audit"), ("POST", "/audit/verify"), ("POST", "/reload"), ("GET", "/config")] {
+    for (method, path) in
+        [("GET", "/audit"), ("POST", "/audit/verify"), ("POST", "/reload"), ("GET", "/config")]
+    {
         is_fault(&agent_of_ada.ask(method, path, None).unwrap(), 404, "not_found");
     }
     assert_eq!(listed(&agent_of_ada), [of_ada.clone()]);
