@@ -42,6 +42,8 @@ pub struct Fake {
     pub go: Notify,
     /// Whether the caller is nobody.
     pub public: AtomicBool,
+    /// What was refused because of the role.
+    pub refused: Mutex<Vec<&'static str>>,
     /// The last peer that asked.
     pub peer: Mutex<Option<Peer>>,
 }
@@ -111,6 +113,17 @@ impl Backend for Fake {
         kind == "whoami" || caller.role > Role::Public
     }
 
+    fn refused<'a>(
+        &'a self,
+        _: &'a Peer,
+        _: Via,
+        _: Option<&'a SecretString>,
+        kind: &'static str,
+    ) -> BoxFuture<'a, ()> {
+        self.refused.lock().unwrap().push(kind);
+        Box::pin(async {})
+    }
+
     fn limits(&self) -> Arc<Limits> {
         Arc::clone(&self.limits)
     }
@@ -155,6 +168,7 @@ impl Daemon {
             begun: AtomicUsize::new(0),
             go: Notify::new(),
             public: AtomicBool::new(false),
+            refused: Mutex::default(),
             peer: Mutex::new(None),
         });
         let front =

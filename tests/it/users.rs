@@ -22,6 +22,7 @@ const SUE: u32 = 61_006;
 
 /// Everything but `people`.
 const REST: &str = "access: { deny: [61006] }
+roles: { public: { requests_per_minute: 100000, burst: 10000 } }
 projects: [ { name: proj, path: DIR/project } ]
 agents:
   default: talker

@@ -242,9 +242,12 @@ impl ServerHandler for McpHandler {
         cx: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let (peer, caller) = self.who(&cx)?;
-        let entry = find(&params.name)
-            .filter(|entry| self.front.backend.may(&caller, entry.kind))
-            .ok_or_else(|| ErrorData::invalid_params("no such tool", None))?;
+        let unknown = || ErrorData::invalid_params("no such tool", None);
+        let entry = find(&params.name).ok_or_else(unknown)?;
+        if !self.front.backend.may(&caller, entry.kind) {
+            self.front.backend.refused(&peer, Via::Mcp, self.token(&cx).as_ref(), entry.kind).await;
+            return Err(unknown());
+        }
         let request = match (entry.request)(params.arguments.unwrap_or_default()) {
             Ok(request) => request,
             Err(fault) => return Ok(Self::refused(&fault).into()),
