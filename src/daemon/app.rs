@@ -545,6 +545,10 @@ impl Backend for App {
         verb_of(kind).is_some_and(|verb| policy::may(caller, verb))
     }
 
+    fn turns_away(&self, peer: &Peer) -> bool {
+        self.resolve_now(&self.settings(), peer.uid, &peer.groups, peer.gid).refuse
+    }
+
     fn refused<'a>(
         &'a self,
         peer: &'a Peer,
@@ -566,10 +570,6 @@ impl Backend for App {
                 tracing::warn!(%fault, uid = peer.uid, "a refusal could not be written down");
             }
         })
-    }
-
-    fn refuses(&self, peer: &Peer) -> bool {
-        self.resolve_now(&self.settings(), peer.uid, &peer.groups, peer.gid).refuse
     }
 
     fn limits(&self) -> Arc<Limits> {

@@ -110,7 +110,7 @@ pub trait Backend: Send + Sync + 'static {
     fn limits(&self) -> Arc<Limits>;
 
     /// Whether a connection of `peer` is to be closed without a word: single-user mode, or `access.unmapped: refuse`.
-    fn refuses(&self, peer: &Peer) -> bool {
+    fn turns_away(&self, peer: &Peer) -> bool {
         let _ = peer;
         false
     }

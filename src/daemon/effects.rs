@@ -155,7 +155,8 @@ async fn start(app: &App, effect: &Effect, session: &Session) -> Result<(), Stor
             })
             .await
         }
-        Err(HostError::AlreadyRunning) => done(app, effect).await,
+        // One that an earlier daemon began was faster.
+        Err(HostError::AlreadyRunning) if app.hosts().find(id).await => done(app, effect).await,
         Err(error) => fail(app, effect, session, &error.to_string()).await,
     }
 }
@@ -178,10 +179,13 @@ async fn spec(
     if !settings.single_user() && config.sessions.run_as == RunAs::Owner {
         return Err("sessions.run_as: owner needs teleclaude-runner, which is not there".to_owned());
     }
-    // Whom the agent runs as has the home that it can use; the owner need not have an account here at all.
-    let uid = app.own_uid();
-    let owner =
-        app.names().account(uid).await.ok_or_else(|| format!("the system has no account for uid {uid}"))?;
+    // Agents run as the daemon's own user here, in that user's home; the runner is what makes them run as their owner.
+    let runs_as = app.own_uid();
+    let owner = app
+        .names()
+        .account(runs_as)
+        .await
+        .ok_or_else(|| format!("the system has no account for uid {runs_as}"))?;
     let paths = app.hosts().paths(session.id);
     let value_of = |name: &String| {
         let system = settings.loaded.secrets.get(name).cloned();

@@ -15,13 +15,14 @@ use crate::host::message::{Message, MessageState};
 use crate::host::protocol::{Gap, Snapshot, Status, ToHost};
 use crate::host::spec::{Ready, Size, StartSpec};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// A host that is not up after this is given up.
 const START_WITHIN: Duration = Duration::from_secs(10);
@@ -178,7 +179,7 @@ impl Hosts {
     /// [`HostError::AlreadyRunning`] and [`HostError::Start`]; nothing of this attempt is left then.
     pub async fn start(&self, spec: StartSpec) -> Result<Started, HostError> {
         let session = spec.session_id;
-        if self.find(session).await {
+        if self.0.sender(session).is_some() || files::is_locked(&self.0.run_dir, session) {
             return Err(HostError::AlreadyRunning);
         }
         spec.check().map_err(|e| HostError::Start(e.to_string()))?;
@@ -214,8 +215,8 @@ impl Hosts {
             Err(why) => {
                 let pid = child.id().map_or(0, u32::cast_signed);
                 let _ = child.kill().await;
-                // An earlier daemon may have begun one just before it died, and that one was faster.
-                if self.find(session).await {
+                if files::is_locked(&self.0.run_dir, session) {
+                    // Somebody else's start was faster.
                     return Err(HostError::AlreadyRunning);
                 }
                 self.0.clear_failed_start(session, pid, &spec).await;
@@ -231,8 +232,8 @@ impl Hosts {
         Ok(started)
     }
 
-    /// Whether the session has a host; one that an earlier daemon began and that was not adopted is followed from now
-    /// on. Waits for one that is just coming up.
+    /// Whether the session has a host. One that an earlier daemon began just before it died, too late to be adopted, is
+    /// claimed and followed from now on; one that is just coming up is waited for.
     pub async fn find(&self, session: SessionId) -> bool {
         if self.0.sender(session).is_some() {
             return true;
@@ -246,7 +247,7 @@ impl Hosts {
             if tokio::time::Instant::now() >= deadline {
                 return true;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            sleep(Duration::from_millis(20)).await;
         }
         false
     }
@@ -368,13 +369,14 @@ impl Hosts {
         (!is_alive(&self.0.run_dir, &run)).then(|| sweep(&run))
     }
 
-    /// Begins to follow a host. The channel says when it is claimed, or given up.
+    /// Begins to follow a host, unless it is followed already. The channel says when it is claimed, or given up.
     fn watch(&self, run: RunFile) -> oneshot::Receiver<()> {
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let (claimed, when_claimed) = oneshot::channel();
-        self.0.lock().insert(run.session_id, commands);
-        let watch = Watch::new(Arc::clone(&self.0), run, receiver, claimed);
-        tokio::spawn(watch.run());
+        if let Entry::Vacant(place) = self.0.lock().entry(run.session_id) {
+            place.insert(commands);
+            tokio::spawn(Watch::new(Arc::clone(&self.0), run, receiver, claimed).run());
+        }
         when_claimed
     }
 }

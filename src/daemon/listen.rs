@@ -289,7 +289,7 @@ async fn settle(front: Arc<Front>, gate: Arc<Gate>, mouth: Mouth, stream: UnixSt
     if !peer::is_nobody(peer.uid) {
         front.names.user_name(peer.uid).await;
     }
-    if front.backend.refuses(&peer) {
+    if front.backend.turns_away(&peer) {
         return;
     }
     let mapped = front.caller(&peer, Via::Mcp, None).person.is_some();

@@ -600,14 +600,21 @@ async fn sigterm_lets_a_request_finish_and_leaves_sessions_alone() {
     let me = world.me();
     let id = world.session(&me, "counter");
     let before = world.host(&id).unwrap();
+    until("it counts", || counted(&world.recording(&id)).len() >= 5);
     // A request that waits: somebody else has the database's write lock.
     let raw = world.database().await;
     raw.execute_unprepared("BEGIN IMMEDIATE").await.unwrap();
     let mut waiting = me.connect().unwrap();
     let start = json!({ "project": world.project(), "agent": "counter", "client_id": "in flight" });
-    waiting.write_all(me.request("POST", "/sessions", Some(start)).as_bytes()).unwrap();
-    // Connections are taken in order: once this one is answered, that one was begun.
-    assert_eq!(me.get("/whoami").unwrap().status, 200);
+    let request = me.request("POST", "/sessions", Some(start));
+    let request = request.replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
+    let (head, body) = request.split_at(request.find("\r\n\r\n").unwrap() + 4);
+    waiting.write_all(head.as_bytes()).unwrap();
+    // Asked for the rest, it was begun.
+    let mut go_on = [0; 25];
+    waiting.read_exact(&mut go_on).unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    waiting.write_all(body.as_bytes()).unwrap();
     world.signal(nix::sys::signal::Signal::SIGTERM);
     until("it takes no more connections", || me.connect().is_err());
     raw.execute_unprepared("COMMIT").await.unwrap();

@@ -22,6 +22,11 @@ const SUE: u32 = 61_006;
 
 /// Everything but `people`.
 const REST: &str = "access: { deny: [61006] }
+roles:
+  admin: { requests_per_minute: 100000, burst: 10000 }
+  member: { requests_per_minute: 100000, burst: 10000 }
+  newcomer: { requests_per_minute: 100000, burst: 10000 }
+  public: { requests_per_minute: 100000, burst: 10000 }
 projects: [ { name: proj, path: DIR/project } ]
 agents:
   default: talker
