@@ -285,7 +285,11 @@ async fn killed_daemons(mut world: World, rounds: usize) {
         count
     };
     let starts = by_person("session.start");
-    assert!(promised.started.values().all(|id| starts.get(id) == Some(&1)), "{starts:?}");
+    assert!(
+        promised.started.values().all(|id| starts.get(id) == Some(&1)),
+        "each start has one row: {starts:?} of {:?}",
+        promised.started
+    );
     let ends = by_person("session.end");
     assert!(promised.ended.iter().all(|id| ends.contains_key(id)), "{ends:?}");
     let reads = me.all("/audit?action=audit.read", "rows").len();
