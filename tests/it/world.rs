@@ -351,7 +351,8 @@ impl Drop for World {
         for file in files.flatten().filter(|f| f.path().extension().is_some_and(|e| e == "json")) {
             let text = std::fs::read_to_string(file.path()).unwrap_or_default();
             let run: Value = serde_json::from_str(&text).unwrap_or_default();
-            for pid in ["pid", "agent_pid"].iter().filter_map(|key| run[*key].as_i64()).filter(|pid| *pid > 1) {
+            for pid in ["pid", "agent_pid"].iter().filter_map(|key| run[*key].as_i64()).filter(|pid| *pid > 1)
+            {
                 let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
                 let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
             }

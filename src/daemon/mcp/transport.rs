@@ -243,7 +243,9 @@ impl LineTransport {
     fn admit_request(&mut self, mut message: JsonRpcRequest<ClientRequest>) -> Option<ClientJsonRpcMessage> {
         self.first_request = None;
         let id = message.id.clone();
-        let is_stateless = is_stateless(&mut message.request);
+        let is_broken_initialize = matches!(&message.request, ClientRequest::CustomRequest(request) if request.method == "initialize");
+        // In the stateless era there is no such method, and the handler says so.
+        let is_broken_initialize = is_broken_initialize && !is_stateless(&mut message.request);
         let refuse = |code, text| {
             answer(&self.outbox, Some(id.clone()), code, text);
             None
@@ -252,8 +254,7 @@ impl LineTransport {
             ClientRequest::InitializeRequest(_) if self.settled => {
                 return refuse(ErrorCode::INVALID_REQUEST, "this connection is initialized already");
             }
-            // In the stateless era there is no such method, and the handler says so.
-            ClientRequest::CustomRequest(request) if request.method == "initialize" && !is_stateless => {
+            _ if is_broken_initialize => {
                 return refuse(ErrorCode::INVALID_PARAMS, "initialize: the parameters are not those of MCP");
             }
             _ => {}
