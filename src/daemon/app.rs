@@ -568,6 +568,10 @@ impl Backend for App {
         })
     }
 
+    fn refuses(&self, peer: &Peer) -> bool {
+        self.resolve_now(&self.settings(), peer.uid, &peer.groups, peer.gid).refuse
+    }
+
     fn limits(&self) -> Arc<Limits> {
         Arc::clone(&self.settings.load().limits)
     }

@@ -109,6 +109,12 @@ pub trait Backend: Send + Sync + 'static {
     /// The limits in force.
     fn limits(&self) -> Arc<Limits>;
 
+    /// Whether a connection of `peer` is to be closed without a word: single-user mode, or `access.unmapped: refuse`.
+    fn refuses(&self, peer: &Peer) -> bool {
+        let _ = peer;
+        false
+    }
+
     /// Events from now on. Slow receivers lose the oldest and are told so.
     fn watch(&self) -> tokio::sync::broadcast::Receiver<Event>;
 }

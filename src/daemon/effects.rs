@@ -3,6 +3,7 @@
 //! order; another's do not wait for them.
 
 use crate::agent::{self, Manner, Owner, SessionVars};
+use crate::config::schema::RunAs;
 use crate::daemon::app::App;
 use crate::daemon::backend::{Event, SessionChange, SessionEvent};
 use crate::daemon::hosts::{HostError, Outcome};
@@ -30,7 +31,7 @@ use uuid::Uuid;
 /// Effects and conversations that run at a time.
 const AT_A_TIME: usize = 64;
 /// How long an agent has to end by itself.
-const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// How long one write may wait.
 const WRITE: Duration = Duration::from_secs(30);
 
@@ -108,6 +109,10 @@ async fn apply(app: &App, effect: &Effect) -> Result<(), StoreError> {
 
 /// Brings a session to life. Told twice, it finds the host alive and leaves it alone.
 async fn start(app: &App, effect: &Effect, session: &Session) -> Result<(), StoreError> {
+    // An earlier daemon came this far and died: its agent has a token, which must stay good.
+    if app.hosts().find(session.id).await {
+        return done(app, effect).await;
+    }
     let settings = app.settings();
     let mut random = [0u8; 32];
     if getrandom::fill(&mut random).is_err() {
@@ -169,13 +174,14 @@ async fn spec(
         .get(&session.agent)
         .filter(|a| a.enabled)
         .ok_or_else(|| format!("the agent `{}` is no longer configured", session.agent))?;
-    // Agents run as the daemon's own user here, in that user's home; the runner is what makes them run as their owner.
-    let runs_as = app.own_uid();
-    let owner = app
-        .names()
-        .account(runs_as)
-        .await
-        .ok_or_else(|| format!("the system has no account for uid {runs_as}"))?;
+    // The config may have changed since the session was asked for.
+    if !settings.single_user() && config.sessions.run_as == RunAs::Owner {
+        return Err("sessions.run_as: owner needs teleclaude-runner, which is not there".to_owned());
+    }
+    // Whom the agent runs as has the home that it can use; the owner need not have an account here at all.
+    let uid = app.own_uid();
+    let owner =
+        app.names().account(uid).await.ok_or_else(|| format!("the system has no account for uid {uid}"))?;
     let paths = app.hosts().paths(session.id);
     let value_of = |name: &String| {
         let system = settings.loaded.secrets.get(name).cloned();

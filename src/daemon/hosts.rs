@@ -5,7 +5,7 @@
 mod sweep;
 mod watch;
 
-use crate::daemon::hosts::sweep::{end_processes, is_alive, read_run_file, sweep};
+use crate::daemon::hosts::sweep::{close_recording, end_processes, is_alive, read_run_file, sweep};
 use crate::daemon::hosts::watch::Watch;
 use crate::domain::session::{Exit, SessionActivity, SessionId};
 use crate::domain::timestamp::Timestamp;
@@ -178,7 +178,7 @@ impl Hosts {
     /// [`HostError::AlreadyRunning`] and [`HostError::Start`]; nothing of this attempt is left then.
     pub async fn start(&self, spec: StartSpec) -> Result<Started, HostError> {
         let session = spec.session_id;
-        if self.0.sender(session).is_some() || files::is_locked(&self.0.run_dir, session) {
+        if self.find(session).await {
             return Err(HostError::AlreadyRunning);
         }
         spec.check().map_err(|e| HostError::Start(e.to_string()))?;
@@ -212,12 +212,13 @@ impl Hosts {
         let started = match started {
             Ok(started) => started,
             Err(why) => {
+                let pid = child.id().map_or(0, u32::cast_signed);
                 let _ = child.kill().await;
-                if files::is_locked(&self.0.run_dir, session) {
-                    // Somebody else's start was faster.
+                // An earlier daemon may have begun one just before it died, and that one was faster.
+                if self.find(session).await {
                     return Err(HostError::AlreadyRunning);
                 }
-                self.0.clear_failed_start(session, &spec).await;
+                self.0.clear_failed_start(session, pid, &spec).await;
                 return Err(HostError::Start(why));
             }
         };
@@ -228,6 +229,26 @@ impl Hosts {
         // A claim closes other connections: nobody may attach before it.
         let _ = timeout(ANSWER_WITHIN, self.watch(run)).await;
         Ok(started)
+    }
+
+    /// Whether the session has a host; one that an earlier daemon began and that was not adopted is followed from now
+    /// on. Waits for one that is just coming up.
+    pub async fn find(&self, session: SessionId) -> bool {
+        if self.0.sender(session).is_some() {
+            return true;
+        }
+        let deadline = tokio::time::Instant::now() + START_WITHIN;
+        while files::is_locked(&self.0.run_dir, session) {
+            if let Some(run) = read_run_file(&files::run_path(&self.0.run_dir, session)) {
+                let _ = timeout(ANSWER_WITHIN, self.watch(run)).await;
+                return true;
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        false
     }
 
     /// Finds the hosts of an earlier daemon by their run files. Call it once, before anything is started. Living
@@ -376,13 +397,19 @@ impl Inner {
         }
     }
 
-    async fn clear_failed_start(&self, session: SessionId, spec: &StartSpec) {
+    async fn clear_failed_start(&self, session: SessionId, pid: i32, spec: &StartSpec) {
         let path = files::run_path(&self.run_dir, session);
         let agent_pid = read_run_file(&path).and_then(|run| run.agent_pid);
         let (run_dir, socket, tmp) = (self.run_dir.clone(), spec.socket_path.clone(), spec.tmp_dir.clone());
+        let recording = spec.recording_path.clone();
         let _ = tokio::task::spawn_blocking(move || {
             end_processes(session, agent_pid);
-            for path in [&path, &socket, &files::lock_path(&run_dir, session)] {
+            if recording.exists() {
+                close_recording(session, &recording);
+            }
+            for path in
+                [&files::half_written(&path, pid), &path, &socket, &files::lock_path(&run_dir, session)]
+            {
                 let _ = std::fs::remove_file(path);
             }
             tmp.map(std::fs::remove_dir_all)

@@ -3,7 +3,7 @@
 
 use crate::daemon::app::App;
 use crate::daemon::backend::{Event, SessionChange, SessionEvent};
-use crate::daemon::effects::write;
+use crate::daemon::effects::{GRACE, write};
 use crate::daemon::hosts::{HostEvent, HostEventKind};
 use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::session::{Exit, Session, SessionId, SessionStatus};
@@ -86,6 +86,10 @@ async fn take(app: &App, event: &HostEvent) -> Result<(), StoreError> {
                 })
             })
             .await?;
+            if matches!(session.status, SessionStatus::Ending | SessionStatus::Ended) {
+                // Its end was asked for by a daemon that died before the host heard of it.
+                let _ = app.hosts().end(id, GRACE).await;
+            }
             app.work().notify_one();
         }
         HostEventKind::Activity(now) => {

@@ -8,7 +8,7 @@ use crate::daemon::limits::{Bucket, Entered, Gate};
 use crate::daemon::peer;
 use crate::domain::caller::{Peer, Via};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{
     DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
@@ -28,8 +28,13 @@ const BACKLOG: i32 = 1_024;
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// Another daemon holds the lock, or somebody listens there.
-    #[error("{0}: another process is listening there")]
-    Busy(PathBuf),
+    #[error("{path}: {who} is listening there")]
+    Busy {
+        /// Where.
+        path: PathBuf,
+        /// Who, as far as is known.
+        who: String,
+    },
     /// Something is in the way that is not a socket, or not ours.
     #[error("{path}: {problem}")]
     InTheWay {
@@ -100,7 +105,8 @@ pub fn bind(path: &Path, mode: u32) -> Result<Socket, ListenError> {
     }
     check_folder(folder)?;
     let lock_path = lock_path(path);
-    let lock = OpenOptions::new()
+    let mut lock = OpenOptions::new()
+        .read(true)
         .create(true)
         .truncate(false)
         .write(true)
@@ -116,9 +122,19 @@ pub fn bind(path: &Path, mode: u32) -> Result<Socket, ListenError> {
     }
     match lock.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(ListenError::Busy(path.to_owned())),
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            let _ = lock.take(32).read_to_string(&mut text);
+            let who = match text.trim() {
+                "" => "another daemon".to_owned(),
+                pid => format!("the daemon with pid {pid}"),
+            };
+            return Err(ListenError::Busy { path: path.to_owned(), who });
+        }
         Err(TryLockError::Error(error)) => return Err(ListenError::Io { path: lock_path, error }),
     }
+    // Who has it is for people; the lock itself does not depend on the text.
+    let _ = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
     remove_stale(path)?;
     let socket =
         socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).map_err(io_at(path))?;
@@ -166,14 +182,13 @@ fn remove_stale(path: &Path) -> Result<(), ListenError> {
     }
     let probe = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).map_err(io_at)?;
     probe.set_nonblocking(true).map_err(io_at)?;
+    let busy = || ListenError::Busy { path: path.to_owned(), who: "another process".to_owned() };
     match probe.connect(&socket2::SockAddr::unix(path).map_err(io_at)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         // A full backlog (would block) is somebody alive too.
-        Ok(()) => return Err(ListenError::Busy(path.to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            return Err(ListenError::Busy(path.to_owned()));
-        }
+        Ok(()) => return Err(busy()),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(busy()),
         Err(error) => return Err(io_at(error)),
     }
     fs::remove_file(path).map_err(io_at)
@@ -274,6 +289,9 @@ async fn settle(front: Arc<Front>, gate: Arc<Gate>, mouth: Mouth, stream: UnixSt
     if !peer::is_nobody(peer.uid) {
         front.names.user_name(peer.uid).await;
     }
+    if front.backend.refuses(&peer) {
+        return;
+    }
     let mapped = front.caller(&peer, Via::Mcp, None).person.is_some();
     let _shared = if mapped {
         None
@@ -299,7 +317,7 @@ mod tests {
         let socket = bind(&path, 0o666).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
         assert_eq!(fs::metadata(lock_path(&path)).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(matches!(bind(&path, 0o666), Err(ListenError::Busy(_))));
+        assert!(matches!(bind(&path, 0o666), Err(ListenError::Busy { .. })));
         drop(socket);
         assert!(path.exists(), "never removed on exit");
         let socket = bind(&path, 0o600).unwrap();
@@ -312,7 +330,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.sock");
         let alive = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        assert!(matches!(bind(&path, 0o666), Err(ListenError::Busy(_))));
+        assert!(matches!(bind(&path, 0o666), Err(ListenError::Busy { .. })));
         drop(alive);
         assert!(bind(&path, 0o666).is_ok());
     }

@@ -135,6 +135,7 @@ impl Builder {
             hostname: "here".to_owned(),
             os: Os::HERE,
             root: root.to_owned(),
+            socket: None,
         };
         let mut loaded = load::load(&environment).unwrap_or_else(|problems| panic!("{problems}"));
         loaded.paths.state_dir = root.join("state");

@@ -32,10 +32,7 @@ pub(super) fn sweep(run: &RunFile) -> ExitFile {
     if let Ok(file) = files::read::<ExitFile>(&run.exit_path) {
         return file;
     }
-    let at = Timestamp::from(SystemTime::now());
-    if let Err(e) = recording::repair(&run.recording_path, "lost: the session's host vanished", at) {
-        tracing::warn!(session = %run.session_id, error = %e, "the recording could not be closed");
-    }
+    let at = close_recording(run.session_id, &run.recording_path);
     let file = ExitFile {
         version: files::FILE_VERSION,
         session_id: run.session_id,
@@ -47,6 +44,15 @@ pub(super) fn sweep(run: &RunFile) -> ExitFile {
     let _ = run.exit_path.parent().map(files::private_dir);
     let _ = files::write_atomically(&run.exit_path, &file);
     file
+}
+
+/// Closes the recording of a host that vanished; gives the moment.
+pub(super) fn close_recording(session: SessionId, path: &Path) -> Timestamp {
+    let at = Timestamp::from(SystemTime::now());
+    if let Err(e) = recording::repair(path, "lost: the session's host vanished", at) {
+        tracing::warn!(%session, error = %e, "the recording could not be closed");
+    }
+    at
 }
 
 /// Kills until nobody is left: who is killed may have had a child in the meantime.
