@@ -427,6 +427,23 @@ async fn methods_that_are_not_there_say_so_and_wrong_parameters_are_not_taken_fo
 }
 
 #[tokio::test]
+async fn what_2026_took_away_is_not_there() {
+    let daemon = Daemon::start();
+    let mut client = Client::new(&daemon).await;
+    // Without the parameters they had, so that rmcp does not know them.
+    for (id, method) in ["initialize", "resources/subscribe", "resources/unsubscribe"].iter().enumerate() {
+        let answer = client.ask(modern(id as u64, method, json!({}))).await;
+        assert_eq!(code(&answer), -32601, "{method}: {answer}");
+    }
+    let answer = client.ask(modern(7, "ping", json!({}))).await;
+    assert_eq!(code(&answer), -32601, "{answer}");
+    let uri = "file:///etc/passwd";
+    let answer = client.ask(modern(8, "resources/read", json!({"uri": uri}))).await;
+    assert_eq!(code(&answer), -32602, "{answer}");
+    assert_eq!(answer["error"]["data"]["uri"], uri, "{answer}");
+}
+
+#[tokio::test]
 async fn an_agents_token_is_taken_from_initialize_or_from_a_request() {
     let daemon = Daemon::start();
     let mut client = Client::new(&daemon).await;

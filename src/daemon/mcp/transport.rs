@@ -243,6 +243,9 @@ impl LineTransport {
     fn admit_request(&mut self, mut message: JsonRpcRequest<ClientRequest>) -> Option<ClientJsonRpcMessage> {
         self.first_request = None;
         let id = message.id.clone();
+        let is_broken_initialize = matches!(&message.request, ClientRequest::CustomRequest(request) if request.method == "initialize");
+        // In the stateless era there is no such method, and the handler says so.
+        let is_broken_initialize = is_broken_initialize && !is_stateless(&mut message.request);
         let refuse = |code, text| {
             answer(&self.outbox, Some(id.clone()), code, text);
             None
@@ -251,7 +254,7 @@ impl LineTransport {
             ClientRequest::InitializeRequest(_) if self.settled => {
                 return refuse(ErrorCode::INVALID_REQUEST, "this connection is initialized already");
             }
-            ClientRequest::CustomRequest(request) if request.method == "initialize" => {
+            _ if is_broken_initialize => {
                 return refuse(ErrorCode::INVALID_PARAMS, "initialize: the parameters are not those of MCP");
             }
             _ => {}
@@ -323,12 +326,15 @@ fn settles(request: &mut ClientRequest) -> bool {
     match request {
         ClientRequest::InitializeRequest(_) => true,
         ClientRequest::PingRequest(_) | ClientRequest::DiscoverRequest(_) => false,
-        request => {
-            let meta = request.get_meta_mut();
-            meta.missing_required_keys(&ProtocolVersion::V_2026_07_28).is_empty()
-                && meta.protocol_version().is_some_and(|v| ProtocolVersion::KNOWN_VERSIONS.contains(&v))
-        }
+        request => is_stateless(request),
     }
+}
+
+/// Whether `request` carries all that 2026 demands, and so needs no handshake.
+fn is_stateless(request: &mut ClientRequest) -> bool {
+    let meta = request.get_meta_mut();
+    meta.missing_required_keys(&ProtocolVersion::V_2026_07_28).is_empty()
+        && meta.protocol_version().is_some_and(|v| ProtocolVersion::KNOWN_VERSIONS.contains(&v))
 }
 
 impl Transport<RoleServer> for LineTransport {
