@@ -218,7 +218,6 @@ impl Rules<'_> {
         let at_least_one = [
             ("connections", u64::from(l.connections)),
             ("connections_per_uid", u64::from(l.connections_per_uid)),
-            ("json_depth", l.json_depth as u64),
             ("request_seconds", l.request_seconds),
             ("in_flight_per_connection", u64::from(l.in_flight_per_connection)),
             ("in_flight_per_uid", u64::from(l.in_flight_per_uid)),

@@ -5,7 +5,6 @@ use crate::host::spec::{Size, StartSpec};
 use anyhow::Context;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::pty::Winsize;
-use nix::sys::wait::WaitStatus;
 use std::io::{PipeReader, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -146,15 +145,21 @@ pub fn wait_for_children() -> std::io::Result<PipeReader> {
     fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     std::thread::Builder::new().name("children".to_owned()).stack_size(64 * 1024).spawn(move || {
         loop {
-            let ended = match nix::sys::wait::waitpid(None, None) {
-                Ok(WaitStatus::Exited(pid, code)) => {
-                    Ended { pid: pid.as_raw(), code: Some(code), signal: None }
+            let mut status = 0;
+            // Not nix's: it calls a child that died of a real-time signal an error, after it was reaped.
+            // SAFETY: waitpid writes one int into `status`, which outlives the call.
+            let pid = unsafe { libc::waitpid(-1, &raw mut status, 0) };
+            let ended = if pid < 0 {
+                match nix::errno::Errno::last() {
+                    nix::errno::Errno::EINTR => continue,
+                    _ => return,
                 }
-                Ok(WaitStatus::Signaled(pid, signal, _)) => {
-                    Ended { pid: pid.as_raw(), code: None, signal: Some(signal as i32) }
-                }
-                Ok(_) | Err(nix::errno::Errno::EINTR) => continue,
-                Err(_) => return,
+            } else if libc::WIFEXITED(status) {
+                Ended { pid, code: Some(libc::WEXITSTATUS(status)), signal: None }
+            } else if libc::WIFSIGNALED(status) {
+                Ended { pid, code: None, signal: Some(libc::WTERMSIG(status)) }
+            } else {
+                continue;
             };
             if writer.write_all(&ended.to_bytes()).is_err() {
                 return;

@@ -13,12 +13,8 @@ pub struct Limits {
     pub connections_per_uid: u32,
     /// Bytes of one line or body that comes in.
     pub message_bytes: usize,
-    /// Nesting of JSON that comes in.
-    pub json_depth: usize,
     /// A request's deadline.
     pub request_seconds: u64,
-    /// A connection without requests is closed after this; 0 for never.
-    pub idle_seconds: u64,
     /// Requests of one connection in flight.
     pub in_flight_per_connection: u32,
     /// Requests of one uid in flight.
@@ -51,9 +47,7 @@ impl Default for Limits {
             connections: 4_096,
             connections_per_uid: 256,
             message_bytes: 1024 * 1024,
-            json_depth: 128,
             request_seconds: 30,
-            idle_seconds: 0,
             in_flight_per_connection: 64,
             in_flight_per_uid: 256,
             first_byte_seconds: 60,
