@@ -74,7 +74,7 @@ pub struct Socket {
 /// If what was handed over is no listening Unix socket.
 pub fn inherited() -> io::Result<Option<Socket>> {
     #[cfg(target_os = "macos")]
-    let listener = launchd::listener()?;
+    let listener = crate::platform::launchd::listener()?;
     #[cfg(not(target_os = "macos"))]
     let listener = {
         let mut handed = listenfd::ListenFd::from_env();
@@ -302,43 +302,6 @@ async fn settle(front: Arc<Front>, gate: Arc<Gate>, mouth: Mouth, stream: UnixSt
         }
     };
     connection::serve(front, mouth, stream, Arc::new(peer)).await;
-}
-
-#[cfg(target_os = "macos")]
-mod launchd {
-    use std::ffi::{CStr, c_char, c_int};
-    use std::io;
-    use std::os::fd::{FromRawFd as _, OwnedFd};
-    use std::os::unix::net::UnixListener;
-
-    /// The socket's name in the property list.
-    const NAME: &CStr = c"Listeners";
-
-    unsafe extern "C" {
-        fn launch_activate_socket(name: *const c_char, fds: *mut *mut c_int, count: *mut usize) -> c_int;
-    }
-
-    /// The first socket that launchd holds for us; `None` if we were not started by it.
-    pub(super) fn listener() -> io::Result<Option<UnixListener>> {
-        let mut fds: *mut c_int = std::ptr::null_mut();
-        let mut count = 0_usize;
-        // SAFETY: `NAME` ends with a zero byte; `fds` and `count` live through the call.
-        let code = unsafe { launch_activate_socket(NAME.as_ptr(), &raw mut fds, &raw mut count) };
-        match code {
-            0 => {}
-            libc::ENOENT | libc::ESRCH | libc::EALREADY => return Ok(None),
-            other => return Err(io::Error::from_raw_os_error(other)),
-        }
-        let mut first = None;
-        for at in 0..count {
-            // SAFETY: launchd wrote `count` descriptors, which are ours alone from now on.
-            let fd = unsafe { OwnedFd::from_raw_fd(*fds.add(at)) };
-            first.get_or_insert(fd);
-        }
-        // SAFETY: launchd allocated the list with malloc and left it to us.
-        unsafe { libc::free(fds.cast()) };
-        Ok(first.map(UnixListener::from))
-    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,12 @@
 //! What is written down, and that it is written first. Each on both databases, through the real mouths.
 
 use crate::postgres::on_both;
-use crate::world::{ANN, BOB, CID, ERAS, EVE, STRANGER, World};
+use crate::world::{ANN, BOB, CID, ERAS, EVE, SHELL, STRANGER, World};
 use serde_json::{Value, json};
 
 /// Everybody, with a shell that members may run.
 async fn world(db: crate::postgres::Db) -> World {
-    World::everybody(db)
-        .config("roles: { member: { profile: full } }")
-        .config("agents: { shell: { enabled: true } }")
-        .start()
-        .await
+    World::everybody(db).config("roles: { member: { profile: full } }").config(SHELL).start().await
 }
 
 fn about<'a>(rows: &'a [Value], action: &str) -> Vec<&'a Value> {

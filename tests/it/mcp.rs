@@ -511,6 +511,33 @@ async fn a_stop_lets_requests_finish_and_then_ends_connections() {
     tokio::time::timeout(PATIENCE, daemon.served).await.unwrap().unwrap().unwrap();
 }
 
+/// A writer must be able to tell what was taken from what was not: a call that may have had an effect is never sent
+/// twice, one that was never taken is.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_stop_takes_what_was_written_and_refuses_the_next_write() {
+    let daemon = Daemon::start();
+    let mut client = Client::legacy(&daemon).await;
+    client.send(slow(1)).await;
+    daemon.begun(1).await;
+    let mut fresh = Client::new(&daemon).await;
+    // What came after it was answered, so it was accepted.
+    client.is_alive().await;
+    // Nothing runs between these: the daemon learns of the stop and of the lines at once.
+    client.send(call(2, "whoami", json!({}))).await;
+    fresh.send(initialize(json!({}))).await;
+    daemon.stop.cancel();
+    assert_eq!(client.answer().await["id"], 2);
+    let refused = client.write.write_all(b"{}\n").await.unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::BrokenPipe);
+    assert_eq!(fresh.answer().await["id"], "init");
+    assert_eq!(fresh.next().await, None);
+    daemon.fake.go.notify_one();
+    assert_eq!(client.answer().await["id"], 1);
+    assert_eq!(client.next().await, None);
+    tokio::time::timeout(PATIENCE, daemon.served).await.unwrap().unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn a_stop_cancels_what_does_not_finish() {
     let daemon = Daemon::with(|limits| limits.drain = Duration::from_millis(50));

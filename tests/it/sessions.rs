@@ -1,13 +1,13 @@
 //! Sessions through the mouths: what may be asked for, and what wrong input gets. On both databases.
 
 use crate::postgres::on_both;
-use crate::world::{ANN, BOB, DOT, ERAS, World};
+use crate::world::{ANN, BOB, DOT, ERAS, SHELL, World};
 use serde_json::{Value, json};
 
 async fn world(db: crate::postgres::Db) -> World {
     World::everybody(db)
         .config("roles: { member: { profile: full, max_sessions: 2 } }")
-        .config("agents: { shell: { enabled: true } }")
+        .config(SHELL)
         .start()
         .await
 }
@@ -133,7 +133,7 @@ async fn what_was_typed_and_shown_is_read_back() {
                 break;
             }
             assert!(tokio::time::Instant::now() < deadline, "{text}");
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
         }
         let short = &id[..13];
         assert_eq!(

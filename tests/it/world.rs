@@ -34,6 +34,9 @@ pub const EVE: u32 = 3_000_005;
 /// Somebody nobody maps.
 pub const STRANGER: u32 = 3_000_009;
 
+/// Config that lets people run a shell: a plain one, since what a login shell reads is the machine's own affair.
+pub const SHELL: &str = "agents: { shell: { enabled: true, command: /bin/sh } }";
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a world is to be.
@@ -279,7 +282,7 @@ impl World {
     }
 
     /// Ends every session, then the daemon. Nothing of it is left, and the audit chain is whole.
-    pub async fn end(self) {
+    pub async fn end(mut self) {
         for session in
             self.rest(ANN, "GET", "/sessions?limit=100", None).await.body["sessions"].as_array().unwrap()
         {
@@ -292,7 +295,7 @@ impl World {
         let verified = self.rest(ANN, "POST", "/audit/verify", None).await;
         assert_eq!(verified.body["ok"], json!(true), "{verified:?}");
         self.stop.cancel();
-        for task in self.tasks {
+        for task in std::mem::take(&mut self.tasks) {
             task.await.unwrap();
         }
         self.app.store().close().await;
@@ -339,5 +342,21 @@ impl Mcp {
         let read = tokio::time::timeout(PATIENCE, self.stream.read_line(&mut line)).await;
         read.expect("no answer over MCP").unwrap();
         serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"))
+    }
+}
+
+/// A test that failed in the middle leaves no host behind. After `end` there is none.
+impl Drop for World {
+    fn drop(&mut self) {
+        let Ok(files) = std::fs::read_dir(self.folder.path().join("run")) else { return };
+        for file in files.flatten().filter(|f| f.path().extension().is_some_and(|e| e == "json")) {
+            let text = std::fs::read_to_string(file.path()).unwrap_or_default();
+            let run: Value = serde_json::from_str(&text).unwrap_or_default();
+            for pid in ["pid", "agent_pid"].iter().filter_map(|key| run[*key].as_i64()).filter(|pid| *pid > 1)
+            {
+                let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
+                let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+            }
+        }
     }
 }
