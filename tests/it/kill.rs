@@ -254,14 +254,11 @@ async fn killed_daemons(mut world: World, rounds: usize) {
 
     // Sessions: each that was asked for is there once, ran once, and is over.
     for id in promised.started.values() {
-        me.until_status(id, "ended");
+        let row = me.until_status(id, "ended");
         let starts = std::fs::read_to_string(world.project().join(format!("starts-{id}")));
         // One that was ended before it began never ran.
         let starts = starts.unwrap_or_default().lines().count();
-        assert!(
-            starts == 1 || (starts == 0 && promised.ended.contains(id)),
-            "{id} was started {starts} times"
-        );
+        assert!(starts == 1 || (starts == 0 && promised.ended.contains(id)), "started {starts} times: {row}");
         assert_eq!(world.living(id, None), [0; 0], "{id}");
     }
     let sessions = me.all("/sessions", "sessions");
