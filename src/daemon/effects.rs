@@ -179,13 +179,10 @@ async fn spec(
     if !settings.single_user() && config.sessions.run_as == RunAs::Owner {
         return Err("sessions.run_as: owner needs teleclaude-runner, which is not there".to_owned());
     }
-    // Agents run as the daemon's own user here, in that user's home; the runner is what makes them run as their owner.
-    let runs_as = app.own_uid();
-    let owner = app
-        .names()
-        .account(runs_as)
-        .await
-        .ok_or_else(|| format!("the system has no account for uid {runs_as}"))?;
+    // Whom the agent runs as has the home that it can use; the owner need not have an account here at all.
+    let uid = app.own_uid();
+    let owner =
+        app.names().account(uid).await.ok_or_else(|| format!("the system has no account for uid {uid}"))?;
     let paths = app.hosts().paths(session.id);
     let value_of = |name: &String| {
         let system = settings.loaded.secrets.get(name).cloned();

@@ -23,10 +23,10 @@ const ACQUIRE: Duration = Duration::from_secs(5);
 const BUSY: Duration = Duration::from_secs(5);
 /// Longest a single statement of the writer may run on Postgres, in milliseconds.
 const STATEMENT_MS: &str = "20000";
-/// How long a Postgres may take to notice that the daemon before this one was killed.
-const LET_GO: Duration = Duration::from_secs(2);
 /// Longest a single read may run on Postgres, in milliseconds.
 const READ_MS: &str = "15000";
+/// How long a Postgres may take to notice that the daemon before this one was killed.
+const LET_GO: Duration = Duration::from_secs(2);
 
 /// The moment now; the store asks it only for what it writes by itself (locks, instances).
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;

@@ -163,8 +163,8 @@ fn each_sees_their_own_and_the_admin_that_there_are_others() {
     let world = machine();
     let (ada, mel, max, nia) = (world.user(ADA), world.user(MEL), world.user(MAX), world.user(NIA));
     let (of_mel, of_max) = (session(&world, &mel), session(&world, &max));
-    assert_eq!(listed(&mel), std::slice::from_ref(&of_mel));
-    assert_eq!(listed(&max), std::slice::from_ref(&of_max));
+    assert_eq!(listed(&mel), [of_mel.as_str()]);
+    assert_eq!(listed(&max), [of_max.as_str()]);
     assert_eq!(listed(&nia), [""; 0]);
     assert_eq!(listed(&ada), sorted(vec![of_mel.clone(), of_max.clone()]));
     let seen = ada.session(&of_mel).unwrap();
@@ -334,7 +334,7 @@ async fn a_reload_reaches_live_connections_and_a_bad_one_changes_nothing() {
     is_unknown_tool(&mut mel, "start_session");
     assert!(!mel.tools().contains(&"start_session".to_owned()));
     is_fault(&world.user(MEL).post("/sessions", json!({ "project": "proj" })).unwrap(), 404, "not_found");
-    assert_eq!(listed(&world.user(MEL)), std::slice::from_ref(&id), "still their own");
+    assert_eq!(listed(&world.user(MEL)), [id.as_str()], "still their own");
     assert_eq!(role(&mut max), "member");
     assert_eq!(audit(&ada, "config.reload").len(), 1);
 
@@ -408,7 +408,7 @@ fn a_token_narrows_and_is_good_for_its_own_user_only() {
     assert_eq!((&who.body["person"], &who.body["agent_of"]), (&json!("mel"), &json!(own)), "{who:?}");
 
     // Its family and nothing else of its human's.
-    assert_eq!(listed(&agent), std::slice::from_ref(&own));
+    assert_eq!(listed(&agent), [own.as_str()]);
     assert_eq!(listed(&mel), sorted(vec![own.clone(), other.clone()]));
     is_fault(&agent.get(&format!("/sessions/{other}")).unwrap(), 404, "not_found");
     is_fault(&agent.get(&format!("/sessions/{other}/transcript")).unwrap(), 404, "not_found");
@@ -431,7 +431,7 @@ fn a_token_narrows_and_is_good_for_its_own_user_only() {
     {
         is_fault(&agent_of_ada.ask(method, path, None).unwrap(), 404, "not_found");
     }
-    assert_eq!(listed(&agent_of_ada), std::slice::from_ref(&of_ada));
+    assert_eq!(listed(&agent_of_ada), [of_ada.as_str()]);
     let reason = "?reason=I+am+an+agent+of+an+admin";
     is_fault(&agent_of_ada.get(&format!("/sessions/{own}/transcript{reason}")).unwrap(), 404, "not_found");
     assert!(agent_of_ada.get("/health").unwrap().body.get("detail").is_none());
