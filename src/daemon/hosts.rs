@@ -247,7 +247,7 @@ impl Hosts {
             if tokio::time::Instant::now() >= deadline {
                 return true;
             }
-            sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         false
     }
