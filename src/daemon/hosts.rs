@@ -5,7 +5,7 @@
 mod sweep;
 mod watch;
 
-use crate::daemon::hosts::sweep::{end_processes, is_alive, read_run_file, sweep};
+use crate::daemon::hosts::sweep::{end_processes, is_alive, read_run_file, sweep, sweep_without_run_file};
 use crate::daemon::hosts::watch::Watch;
 use crate::domain::session::{Exit, SessionActivity, SessionId};
 use crate::domain::timestamp::Timestamp;
@@ -340,11 +340,36 @@ impl Hosts {
         })
     }
 
+    /// Whether a host of this session lives or is still being followed.
+    pub fn is_known(&self, session: SessionId) -> bool {
+        self.0.sender(session).is_some() || files::is_locked(&self.0.run_dir, session)
+    }
+
+    /// Follows a living host again that was lost sight of. `false` if there is none, or it is being followed.
+    pub fn find(&self, session: SessionId) -> bool {
+        let run = read_run_file(&files::run_path(&self.0.run_dir, session));
+        match run.filter(|run| self.0.sender(session).is_none() && is_alive(&self.0.run_dir, run)) {
+            Some(run) => {
+                drop(self.watch(run));
+                true
+            }
+            None => false,
+        }
+    }
+
     /// Ends everything that is left of a session whose host is gone, and says how it ended: by its exit file, else
-    /// lost, with the recording closed. With a living host it does nothing. Blocks; does not touch a store.
-    pub fn sweep(&self, session: SessionId) -> Option<ExitFile> {
-        let run = read_run_file(&files::run_path(&self.0.run_dir, session))?;
-        (!is_alive(&self.0.run_dir, &run)).then(|| sweep(&run))
+    /// lost, with the recording closed. `None` if its host lives (it is left alone), or if it never had one.
+    pub async fn sweep(&self, session: SessionId) -> Option<ExitFile> {
+        let (inner, paths) = (Arc::clone(&self.0), self.paths(session));
+        // It waits for processes to go.
+        let swept = tokio::task::spawn_blocking(move || {
+            match read_run_file(&files::run_path(&inner.run_dir, session)) {
+                Some(run) => (!is_alive(&inner.run_dir, &run)).then(|| sweep(&run)),
+                None if files::is_locked(&inner.run_dir, session) => None,
+                None => sweep_without_run_file(session, &paths),
+            }
+        });
+        swept.await.ok().flatten()
     }
 
     /// Begins to follow a host. The channel says when it is claimed, or given up.

@@ -77,10 +77,9 @@ pub async fn run(daemon: Daemon, stop: CancellationToken) -> anyhow::Result<()> 
         let after = after.clone();
         async move {
             // Nothing is started before it is known what runs.
-            if let Err(error) = life::adopt(&app).await {
-                tracing::error!(error = format!("{error:#}"), "session hosts could not be adopted");
+            if life::adopt_at_last(&app, &after).await {
+                effects::run(app, after).await;
             }
-            effects::run(app, after).await;
         }
     });
     let jobs = tokio::spawn(jobs::run(Arc::clone(&app), stop.clone()));

@@ -1,6 +1,7 @@
 //! Clearing up after a host that vanished: ends every process of its session, closes the recording, says how it
 //! ended. Blocks.
 
+use crate::daemon::hosts::SessionPaths;
 use crate::domain::session::{Exit, SessionId};
 use crate::domain::timestamp::Timestamp;
 use crate::host::files::{self, ExitFile, RunFile};
@@ -32,21 +33,28 @@ pub(super) fn sweep(run: &RunFile) -> ExitFile {
     if let Ok(file) = files::read::<ExitFile>(&run.exit_path) {
         return file;
     }
-    let at = Timestamp::from(SystemTime::now());
-    if let Err(e) = recording::repair(&run.recording_path, "lost: the session's host vanished", at) {
-        tracing::warn!(session = %run.session_id, error = %e, "the recording could not be closed");
-    }
-    let file = ExitFile {
-        version: files::FILE_VERSION,
-        session_id: run.session_id,
-        exit: Exit::Lost,
-        at,
-        lost_bytes: 0,
-    };
+    let file = lost(run.session_id, &run.recording_path);
     // So that a daemon that dies before the exit is kept says the same again.
     let _ = run.exit_path.parent().map(files::private_dir);
     let _ = files::write_atomically(&run.exit_path, &file);
     file
+}
+
+/// The same for a session whose run file went with a reboot. `None` if nothing says that it ever had a host.
+pub(super) fn sweep_without_run_file(session: SessionId, paths: &SessionPaths) -> Option<ExitFile> {
+    end_processes(session, None);
+    if let Ok(file) = files::read::<ExitFile>(&paths.exit) {
+        return Some(file);
+    }
+    paths.recording.exists().then(|| lost(session, &paths.recording))
+}
+
+fn lost(session_id: SessionId, recording: &Path) -> ExitFile {
+    let at = Timestamp::from(SystemTime::now());
+    if let Err(e) = recording::repair(recording, "lost: the session's host vanished", at) {
+        tracing::warn!(session = %session_id, error = %e, "the recording could not be closed");
+    }
+    ExitFile { version: files::FILE_VERSION, session_id, exit: Exit::Lost, at, lost_bytes: 0 }
 }
 
 /// Kills until nobody is left: who is killed may have had a child in the meantime.
