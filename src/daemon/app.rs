@@ -240,6 +240,7 @@ impl App {
             match self.tokens.find(token, peer.uid) {
                 Ok(session) => caller.agent_of = Some(session),
                 Err(why) => {
+                    self.spend(&settings, &caller)?;
                     let draft =
                         AuditDraft::by(&caller, "access.denied", AuditOutcome::Denied, self.now(), "")
                             .with_detail(&serde_json::json!({ "action": "session_token", "why": why }));
@@ -309,8 +310,13 @@ impl App {
         }
     }
 
-    /// Who an OS user, named by name or uid, would be. `None` if the system does not know them.
+    /// Who an OS user, named by name or uid, would be. `None` if the system does not know them, or if it is not for
+    /// the asker to know: only an admin may ask about others.
     pub async fn explain(&self, asker: &Caller, user: &str) -> Option<Caller> {
+        if asker.role < Role::Admin {
+            let own = user.parse() == Ok(asker.uid) || asker.os_username.as_deref() == Some(user);
+            return own.then(|| asker.clone());
+        }
         let uid = match user.parse::<u32>() {
             Ok(uid) => uid,
             Err(_) => self.names.uid(user.to_owned()).await?,
