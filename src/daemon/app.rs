@@ -233,6 +233,15 @@ impl App {
             self.bind(&name).await?;
             resolved = self.resolve_now(&self.settings(), peer.uid, &peer.groups, peer.gid);
         }
+        if resolved.refuse {
+            // A connection from before a reload; new ones are closed at once.
+            let caller = caller(peer, via, user, resolved);
+            self.spend(&settings, &caller)?;
+            let draft = AuditDraft::by(&caller, "access.denied", AuditOutcome::Denied, self.now(), "")
+                .with_detail(&serde_json::json!({ "action": "connect" }));
+            self.note_denial(draft, Verb::Whoami, Instant::now() + Duration::from_secs(5)).await?;
+            return Err(Fault::new(FaultCode::Denied, "this daemon does not serve this user"));
+        }
         self.load_personal(peer.uid, &resolved).await;
         self.note_contact(peer.uid, user.clone(), &resolved);
         let mut caller = caller(peer, via, user, resolved);
@@ -558,6 +567,10 @@ impl Backend for App {
             }
         }
         caller
+    }
+
+    fn refuses(&self, peer: &Peer) -> bool {
+        self.resolve_now(&self.settings(), peer.uid, &peer.groups, peer.gid).refuse
     }
 
     fn may(&self, caller: &Caller, kind: &'static str) -> bool {

@@ -94,6 +94,11 @@ pub trait Backend: Send + Sync + 'static {
     /// Who `peer` is now. Cheap, no I/O: the people map in force decides.
     fn caller(&self, peer: &Peer, via: Via, token: Option<&SecretString>) -> Caller;
 
+    /// Whether `peer` is not to be served at all: `access.unmapped: refuse`, or another's single-user daemon.
+    fn refuses(&self, _peer: &Peer) -> bool {
+        false
+    }
+
     /// Whether `caller` may ever do requests of this kind (see [`kind`]); decides what is listed.
     fn may(&self, caller: &Caller, kind: &'static str) -> bool;
 

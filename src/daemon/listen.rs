@@ -274,6 +274,9 @@ async fn settle(front: Arc<Front>, gate: Arc<Gate>, mouth: Mouth, stream: UnixSt
     if !peer::is_nobody(peer.uid) {
         front.names.user_name(peer.uid).await;
     }
+    if front.backend.refuses(&peer) {
+        return;
+    }
     let mapped = front.caller(&peer, Via::Mcp, None).person.is_some();
     let _shared = if mapped {
         None
