@@ -21,7 +21,7 @@ use crate::domain::person::PersonId;
 use crate::domain::policy;
 use crate::domain::timestamp::Timestamp;
 use crate::store::connect::{Clock, Store};
-use crate::store::denial::DenialMeter;
+use crate::store::denial::{Counted, DenialMeter};
 use crate::store::error::StoreError;
 use crate::store::writer::WriteError;
 use crate::store::{person, setting};
@@ -60,6 +60,8 @@ pub struct App {
     rates: Rates,
     denials: Mutex<DenialMeter>,
     personal: RwLock<HashMap<u32, Option<Arc<Personal>>>>,
+    /// Counts changes of personal layers: what was read before one is not remembered after it.
+    personal_changes: AtomicUsize,
     seen: Mutex<HashMap<u32, Instant>>,
     events: broadcast::Sender<Event>,
     /// Rings when there are effects to be done.
@@ -67,6 +69,8 @@ pub struct App {
     connections: Arc<AtomicUsize>,
     computer: Arc<str>,
     recordings: Arc<PathBuf>,
+    /// Where it is listened, whatever a reload says.
+    socket: String,
     own_uid: u32,
     started: Timestamp,
     reloading: tokio::sync::Mutex<()>,
@@ -106,6 +110,7 @@ impl App {
         }
         Ok(Arc::new(Self {
             computer: Arc::from(parts.store.computer()),
+            socket: parts.loaded.config.socket.to_string_lossy().into_owned(),
             recordings: Arc::new(parts.loaded.paths.state_dir.join("recordings")),
             settings: ArcSwap::from_pointee(Settings { people, limits, loaded: parts.loaded }),
             environment: parts.environment,
@@ -116,6 +121,7 @@ impl App {
             rates: Rates::default(),
             denials: Mutex::default(),
             personal: RwLock::default(),
+            personal_changes: AtomicUsize::new(0),
             seen: Mutex::default(),
             events: broadcast::Sender::new(EVENTS),
             work: Notify::new(),
@@ -173,6 +179,11 @@ impl App {
         let own = settings.single_user().then(|| self.environment.var("PATH").map(str::to_owned)).flatten();
         let parts: Vec<String> = own.into_iter().chain(listed).collect();
         parts.join(":")
+    }
+
+    /// The socket, for agents.
+    pub fn socket(&self) -> &str {
+        &self.socket
     }
 
     /// The LANG of agents.
@@ -300,7 +311,18 @@ impl App {
         if !first {
             return Ok(());
         }
-        self.store.append(deadline, draft).await.map(|_| ()).map_err(audit_unavailable)
+        let mut uncounted = Uncounted {
+            app: self,
+            refusal: Some(Counted {
+                uid: Some(draft.actor_uid),
+                action: verb.name().to_owned(),
+                since: draft.at,
+                count: 1,
+            }),
+        };
+        self.store.append(deadline, draft).await.map_err(audit_unavailable)?;
+        uncounted.refusal = None;
+        Ok(())
     }
 
     /// The refusals that are counted.
@@ -313,7 +335,9 @@ impl App {
         match reply {
             Reply::Started(_) | Reply::Sent(_) | Reply::Ended(_) => self.work.notify_one(),
             Reply::MyConfig(_) => {
-                self.personal.write().unwrap_or_else(PoisonError::into_inner).clear();
+                let mut all = self.personal.write().unwrap_or_else(PoisonError::into_inner);
+                self.personal_changes.fetch_add(1, Ordering::Relaxed);
+                all.clear();
             }
             _ => {}
         }
@@ -391,8 +415,9 @@ impl App {
             Err(problems) => {
                 let text = problems.to_string();
                 tracing::warn!(problems = %text, "the new config is wrong; the old one stays in force");
-                let row = draft("config.rejected", AuditOutcome::Failure)
-                    .with_detail(&serde_json::json!({ "problems": text }));
+                let row = draft("config.rejected", AuditOutcome::Failure).with_detail(
+                    &serde_json::json!({ "problems": text.chars().take(4_096).collect::<String>() }),
+                );
                 self.store.append(deadline, row).await.map_err(audit_unavailable)?;
                 return Err(Fault::invalid("config", text).hint("the old config stays in force"));
             }
@@ -443,10 +468,14 @@ impl App {
         {
             return;
         }
+        let changes = self.personal_changes.load(Ordering::Acquire);
         let Ok(kept) = setting::get(self.store.reader(), uid, run::PERSONAL).await else { return };
         let parsed =
             kept.and_then(|(yaml, _)| personal::parse(&yaml, std::path::Path::new("config.yml")).ok());
         let mut all = self.personal.write().unwrap_or_else(PoisonError::into_inner);
+        if self.personal_changes.load(Ordering::Relaxed) != changes {
+            return;
+        }
         if all.len() >= PERSONAL_MAX {
             all.clear();
         }
@@ -485,6 +514,21 @@ impl App {
                 tracing::warn!(%error, uid, "a contact could not be written down");
             }
         });
+    }
+}
+
+/// A first refusal on its way to the audit log. If it does not get there (the database, or the asker is gone while it
+/// waits), it is counted with the rest of its minute.
+struct Uncounted<'a> {
+    app: &'a App,
+    refusal: Option<Counted>,
+}
+
+impl Drop for Uncounted<'_> {
+    fn drop(&mut self) {
+        if let Some(refusal) = self.refusal.take() {
+            self.app.denials().put_back(&refusal);
+        }
     }
 }
 

@@ -122,17 +122,23 @@ async fn start(app: &App, effect: &Effect, session: &Session) -> Result<(), Stor
         return fail(app, effect, session, "no random numbers for the session token").await;
     }
     let (token, hash) = Tokens::make(random);
-    let spec = match spec(app, &settings, session, &token).await {
+    let native = session.native_id.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
+    let spec = match spec(app, &settings, session, &token, &native).await {
         Ok(spec) => spec,
         Err(why) => return fail(app, effect, session, &why).await,
     };
     let id = session.id;
+    // The agent's own id is kept where it was told to it, so that the session can be resumed.
+    let native = Some(native).filter(|native| spec.argv.contains(native));
     let open = Arc::new(AtomicBool::new(false));
     let is_open = Arc::clone(&open);
     write(app, move |tx| {
-        let is_open = Arc::clone(&is_open);
+        let (is_open, native) = (Arc::clone(&is_open), native.clone());
         Box::pin(async move {
             let kept = session::set_token_hash(tx.conn(), id, Some(hash)).await?;
+            if let Some(native) = native {
+                session::native_id(tx.conn(), id, &native).await?;
+            }
             is_open.store(kept, Ordering::Release);
             Ok(())
         })
@@ -177,6 +183,7 @@ async fn spec(
     settings: &Settings,
     session: &Session,
     token: &SecretString,
+    native: &str,
 ) -> Result<StartSpec, String> {
     let config = &settings.loaded.config;
     let agent = config
@@ -186,10 +193,8 @@ async fn spec(
         .filter(|a| a.enabled)
         .ok_or_else(|| format!("the agent `{}` is no longer configured", session.agent))?;
     let spec = agent_spec(&session.agent, agent, session)?;
-    let native = Uuid::new_v4().to_string();
-    let line =
-        agent::command_line(&spec, session.profile, Some(session.native_id.as_deref().unwrap_or(&native)))
-            .ok_or_else(|| format!("the agent `{}` has no such profile", session.agent))?;
+    let line = agent::command_line(&spec, session.profile, Some(native))
+        .ok_or_else(|| format!("the agent `{}` has no such profile", session.agent))?;
     // Agents run as the daemon's own user here, in that user's home; the runner is what makes them run as their owner.
     let runs_as = app.own_uid();
     let owner = app
@@ -216,7 +221,7 @@ async fn spec(
     let vars = SessionVars {
         session: session.id.to_string(),
         token: token.expose_secret().to_owned(),
-        socket: config.socket.to_string_lossy().into_owned(),
+        socket: app.socket().to_owned(),
         tmp_dir: paths.tmp.to_string_lossy().into_owned(),
     };
     let mut argv = line.argv();

@@ -250,7 +250,8 @@ async fn look_up_start(conn: &Conn, caller: &Caller, new: &mut NewSession) -> Re
     // The id makes repeating a request safe; it does not turn another request into a success, nor show an agent a
     // session of its owner's.
     if let Some(earlier) = &earlier {
-        let theirs = earlier.is_own(caller) && caller.agent_of.is_none_or(|agent| earlier.parent == Some(agent));
+        let theirs =
+            earlier.is_own(caller) && caller.agent_of.is_none_or(|agent| earlier.parent == Some(agent));
         let elsewhere =
             new.open && (&earlier.project_path, &earlier.subdir) != (&new.project_path, &new.subdir);
         if !theirs || elsewhere || earlier.agent != new.agent {

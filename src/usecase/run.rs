@@ -103,9 +103,7 @@ pub fn fault(denied: Denied, action: &Action, caller: &Caller) -> Fault {
             Action::ListSessions(query) => {
                 Fault::not_found("sessions of", query.owner.as_deref().unwrap_or_default())
             }
-            Action::ExplainPerson { who, .. } => {
-                no_user(who.os_username.as_deref().unwrap_or_default())
-            }
+            Action::ExplainPerson { who, .. } => no_user(who.os_username.as_deref().unwrap_or_default()),
             other => {
                 let id = other.session().map(|s| s.id.to_string()).unwrap_or_default();
                 no_session(&id)
@@ -160,11 +158,14 @@ pub async fn read(store: &Store, facts: &Facts, permit: Permit) -> Result<Reply,
         Action::ReadSession { session, window, .. } => {
             if *session.computer != *facts.computer {
                 let problem = format!("the recording of {} lies on {}", session.id, session.computer);
-                return Err(Fault::new(FaultCode::Unavailable, problem).hint("ask the daemon of that machine"));
+                return Err(
+                    Fault::new(FaultCode::Unavailable, problem).hint("ask the daemon of that machine")
+                );
             }
             let path = recording_path(facts, &session);
             let now = facts.now;
-            let page = READING.run(caller.uid, move || content::read(&path, &session, &window, now)).await??;
+            let page =
+                READING.run(caller.uid, move || content::read(&path, &session, &window, now)).await??;
             Reply::Content(Box::new(page))
         }
         Action::Watch { session, on } => {
