@@ -239,7 +239,7 @@ async fn spec(
     Ok(StartSpec {
         version: SPEC_VERSION,
         session_id: session.id,
-        run_dir: settings.loaded.paths.run_dir.clone(),
+        run_dir: app.hosts().run_dir().to_owned(),
         recording_path: paths.recording,
         socket_path: paths.socket,
         exit_path: paths.exit,

@@ -15,7 +15,7 @@ use crate::host::message::{Message, MessageState};
 use crate::host::protocol::{Gap, Snapshot, Status, ToHost};
 use crate::host::spec::{Ready, Size, StartSpec};
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -158,6 +158,11 @@ impl Hosts {
     /// No hosts yet. `exe` is this binary; `run_dir` must be short enough for socket paths of 100 bytes.
     pub fn new(run_dir: PathBuf, state_dir: PathBuf, exe: PathBuf, events: mpsc::Sender<HostEvent>) -> Self {
         Self(Arc::new(Inner { run_dir, state_dir, exe, events, hosts: Mutex::default() }))
+    }
+
+    /// Where run files, locks and sockets are.
+    pub fn run_dir(&self) -> &Path {
+        &self.0.run_dir
     }
 
     /// Where a session's files belong.

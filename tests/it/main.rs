@@ -9,6 +9,7 @@ mod http;
 mod mcp;
 mod parity;
 mod postgres;
+mod review;
 mod socket;
 mod store;
 mod tidy;
