@@ -33,7 +33,7 @@ use uuid::Uuid;
 /// Effects and conversations that run at a time.
 const AT_A_TIME: usize = 64;
 /// How long an agent has to end by itself.
-const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// How long one write may wait.
 const WRITE: Duration = Duration::from_secs(30);
 

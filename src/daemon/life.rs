@@ -3,7 +3,7 @@
 
 use crate::daemon::app::App;
 use crate::daemon::backend::{Event, SessionChange, SessionEvent};
-use crate::daemon::effects::write;
+use crate::daemon::effects::{GRACE, write};
 use crate::daemon::hosts::{HostEvent, HostEventKind};
 use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::session::{Exit, Session, SessionId, SessionStatus};
@@ -103,6 +103,10 @@ async fn take(app: &App, event: &HostEvent) -> Result<(), StoreError> {
                 })
             })
             .await?;
+            if session.status == SessionStatus::Ending {
+                // It was asked to end over an earlier connection, or by an earlier daemon: it may not have heard.
+                let _ = app.hosts().end(id, GRACE).await;
+            }
             app.work().notify_one();
         }
         HostEventKind::Activity(now) => {

@@ -111,8 +111,8 @@ pub async fn run(daemon: Daemon, stop: CancellationToken) -> anyhow::Result<()> 
 fn private_folder(path: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let mode = std::fs::metadata(path)?.permissions().mode();
-    if mode & 0o007 != 0 {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o770))?;
+    if mode & 0o027 != 0 {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o750))?;
     }
     Ok(())
 }

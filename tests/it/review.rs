@@ -143,6 +143,27 @@ async fn adopting_again_ends_nothing_that_lives() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_that_the_host_never_heard_is_said_again() {
+    let world = db_world(Db::sqlite()).start().await;
+    let id = world.shell(BOB).await;
+    let session = id_of(&id);
+    // As after a crash of the daemon between the effect's end and the host's ear.
+    let (events, _taken) = tokio::sync::mpsc::channel(64);
+    let other = Hosts::new(world.path("run"), world.path("state"), "/nowhere".into(), events);
+    assert_eq!(other.adopt().await.unwrap().live, [session]);
+    let store = world.app.store();
+    store
+        .write(soon(), move |tx| {
+            Box::pin(async move { session::set_status(tx.conn(), session, SessionStatus::Ending).await })
+        })
+        .await
+        .unwrap();
+    until("it is lost sight of", async || world.app.hosts().find(session)).await;
+    world.until(BOB, &id, |row| row["status"] == "ended").await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_ends_before_it_begins_ends_like_any_other() {
     on_both(async |db| {
         let world = db_world(db).start().await;
