@@ -16,6 +16,10 @@ lint:
 deny:
     cargo deny check bans licenses sources
 
+# Lints and links for macOS, from Linux (fetches what it needs, once).
+check-macos *args:
+    bin/check-macos --link {{args}}
+
 # Speed and memory, beside floors measured in the same run.
 bench *args:
     bin/bench {{args}}

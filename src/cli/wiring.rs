@@ -26,9 +26,7 @@ pub fn session_host() -> ExitCode {
 pub fn daemon(console: &mut Console<'_>, socket: Option<&Path>) -> Result<u8, Failure> {
     let mut environment = environment(console);
     if let Some(socket) = socket {
-        // As the environment's layer, so that a reload keeps it.
-        let socket = console.cwd.join(socket).to_string_lossy().into_owned();
-        environment.vars.insert("TELECLAUDE_SOCKET".to_owned(), socket);
+        environment.socket = Some(console.cwd.join(socket));
     }
     let loaded = load(&environment)?;
     for warning in &loaded.warnings {

@@ -122,7 +122,7 @@ fn read(
 
     let figment = layers.iter().fold(Figment::new(), |merged, layer| merged.merge(layer));
     // Each layer was checked, so what is left can only be the merge's own fault. Its text may quote values.
-    let config: Config = match figment.extract() {
+    let mut config: Config = match figment.extract() {
         Ok(config) => config,
         Err(error) => {
             let key = error.path.join(".");
@@ -130,6 +130,9 @@ fn read(
             return Err(problems);
         }
     };
+    if let Some(socket) = &env.socket {
+        config.socket.clone_from(socket);
+    }
     let mut origins = Origins::default();
     for (key, _) in show::leaves(&config) {
         let outside = key.split('[').next().unwrap_or(&key).to_owned();

@@ -19,6 +19,8 @@ pub struct Environment {
     pub os: Os,
     /// Where the system's folders begin: `/`, elsewhere only in tests.
     pub root: PathBuf,
+    /// Where the daemon is told on its command line to listen; beats every layer.
+    pub socket: Option<PathBuf>,
 }
 
 /// Which layout.
@@ -50,6 +52,7 @@ impl Environment {
             hostname: hostname.filter(|h| !h.is_empty()).unwrap_or_else(|| "localhost".to_owned()),
             os: Os::HERE,
             root: PathBuf::from("/"),
+            socket: None,
         }
     }
 
@@ -61,6 +64,12 @@ impl Environment {
     /// A variable that holds an absolute path; others are as good as unset (XDG says so too).
     fn path(&self, name: &str) -> Option<PathBuf> {
         self.var(name).map(PathBuf::from).filter(|p| p.is_absolute())
+    }
+
+    /// A folder that the service manager gives to the daemon: the first of a list with colons.
+    fn given(&self, name: &str) -> Option<PathBuf> {
+        let first = self.var(name)?.split(':').next().map(PathBuf::from);
+        first.filter(|p| p.is_absolute())
     }
 
     /// An XDG folder, or its place below the home.
@@ -139,7 +148,9 @@ impl Paths {
                 Os::MacOs => macos,
             })
         };
-        let state_dir = at("var/lib/teleclaude", "usr/local/var/lib/teleclaude");
+        let state_dir = env
+            .given("STATE_DIRECTORY")
+            .unwrap_or_else(|| at("var/lib/teleclaude", "usr/local/var/lib/teleclaude"));
         Self {
             config: at("etc/teleclaude/config.yml", "usr/local/etc/teleclaude/config.yml"),
             config_d: PathBuf::new(),
@@ -147,7 +158,9 @@ impl Paths {
             personal: personal(env),
             database: state_dir.join("teleclaude.db"),
             state_dir,
-            run_dir: at("run/teleclaude", "usr/local/var/run/teleclaude"),
+            run_dir: env
+                .given("RUNTIME_DIRECTORY")
+                .unwrap_or_else(|| at("run/teleclaude", "usr/local/var/run/teleclaude")),
             socket: at("var/run/teleclaude.sock", "var/run/teleclaude.sock"),
             docs: at("usr/local/share/teleclaude/docs", "usr/local/share/teleclaude/docs"),
         }

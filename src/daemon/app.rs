@@ -168,27 +168,14 @@ impl App {
         self.own_uid
     }
 
-    /// A variable of the daemon's own environment, for agents in single-user mode.
-    pub fn inherited(&self, name: &str) -> Option<SecretString> {
-        self.environment.var(name).map(SecretString::from)
-    }
-
-    /// The PATH of agents: what the config lists, and in single-user mode the daemon's own behind it.
-    pub fn agent_path(&self, settings: &Settings) -> String {
-        let listed = settings.loaded.config.agents.path.iter().map(|p| p.to_string_lossy().into_owned());
-        let own = settings.single_user().then(|| self.environment.var("PATH").map(str::to_owned)).flatten();
-        let parts: Vec<String> = own.into_iter().chain(listed).collect();
-        parts.join(":")
-    }
-
     /// The socket, for agents.
     pub fn socket(&self) -> &str {
         &self.socket
     }
 
-    /// The LANG of agents.
-    pub fn lang(&self) -> &str {
-        self.environment.var("LANG").filter(|l| !l.is_empty()).unwrap_or("C.UTF-8")
+    /// A variable of the daemon's own environment that is set and not empty.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.var(name).filter(|value| !value.is_empty())
     }
 
     /// Rings when there are effects to be done.
@@ -613,12 +600,12 @@ impl Backend for App {
         caller
     }
 
-    fn refuses(&self, peer: &Peer) -> bool {
-        self.resolve_now(&self.settings(), peer.uid, &peer.groups, peer.gid).refuse
-    }
-
     fn may(&self, caller: &Caller, kind: &'static str) -> bool {
         verb_of(kind).is_some_and(|verb| policy::may(caller, verb))
+    }
+
+    fn turns_away(&self, peer: &Peer) -> bool {
+        self.resolve_now(&self.settings(), peer.uid, &peer.groups, peer.gid).refuse
     }
 
     fn refused<'a>(

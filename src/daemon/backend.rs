@@ -94,11 +94,6 @@ pub trait Backend: Send + Sync + 'static {
     /// Who `peer` is now. Cheap, no I/O: the people map in force decides.
     fn caller(&self, peer: &Peer, via: Via, token: Option<&SecretString>) -> Caller;
 
-    /// Whether `peer` is not to be served at all: `access.unmapped: refuse`, or another's single-user daemon.
-    fn refuses(&self, _peer: &Peer) -> bool {
-        false
-    }
-
     /// Whether `caller` may ever do requests of this kind (see [`kind`]); decides what is listed.
     fn may(&self, caller: &Caller, kind: &'static str) -> bool;
 
@@ -113,6 +108,12 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The limits in force.
     fn limits(&self) -> Arc<Limits>;
+
+    /// Whether a connection of `peer` is to be closed without a word: single-user mode, or `access.unmapped: refuse`.
+    fn turns_away(&self, peer: &Peer) -> bool {
+        let _ = peer;
+        false
+    }
 
     /// Events from now on. Slow receivers lose the oldest and are told so.
     fn watch(&self) -> tokio::sync::broadcast::Receiver<Event>;

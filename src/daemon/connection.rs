@@ -15,7 +15,11 @@ pub async fn serve(front: Arc<Front>, http: http::Mouth, stream: UnixStream, pee
     let limits = front.backend.limits();
     let first = tokio::select! {
         first = tokio::time::timeout(limits.first_byte, first_byte(&stream)) => first,
-        () = front.drain.cancelled() => return,
+        () = front.drain.cancelled() => {
+            // What was written before the stop is still taken; the next write fails at once.
+            let _ = socket2::SockRef::from(&stream).shutdown(std::net::Shutdown::Read);
+            Ok(first_byte(&stream).await)
+        }
     };
     match first {
         Ok(Ok(Some(b'A'..=b'Z'))) => http.serve(front, stream, peer, limits).await,

@@ -2,8 +2,8 @@
 //! a row until it is done, so a daemon that dies in between leaves it to the next one. One session's effects run in
 //! order; another's do not wait for them.
 
-use crate::agent::{self, AgentSpec, Owner, SessionVars};
-use crate::config::schema::agents::{Agent, LOGIN_SHELL};
+use crate::agent::{self, Manner, Owner, SessionVars};
+use crate::config::schema::RunAs;
 use crate::daemon::app::App;
 use crate::daemon::backend::{Event, SessionChange, SessionEvent};
 use crate::daemon::hosts::{HostError, Outcome};
@@ -112,8 +112,8 @@ async fn apply(app: &App, effect: &Effect) -> Result<(), StoreError> {
 
 /// Brings a session to life. Told twice, it finds the host alive and leaves it alone.
 async fn start(app: &App, effect: &Effect, session: &Session) -> Result<(), StoreError> {
-    // Told twice, also by the daemon before: a living agent keeps the token it has.
-    if app.hosts().is_known(session.id) {
+    // An earlier daemon came this far and died: its agent has a token, which must stay good.
+    if app.hosts().find(session.id).await {
         return done(app, effect).await;
     }
     let settings = app.settings();
@@ -122,23 +122,17 @@ async fn start(app: &App, effect: &Effect, session: &Session) -> Result<(), Stor
         return fail(app, effect, session, "no random numbers for the session token").await;
     }
     let (token, hash) = Tokens::make(random);
-    let native = session.native_id.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
-    let spec = match spec(app, &settings, session, &token, &native).await {
-        Ok(spec) => spec,
+    let (spec, native) = match spec(app, &settings, session, &token).await {
+        Ok(made) => made,
         Err(why) => return fail(app, effect, session, &why).await,
     };
     let id = session.id;
-    // The agent's own id is kept where it was told to it, so that the session can be resumed.
-    let native = Some(native).filter(|native| spec.argv.contains(native));
     let open = Arc::new(AtomicBool::new(false));
     let is_open = Arc::clone(&open);
     write(app, move |tx| {
-        let (is_open, native) = (Arc::clone(&is_open), native.clone());
+        let is_open = Arc::clone(&is_open);
         Box::pin(async move {
             let kept = session::set_token_hash(tx.conn(), id, Some(hash)).await?;
-            if let Some(native) = native {
-                session::native_id(tx.conn(), id, &native).await?;
-            }
             is_open.store(kept, Ordering::Release);
             Ok(())
         })
@@ -163,28 +157,31 @@ async fn start(app: &App, effect: &Effect, session: &Session) -> Result<(), Stor
             };
             let (at, effect_id) = (app.now(), effect.id);
             write(app, move |tx| {
-                let claim = claim.clone();
+                let (claim, native) = (claim.clone(), native.clone());
                 Box::pin(async move {
                     host::claim(tx.conn(), &claim).await?;
+                    if let Some(native) = native {
+                        session::native_id(tx.conn(), id, &native).await?;
+                    }
                     outbox::mark_done(tx.conn(), effect_id, at).await?;
                     Ok(())
                 })
             })
             .await
         }
-        Err(HostError::AlreadyRunning) => done(app, effect).await,
+        // One that an earlier daemon began was faster.
+        Err(HostError::AlreadyRunning) if app.hosts().find(id).await => done(app, effect).await,
         Err(error) => fail(app, effect, session, &error.to_string()).await,
     }
 }
 
-/// What the host is told.
+/// What the host is told, and the agent's own session id where we choose it.
 async fn spec(
     app: &App,
     settings: &Settings,
     session: &Session,
     token: &SecretString,
-    native: &str,
-) -> Result<StartSpec, String> {
+) -> Result<(StartSpec, Option<String>), String> {
     let config = &settings.loaded.config;
     let agent = config
         .agents
@@ -192,9 +189,10 @@ async fn spec(
         .get(&session.agent)
         .filter(|a| a.enabled)
         .ok_or_else(|| format!("the agent `{}` is no longer configured", session.agent))?;
-    let spec = agent_spec(&session.agent, agent, session)?;
-    let line = agent::command_line(&spec, session.profile, Some(native))
-        .ok_or_else(|| format!("the agent `{}` has no such profile", session.agent))?;
+    // The config may have changed since the session was asked for.
+    if !settings.single_user() && config.sessions.run_as == RunAs::Owner {
+        return Err("sessions.run_as: owner needs teleclaude-runner, which is not there".to_owned());
+    }
     // Agents run as the daemon's own user here, in that user's home; the runner is what makes them run as their owner.
     let runs_as = app.own_uid();
     let owner = app
@@ -206,7 +204,7 @@ async fn spec(
     let value_of = |name: &String| {
         let system = settings.loaded.secrets.get(name).cloned();
         if settings.single_user() {
-            system.or_else(|| app.inherited(name))
+            system.or_else(|| app.variable(name).map(SecretString::from))
         } else if agent.share_system_keys {
             system
         } else {
@@ -224,19 +222,20 @@ async fn spec(
         socket: app.socket().to_owned(),
         tmp_dir: paths.tmp.to_string_lossy().into_owned(),
     };
-    let mut argv = line.argv();
-    if argv.first().is_some_and(|program| program == LOGIN_SHELL) {
-        argv[0].clone_from(&owner.shell);
-        argv.insert(1, "-l".to_owned());
-    }
     let owner = Owner { home: owner.home, user: owner.name, shell: owner.shell };
-    let env = agent::environment(&owner, &app.agent_path(settings), app.lang(), &vars, &listed);
+    let native = Uuid::new_v4().to_string();
+    let argv = agent::argv(agent, &owner, session.profile, session.thinking_mode, &native)
+        .ok_or_else(|| format!("the agent `{}` has no {} profile", session.agent, session.profile.name()))?;
+    let own_path = settings.single_user().then(|| app.variable("PATH")).flatten();
+    let path = agent::path(&config.agents.path, &owner, own_path);
+    let env = agent::environment(&owner, &path, app.variable("LANG").unwrap_or("C.UTF-8"), &vars, &listed);
     let cwd = match &session.subdir {
         Some(subdir) => PathBuf::from(&session.project_path).join(subdir),
         None => PathBuf::from(&session.project_path),
     };
     let recording = &config.sessions.recording;
-    Ok(StartSpec {
+    let chosen = (!agent.native_id.is_empty()).then_some(native);
+    let spec = StartSpec {
         version: SPEC_VERSION,
         session_id: session.id,
         run_dir: app.hosts().run_dir().to_owned(),
@@ -257,21 +256,8 @@ async fn spec(
         title: session.title.as_ref().map(|t| t.as_str().to_owned()),
         first_message: None,
         lease: Uuid::now_v7().to_string(),
-    })
-}
-
-fn agent_spec(name: &str, agent: &Agent, session: &Session) -> Result<AgentSpec, String> {
-    let flags = agent
-        .profile(session.profile)
-        .ok_or_else(|| format!("the agent `{name}` has no {} profile", session.profile.name()))?;
-    Ok(AgentSpec {
-        name: name.to_owned(),
-        command: agent.command.clone(),
-        args: agent.args.clone(),
-        profile_flags: flags.to_vec(),
-        model_flags: agent.model(session.thinking_mode).to_vec(),
-        native_id_flag: agent.native_id.first().cloned(),
-    })
+    };
+    Ok((spec, chosen))
 }
 
 async fn end(app: &App, effect: &Effect, session: &Session) -> Result<(), StoreError> {
@@ -279,7 +265,7 @@ async fn end(app: &App, effect: &Effect, session: &Session) -> Result<(), StoreE
         // The exit comes as an event and closes the row.
         Ok(()) => done(app, effect).await,
         // A living host out of sight is never written off: it is found again, and asked the next time.
-        Err(HostError::NoHost) if app.hosts().find(session.id) || app.hosts().is_known(session.id) => {
+        Err(HostError::NoHost) if app.hosts().find(session.id).await => {
             Err(StoreError::Other("its host is out of sight".to_owned()))
         }
         // Nobody is there to end: whatever is left goes, and the row is closed here.
@@ -371,10 +357,10 @@ async fn deliver(app: &App, id: SessionId) -> Result<(), StoreError> {
 }
 
 fn typed(session: &Session, message: &message::Message) -> Message {
-    let typing = match (session.agent.as_str(), message.slash) {
-        ("shell", _) => Typing::Line,
-        (_, true) => Typing::Bare,
-        (_, false) => Typing::Paste,
+    let typing = match (agent::manner(&session.agent), message.slash) {
+        (Manner::Shell, _) => Typing::Line,
+        (Manner::Conversation, true) => Typing::Bare,
+        (Manner::Conversation, false) => Typing::Paste,
     };
     Message { id: message.id.to_string(), text: message.text.clone(), typing }
 }

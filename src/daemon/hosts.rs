@@ -5,7 +5,9 @@
 mod sweep;
 mod watch;
 
-use crate::daemon::hosts::sweep::{end_processes, is_alive, read_run_file, sweep, sweep_without_run_file};
+use crate::daemon::hosts::sweep::{
+    close_recording, end_processes, is_alive, read_run_file, sweep, sweep_without_run_file,
+};
 use crate::daemon::hosts::watch::Watch;
 use crate::domain::session::{Exit, SessionActivity, SessionId};
 use crate::domain::timestamp::Timestamp;
@@ -15,13 +17,14 @@ use crate::host::message::{Message, MessageState};
 use crate::host::protocol::{Gap, Snapshot, Status, ToHost};
 use crate::host::spec::{Ready, Size, StartSpec};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// A host that is not up after this is given up.
 const START_WITHIN: Duration = Duration::from_secs(10);
@@ -217,12 +220,13 @@ impl Hosts {
         let started = match started {
             Ok(started) => started,
             Err(why) => {
+                let pid = child.id().map_or(0, u32::cast_signed);
                 let _ = child.kill().await;
                 if files::is_locked(&self.0.run_dir, session) {
                     // Somebody else's start was faster.
                     return Err(HostError::AlreadyRunning);
                 }
-                self.0.clear_failed_start(session, &spec).await;
+                self.0.clear_failed_start(session, pid, &spec).await;
                 return Err(HostError::Start(why));
             }
         };
@@ -233,6 +237,26 @@ impl Hosts {
         // A claim closes other connections: nobody may attach before it.
         let _ = timeout(ANSWER_WITHIN, self.watch(run)).await;
         Ok(started)
+    }
+
+    /// Whether the session has a host. One that an earlier daemon began just before it died, too late to be adopted, is
+    /// claimed and followed from now on; one that is just coming up is waited for.
+    pub async fn find(&self, session: SessionId) -> bool {
+        if self.0.sender(session).is_some() {
+            return true;
+        }
+        let deadline = tokio::time::Instant::now() + START_WITHIN;
+        while files::is_locked(&self.0.run_dir, session) {
+            if let Some(run) = read_run_file(&files::run_path(&self.0.run_dir, session)) {
+                let _ = timeout(ANSWER_WITHIN, self.watch(run)).await;
+                return true;
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return true;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        false
     }
 
     /// Finds the hosts of an earlier daemon by their run files. Call it once, before anything is started. Living
@@ -350,18 +374,6 @@ impl Hosts {
         self.0.sender(session).is_some() || files::is_locked(&self.0.run_dir, session)
     }
 
-    /// Follows a living host again that was lost sight of. `false` if there is none, or it is being followed.
-    pub fn find(&self, session: SessionId) -> bool {
-        let run = read_run_file(&files::run_path(&self.0.run_dir, session));
-        match run.filter(|run| self.0.sender(session).is_none() && is_alive(&self.0.run_dir, run)) {
-            Some(run) => {
-                drop(self.watch(run));
-                true
-            }
-            None => false,
-        }
-    }
-
     /// Ends everything that is left of a session whose host is gone, and says how it ended: by its exit file, else
     /// lost, with the recording closed. `None` if its host lives (it is left alone), or if it never had one.
     pub async fn sweep(&self, session: SessionId) -> Option<ExitFile> {
@@ -377,13 +389,14 @@ impl Hosts {
         swept.await.ok().flatten()
     }
 
-    /// Begins to follow a host. The channel says when it is claimed, or given up.
+    /// Begins to follow a host, unless it is followed already. The channel says when it is claimed, or given up.
     fn watch(&self, run: RunFile) -> oneshot::Receiver<()> {
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let (claimed, when_claimed) = oneshot::channel();
-        self.0.lock().insert(run.session_id, commands);
-        let watch = Watch::new(Arc::clone(&self.0), run, receiver, claimed);
-        tokio::spawn(watch.run());
+        if let Entry::Vacant(place) = self.0.lock().entry(run.session_id) {
+            place.insert(commands);
+            tokio::spawn(Watch::new(Arc::clone(&self.0), run, receiver, claimed).run());
+        }
         when_claimed
     }
 }
@@ -406,13 +419,19 @@ impl Inner {
         }
     }
 
-    async fn clear_failed_start(&self, session: SessionId, spec: &StartSpec) {
+    async fn clear_failed_start(&self, session: SessionId, pid: i32, spec: &StartSpec) {
         let path = files::run_path(&self.run_dir, session);
         let agent_pid = read_run_file(&path).and_then(|run| run.agent_pid);
         let (run_dir, socket, tmp) = (self.run_dir.clone(), spec.socket_path.clone(), spec.tmp_dir.clone());
+        let recording = spec.recording_path.clone();
         let _ = tokio::task::spawn_blocking(move || {
             end_processes(session, agent_pid);
-            for path in [&path, &socket, &files::lock_path(&run_dir, session)] {
+            if recording.exists() {
+                close_recording(session, &recording);
+            }
+            for path in
+                [&files::half_written(&path, pid), &path, &socket, &files::lock_path(&run_dir, session)]
+            {
                 let _ = std::fs::remove_file(path);
             }
             tmp.map(std::fs::remove_dir_all)

@@ -25,8 +25,10 @@ use uuid::Uuid;
 /// The database, or the run folder cannot be read.
 pub async fn adopt(app: &App) -> anyhow::Result<()> {
     let adoption = app.hosts().adopt().await?;
+    // In this order: a session that is asked for in between is in neither or in both, and so never taken for lost.
+    let open = session::open_on(app.store().reader(), app.store().computer()).await?;
     let waiting = outbox::pending(app.store().reader(), app.store().computer(), 10_000).await?;
-    for open in session::open_on(app.store().reader(), app.store().computer()).await? {
+    for open in open {
         let known = adoption.live.contains(&open.id) || adoption.gone.contains(&open.id);
         let yet_to_start = open.status == SessionStatus::Starting
             && waiting.iter().any(|e| e.session == open.id && e.kind == START);
@@ -103,8 +105,8 @@ async fn take(app: &App, event: &HostEvent) -> Result<(), StoreError> {
                 })
             })
             .await?;
-            if session.status == SessionStatus::Ending {
-                // It was asked to end over an earlier connection, or by an earlier daemon: it may not have heard.
+            if matches!(session.status, SessionStatus::Ending | SessionStatus::Ended) {
+                // Its end was asked for by a daemon that died before the host heard of it.
                 let _ = app.hosts().end(id, GRACE).await;
             }
             app.work().notify_one();

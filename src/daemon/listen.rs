@@ -8,7 +8,7 @@ use crate::daemon::limits::{Bucket, Entered, Gate};
 use crate::daemon::peer;
 use crate::domain::caller::{Peer, Via};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{
     DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
@@ -28,8 +28,13 @@ const BACKLOG: i32 = 1_024;
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// Another daemon holds the lock, or somebody listens there.
-    #[error("{0}: another process is listening there")]
-    Busy(PathBuf),
+    #[error("{path}: {who} is listening there")]
+    Busy {
+        /// Where.
+        path: PathBuf,
+        /// Who, as far as is known.
+        who: String,
+    },
     /// Something is in the way that is not a socket, or not ours.
     #[error("{path}: {problem}")]
     InTheWay {
@@ -69,7 +74,7 @@ pub struct Socket {
 /// If what was handed over is no listening Unix socket.
 pub fn inherited() -> io::Result<Option<Socket>> {
     #[cfg(target_os = "macos")]
-    let listener = launchd::listener()?;
+    let listener = crate::platform::launchd::listener()?;
     #[cfg(not(target_os = "macos"))]
     let listener = {
         let mut handed = listenfd::ListenFd::from_env();
@@ -100,7 +105,8 @@ pub fn bind(path: &Path, mode: u32) -> Result<Socket, ListenError> {
     }
     check_folder(folder)?;
     let lock_path = lock_path(path);
-    let lock = OpenOptions::new()
+    let mut lock = OpenOptions::new()
+        .read(true)
         .create(true)
         .truncate(false)
         .write(true)
@@ -116,9 +122,19 @@ pub fn bind(path: &Path, mode: u32) -> Result<Socket, ListenError> {
     }
     match lock.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(ListenError::Busy(path.to_owned())),
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            let _ = lock.take(32).read_to_string(&mut text);
+            let who = match text.trim() {
+                "" => "another daemon".to_owned(),
+                pid => format!("the daemon with pid {pid}"),
+            };
+            return Err(ListenError::Busy { path: path.to_owned(), who });
+        }
         Err(TryLockError::Error(error)) => return Err(ListenError::Io { path: lock_path, error }),
     }
+    // Who has it is for people; the lock itself does not depend on the text.
+    let _ = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
     remove_stale(path)?;
     let socket =
         socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).map_err(io_at(path))?;
@@ -166,14 +182,13 @@ fn remove_stale(path: &Path) -> Result<(), ListenError> {
     }
     let probe = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).map_err(io_at)?;
     probe.set_nonblocking(true).map_err(io_at)?;
+    let busy = || ListenError::Busy { path: path.to_owned(), who: "another process".to_owned() };
     match probe.connect(&socket2::SockAddr::unix(path).map_err(io_at)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         // A full backlog (would block) is somebody alive too.
-        Ok(()) => return Err(ListenError::Busy(path.to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            return Err(ListenError::Busy(path.to_owned()));
-        }
+        Ok(()) => return Err(busy()),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(busy()),
         Err(error) => return Err(io_at(error)),
     }
     fs::remove_file(path).map_err(io_at)
@@ -274,7 +289,7 @@ async fn settle(front: Arc<Front>, gate: Arc<Gate>, mouth: Mouth, stream: UnixSt
     if !peer::is_nobody(peer.uid) {
         front.names.user_name(peer.uid).await;
     }
-    if front.backend.refuses(&peer) {
+    if front.backend.turns_away(&peer) {
         return;
     }
     let mapped = front.caller(&peer, Via::Mcp, None).person.is_some();
@@ -287,43 +302,6 @@ async fn settle(front: Arc<Front>, gate: Arc<Gate>, mouth: Mouth, stream: UnixSt
         }
     };
     connection::serve(front, mouth, stream, Arc::new(peer)).await;
-}
-
-#[cfg(target_os = "macos")]
-mod launchd {
-    use std::ffi::{CStr, c_char, c_int};
-    use std::io;
-    use std::os::fd::{FromRawFd as _, OwnedFd};
-    use std::os::unix::net::UnixListener;
-
-    /// The socket's name in the property list.
-    const NAME: &CStr = c"Listeners";
-
-    unsafe extern "C" {
-        fn launch_activate_socket(name: *const c_char, fds: *mut *mut c_int, count: *mut usize) -> c_int;
-    }
-
-    /// The first socket that launchd holds for us; `None` if we were not started by it.
-    pub(super) fn listener() -> io::Result<Option<UnixListener>> {
-        let mut fds: *mut c_int = std::ptr::null_mut();
-        let mut count = 0_usize;
-        // SAFETY: `NAME` ends with a zero byte; `fds` and `count` live through the call.
-        let code = unsafe { launch_activate_socket(NAME.as_ptr(), &raw mut fds, &raw mut count) };
-        match code {
-            0 => {}
-            libc::ENOENT | libc::ESRCH | libc::EALREADY => return Ok(None),
-            other => return Err(io::Error::from_raw_os_error(other)),
-        }
-        let mut first = None;
-        for at in 0..count {
-            // SAFETY: launchd wrote `count` descriptors, which are ours alone from now on.
-            let fd = unsafe { OwnedFd::from_raw_fd(*fds.add(at)) };
-            first.get_or_insert(fd);
-        }
-        // SAFETY: launchd allocated the list with malloc and left it to us.
-        unsafe { libc::free(fds.cast()) };
-        Ok(first.map(UnixListener::from))
-    }
 }
 
 #[cfg(test)]
@@ -339,7 +317,7 @@ mod tests {
         let socket = bind(&path, 0o666).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
         assert_eq!(fs::metadata(lock_path(&path)).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(matches!(bind(&path, 0o666), Err(ListenError::Busy(_))));
+        assert!(matches!(bind(&path, 0o666), Err(ListenError::Busy { .. })));
         drop(socket);
         assert!(path.exists(), "never removed on exit");
         let socket = bind(&path, 0o600).unwrap();
@@ -352,7 +330,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.sock");
         let alive = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        assert!(matches!(bind(&path, 0o666), Err(ListenError::Busy(_))));
+        assert!(matches!(bind(&path, 0o666), Err(ListenError::Busy { .. })));
         drop(alive);
         assert!(bind(&path, 0o666).is_ok());
     }

@@ -119,6 +119,9 @@ mod macos {
         if done != 0 {
             return Err(classify(io::Error::last_os_error()));
         }
+        if cred.cr_version != libc::XUCRED_VERSION {
+            return Err(PeerError::Unknown(io::Error::from(io::ErrorKind::Unsupported)));
+        }
         let count = usize::try_from(cred.cr_ngroups).unwrap_or(0).min(cred.cr_groups.len());
         let groups = cred.cr_groups[..count].to_vec();
         let mut pid: libc::pid_t = 0;

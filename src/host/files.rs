@@ -98,9 +98,7 @@ pub fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> io::Result<T> {
 pub fn write_atomically(path: &Path, value: &impl Serialize) -> io::Result<()> {
     let bytes = serde_json::to_vec(value)?;
     let dir = path.parent().unwrap_or(Path::new("."));
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let tmp = dir.join(name);
+    let tmp = half_written(path, std::process::id().cast_signed());
     let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&tmp).and_then(
         |mut file| {
             file.write_all(&bytes)?;
@@ -114,6 +112,13 @@ pub fn write_atomically(path: &Path, value: &impl Serialize) -> io::Result<()> {
     // Not every file system can sync a folder; the file itself is safe.
     let _ = File::open(dir).and_then(|d| d.sync_all());
     Ok(())
+}
+
+/// What process `pid` leaves beside `path` if it dies in [`write_atomically`].
+pub fn half_written(path: &Path, pid: i32) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{pid}.tmp"));
+    name.into()
 }
 
 /// Makes a folder (and what is missing above it) for this user alone.
@@ -132,7 +137,10 @@ pub fn is_locked(run_dir: &Path, session: SessionId) -> bool {
 
 /// Removes what a host left in the run folder, and its exit file. Only for a host that is gone.
 pub fn remove(run_dir: &Path, run: &RunFile) {
-    for path in [&run.socket_path, &run.exit_path, &lock_path(run_dir, run.session_id)] {
+    let half = [&run_path(run_dir, run.session_id), &run.exit_path].map(|path| half_written(path, run.pid));
+    for path in
+        [&run.socket_path, &run.exit_path, &lock_path(run_dir, run.session_id)].into_iter().chain(&half)
+    {
         let _ = fs::remove_file(path);
     }
     if let Some(tmp) = &run.tmp_dir {

@@ -47,7 +47,8 @@ pub fn descendants(root: i32) -> Vec<i32> {
 
 /// Every living process of user `uid` that belongs to a session: `mark` (`NAME=value`) stands in the environment
 /// it was started with, or it belongs to the terminal session or process group `leader`, or it descends from one
-/// of those. Linux reads `/proc/PID/environ`; macOS cannot, there only `leader` and descent count.
+/// of those. macOS hides the environment of Apple's own programs (a shell, say): of those, only `leader` and
+/// descent count.
 pub fn marked(mark: &str, leader: Option<i32>, uid: u32) -> Vec<i32> {
     let all: Vec<Process> = system::processes().into_iter().filter(|p| p.uid == uid).collect();
     let mut found: HashSet<i32> = all
@@ -134,6 +135,17 @@ fn descendants_among(all: &[Process], roots: &HashSet<i32>) -> Vec<i32> {
         }
     }
     found
+}
+
+/// The environment's entries in what macOS tells of a process: the number of arguments, the program's path, zero
+/// bytes, the arguments, the environment; an empty entry ends it. Nothing if the area is cut off before.
+#[cfg(any(target_os = "macos", test))]
+fn procargs_environ(area: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (count, rest) = area.split_first_chunk().unwrap_or((&[0; 4], &[]));
+    let arguments = usize::try_from(i32::from_ne_bytes(*count)).unwrap_or(0);
+    let path_end = rest.iter().position(|&b| b == 0).unwrap_or(rest.len());
+    let begin = rest[path_end..].iter().position(|&b| b != 0).map_or(rest.len(), |zeroes| path_end + zeroes);
+    rest[begin..].split(|&b| b == 0).skip(arguments).take_while(|entry| !entry.is_empty())
 }
 
 #[cfg(target_os = "linux")]
@@ -227,9 +239,28 @@ mod system {
         pids.into_iter().filter(|&pid| pid > 0).filter_map(process).collect()
     }
 
-    /// The system does not show another process's environment.
-    pub fn has_mark(_pid: i32, _mark: &str) -> bool {
-        false
+    /// The kernel's own bound on arguments and environment together (`kern.argmax`).
+    const ARGUMENT_BYTES_MAX: usize = 1 << 20;
+
+    /// Reads `kern.procargs2`, which leaves the environment out for programs that the system protects.
+    pub fn has_mark(pid: i32, mark: &str) -> bool {
+        let mut name = [libc::CTL_KERN, libc::KERN_PROCARGS2, pid];
+        let mut area = vec![0_u8; ARGUMENT_BYTES_MAX];
+        let mut length = area.len();
+        // SAFETY: `name` has the three numbers that are announced, `area` has `length` bytes, and all live through
+        // the call; nothing is set, so the last pointer may be null.
+        let done = unsafe {
+            libc::sysctl(
+                name.as_mut_ptr(),
+                3,
+                area.as_mut_ptr().cast(),
+                &raw mut length,
+                std::ptr::null_mut(),
+                0,
+            )
+        };
+        area.truncate(length);
+        done == 0 && super::procargs_environ(&area).any(|entry| entry == mark.as_bytes())
     }
 
     /// Start times are dates here, so pid and start time suffice.
@@ -267,6 +298,23 @@ mod tests {
         let p = system::parse_stat(line, 5).unwrap();
         assert_eq!(p, Process { pid: 42, parent: 7, group: 42, sid: 41, uid: 5, start_time: 987 });
         assert_eq!(system::parse_stat(&line.replace(" S ", " Z "), 5), None);
+    }
+
+    #[test]
+    fn the_environment_is_found_behind_the_arguments() {
+        let area = |count: i32, rest: &[u8]| [&count.to_ne_bytes()[..], rest].concat();
+        let table: [(Vec<u8>, &[&[u8]]); 7] = [
+            (area(2, b"/bin/x\0\0\0x\0A=arg\0A=1\0B=2\0\0apple=3\0"), &[b"A=1", b"B=2"]),
+            (area(1, b"/bin/x\0x\0A=1"), &[b"A=1"]),
+            (area(0, b"/bin/x\0A=1\0"), &[b"A=1"]),
+            (area(-1, b"/bin/x\0A=1\0"), &[b"A=1"]),
+            (area(9, b"/bin/x\0x\0A=1\0"), &[]),
+            (area(1, b"/bin/x"), &[]),
+            (vec![1, 2], &[]),
+        ];
+        for (area, entries) in table {
+            assert_eq!(procargs_environ(&area).collect::<Vec<_>>(), entries, "{area:?}");
+        }
     }
 
     #[test]

@@ -23,7 +23,8 @@ const ACQUIRE: Duration = Duration::from_secs(5);
 const BUSY: Duration = Duration::from_secs(5);
 /// Longest a single statement of the writer may run on Postgres, in milliseconds.
 const STATEMENT_MS: &str = "20000";
-
+/// How long a Postgres may take to notice that the daemon before this one was killed.
+const LET_GO: Duration = Duration::from_secs(2);
 /// Longest a single read may run on Postgres, in milliseconds.
 const READ_MS: &str = "15000";
 
@@ -252,7 +253,13 @@ impl Opener {
 
     /// The same on Postgres, with a clear refusal if another daemon has the lock, also if it was faster just now.
     async fn locked(&self, plain: &DatabaseConnection) -> Result<DatabaseConnection, StoreError> {
-        lock::probe(plain, &self.computer).await?;
+        let give_up = tokio::time::Instant::now() + LET_GO;
+        while let Err(error) = lock::probe(plain, &self.computer).await {
+            if !matches!(error, StoreError::Served { .. }) || tokio::time::Instant::now() >= give_up {
+                return Err(error);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         match self.writer().await {
             Ok(writer) => Ok(writer),
             Err(error) => {

@@ -1,6 +1,7 @@
 //! Doing what is permitted. [`read`] changes nothing; [`change`] runs inside the writer's transaction and puts its
 //! audit row beside the change. Effects outside the database are rows here, done afterwards by the daemon.
 
+use crate::config::schema::RunAs;
 use crate::config::show;
 use crate::domain::action::{Action, NewMessage, NewSession, SessionQuery, Verb};
 use crate::domain::audit::{AuditDraft, AuditOutcome};
@@ -218,7 +219,10 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
     let reply = match permit.into_action() {
         Action::StartSession(new) => match new.existing {
             Some(session) => started(facts, &session),
-            None => start(tx, facts, &caller, *new, profile).await?,
+            None => {
+                needs_runner(facts)?;
+                start(tx, facts, &caller, *new, profile).await?
+            }
         },
         Action::SendMessage { session, message, .. } => send(tx, facts, &session, *message).await?,
         Action::EndSession { session, .. } => {
@@ -242,6 +246,22 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
         tx.audit(draft);
     }
     Ok(reply)
+}
+
+/// Agents of a system run as their owners, which takes the runner; as the service user only if the config says so in
+/// so many words. There is no falling back from the one to the other.
+///
+/// # Errors
+/// `needs_runner`.
+pub fn needs_runner(facts: &Facts) -> Result<(), Fault> {
+    if facts.single_user || facts.config.sessions.run_as == RunAs::Service {
+        return Ok(());
+    }
+    Err(Fault::new(
+        FaultCode::NeedsRunner,
+        "sessions run as their owners here (sessions.run_as: owner), and teleclaude-runner, which does that, is not there",
+    )
+    .hint("ask an admin to install the runner, or to set sessions.run_as: service where all may read what all do"))
 }
 
 async fn start(

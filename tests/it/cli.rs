@@ -9,7 +9,7 @@ use fake::{FakeDaemon, Terminal};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::Duration;
 use teleclaude::client::{Client, ClientError, Endpoint};
@@ -512,7 +512,7 @@ fn a_daemon_that_takes_no_connections_is_given_up() {
     let listener = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
     listener.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
     listener.listen(0).unwrap();
-    let _in_the_queue = UnixStream::connect(&path).unwrap();
+    let _in_the_queue = std::os::unix::net::UnixStream::connect(&path).unwrap();
     let mut endpoint = Endpoint::new(path, false);
     endpoint.connect_time = Duration::from_millis(50);
     let problem = ask_directly(endpoint);

@@ -34,6 +34,7 @@ impl Machine {
             hostname: "box".to_owned(),
             os: Os::Linux,
             root: dir.path().to_owned(),
+            socket: None,
         };
         Self { dir, env }
     }
@@ -503,6 +504,7 @@ fn paths_of_both_modes_on_both_systems() {
         hostname: "box".to_owned(),
         os: Os::Linux,
         root: PathBuf::from("/"),
+        socket: None,
     };
     let shown = |env: &Environment, mode| {
         let p = Paths::of(env, mode);

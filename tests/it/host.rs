@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use proptest::prelude::*;
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -358,13 +357,13 @@ async fn the_agent_gets_exactly_its_environment_and_three_descriptors() {
     let mut w = World::new();
     let mut spec = w.spec(&["/bin/sh", "-c", "ls -l /proc/self/fd; echo listed; sleep 1000"]);
     spec.env.push(("TELECLAUDE_TOKEN".to_owned(), "not-a-real-token".to_owned()));
-    let expected: BTreeMap<String, String> = spec.env.iter().cloned().collect();
+    let expected: std::collections::BTreeMap<String, String> = spec.env.iter().cloned().collect();
     let tmp = spec.tmp_dir.clone().unwrap();
     w.hosts.start(spec).await.unwrap();
     let agent = w.agent_pid().await;
     let screen = w.screen_with("listed").await;
     let environ = fs::read_to_string(format!("/proc/{agent}/environ")).unwrap();
-    let got: BTreeMap<String, String> = environ
+    let got: std::collections::BTreeMap<String, String> = environ
         .split_terminator('\0')
         .map(|e| e.split_once('=').map(|(n, v)| (n.to_owned(), v.to_owned())).unwrap())
         .collect();

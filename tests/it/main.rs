@@ -1,16 +1,21 @@
 //! The one integration test binary. One file a noun; `tidy` checks the architecture itself.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod audit;
 mod bridge;
 mod cli;
 mod config;
 mod host;
 mod http;
+mod kill;
 mod mcp;
 mod parity;
 mod postgres;
+mod process;
 mod review;
+mod sessions;
 mod socket;
 mod store;
 mod tidy;
+mod users;
 mod world;

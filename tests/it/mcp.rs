@@ -427,6 +427,23 @@ async fn methods_that_are_not_there_say_so_and_wrong_parameters_are_not_taken_fo
 }
 
 #[tokio::test]
+async fn what_2026_took_away_is_not_there() {
+    let daemon = Daemon::start();
+    let mut client = Client::new(&daemon).await;
+    // Without the parameters they had, so that rmcp does not know them.
+    for (id, method) in ["initialize", "resources/subscribe", "resources/unsubscribe"].iter().enumerate() {
+        let answer = client.ask(modern(id as u64, method, json!({}))).await;
+        assert_eq!(code(&answer), -32601, "{method}: {answer}");
+    }
+    let answer = client.ask(modern(7, "ping", json!({}))).await;
+    assert_eq!(code(&answer), -32601, "{answer}");
+    let uri = "file:///etc/passwd";
+    let answer = client.ask(modern(8, "resources/read", json!({"uri": uri}))).await;
+    assert_eq!(code(&answer), -32602, "{answer}");
+    assert_eq!(answer["error"]["data"]["uri"], uri, "{answer}");
+}
+
+#[tokio::test]
 async fn an_agents_token_is_taken_from_initialize_or_from_a_request() {
     let daemon = Daemon::start();
     let mut client = Client::new(&daemon).await;
@@ -508,6 +525,33 @@ async fn a_stop_lets_requests_finish_and_then_ends_connections() {
     daemon.fake.go.notify_one();
     assert_eq!(busy.answer().await["id"], 1);
     assert_eq!(busy.next().await, None);
+    tokio::time::timeout(PATIENCE, daemon.served).await.unwrap().unwrap().unwrap();
+}
+
+/// A writer must be able to tell what was taken from what was not: a call that may have had an effect is never sent
+/// twice, one that was never taken is.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_stop_takes_what_was_written_and_refuses_the_next_write() {
+    let daemon = Daemon::start();
+    let mut client = Client::legacy(&daemon).await;
+    client.send(slow(1)).await;
+    daemon.begun(1).await;
+    let mut fresh = Client::new(&daemon).await;
+    // What came after it was answered, so it was accepted.
+    client.is_alive().await;
+    // Nothing runs between these: the daemon learns of the stop and of the lines at once.
+    client.send(call(2, "whoami", json!({}))).await;
+    fresh.send(initialize(json!({}))).await;
+    daemon.stop.cancel();
+    assert_eq!(client.answer().await["id"], 2);
+    let refused = client.write.write_all(b"{}\n").await.unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::BrokenPipe);
+    assert_eq!(fresh.answer().await["id"], "init");
+    assert_eq!(fresh.next().await, None);
+    daemon.fake.go.notify_one();
+    assert_eq!(client.answer().await["id"], 1);
+    assert_eq!(client.next().await, None);
     tokio::time::timeout(PATIENCE, daemon.served).await.unwrap().unwrap().unwrap();
 }
 

@@ -2,7 +2,7 @@
 //! databases. The table of outcomes is a snapshot: a change of rights anywhere is a change of it.
 
 use crate::postgres::{Db, on_both};
-use crate::world::{ANN, BOB, CID, DOT, ERAS, EVE, STRANGER, World};
+use crate::world::{ANN, BOB, CID, DOT, ERAS, EVE, SHELL, STRANGER, World};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -148,7 +148,7 @@ async fn table(db: Db) -> String {
              member: { requests_per_minute: 100000, burst: 10000, profile: full }\n  contributor: *often\n  \
              newcomer: *often\n  public: *often",
         )
-        .config("agents: { shell: { enabled: true } }")
+        .config(SHELL)
         .start()
         .await;
     let bobs = world.shell(BOB).await;

@@ -253,6 +253,26 @@ impl Db {
         self.folder.path()
     }
 
+    /// From now on the database takes no audit row, as if its log had broken.
+    pub async fn refuse_audit_rows(&self) {
+        use sea_orm::ConnectionTrait as _;
+        let (url, sql) = match &self.engine {
+            Engine::Sqlite { path, .. } => (
+                format!("sqlite://{}", path.display()),
+                "CREATE TRIGGER broken BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'broken'); END",
+            ),
+            Engine::Postgres { url } => (
+                secrecy::ExposeSecret::expose_secret(url).to_owned(),
+                "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS \
+                 $$ BEGIN RAISE EXCEPTION 'broken'; END $$; \
+                 CREATE TRIGGER broken BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION broken()",
+            ),
+        };
+        let conn = sea_orm::Database::connect(url).await.unwrap();
+        conn.execute_unprepared(sql).await.unwrap();
+        conn.close().await.unwrap();
+    }
+
     /// Opens it as the computer `here`.
     pub async fn open(&self) -> Store {
         self.open_as("here").await.unwrap()

@@ -9,7 +9,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("wire", &["domain"]),
     ("config", &["domain"]),
-    ("agent", &["domain"]),
+    ("agent", &["domain", "config"]),
     ("platform", &[]),
     ("store", &["domain", "config"]),
     ("host", &["domain", "platform"]),

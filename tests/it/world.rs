@@ -1,5 +1,5 @@
 //! A whole daemon in a temporary folder, without a process of its own, and people to ask it things: any uid can be
-//! played, through the real mouths, on both databases. Its sentences: `World::new(db).person("ann", ANN, "admin")`,
+//! played, through the real mouths, on both databases. Its sentences: `Builder::on(db).person("ann", ANN, "admin")`,
 //! `.start().await`, `world.rest(ANN).get("/whoami").await`, `world.tool(BOB, "whoami", json!({})).await`.
 
 use crate::postgres::Db;
@@ -34,6 +34,9 @@ pub const EVE: u32 = 3_000_005;
 /// Somebody nobody maps.
 pub const STRANGER: u32 = 3_000_009;
 
+/// Config that lets people run a shell: a plain one, since what a login shell reads is the machine's own affair.
+pub const SHELL: &str = "agents: { shell: { enabled: true, command: /bin/sh } }";
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a world is to be.
@@ -51,7 +54,7 @@ pub struct World {
     mouth: http::Mouth,
     stop: CancellationToken,
     tasks: Vec<tokio::task::JoinHandle<()>>,
-    /// Kept for the database it holds.
+    /// Its database.
     pub db: Db,
     folder: tempfile::TempDir,
 }
@@ -76,14 +79,9 @@ pub enum Era {
 pub const ERAS: [Era; 2] = [Era::Initialize, Era::Stateless];
 
 impl World {
-    /// A world on this database.
-    pub fn new(db: Db) -> Builder {
-        Builder { db, people: String::new(), more: String::new(), folder: tempfile::tempdir().unwrap() }
-    }
-
     /// With one person of each role, whose names are those of the roles: ann, bob and cid (members), dot, eve.
     pub fn everybody(db: Db) -> Builder {
-        Self::new(db)
+        Builder::on(db)
             .person("ann", ANN, "admin")
             .person("bob", BOB, "member")
             .person("cid", CID, "member")
@@ -93,6 +91,11 @@ impl World {
 }
 
 impl Builder {
+    /// A world on this database, with nobody in it yet.
+    pub fn on(db: Db) -> Self {
+        Self { db, people: String::new(), more: String::new(), folder: tempfile::tempdir().unwrap() }
+    }
+
     /// Adds a person, mapped by uid.
     pub fn person(mut self, name: &str, uid: u32, role: &str) -> Self {
         let _ = writeln!(self.people, "  - {{ name: {name}, os_uid: {uid}, role: {role} }}");
@@ -104,11 +107,6 @@ impl Builder {
         self.more.push_str(yaml);
         self.more.push('\n');
         self
-    }
-
-    /// A folder of the test's.
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
     }
 
     /// Starts it.
@@ -137,6 +135,7 @@ impl Builder {
             hostname: "here".to_owned(),
             os: Os::HERE,
             root: root.to_owned(),
+            socket: None,
         };
         let mut loaded = load::load(&environment).unwrap_or_else(|problems| panic!("{problems}"));
         loaded.paths.state_dir = root.join("state");
@@ -283,7 +282,7 @@ impl World {
     }
 
     /// Ends every session, then the daemon. Nothing of it is left, and the audit chain is whole.
-    pub async fn end(self) {
+    pub async fn end(mut self) {
         for session in
             self.rest(ANN, "GET", "/sessions?limit=100", None).await.body["sessions"].as_array().unwrap()
         {
@@ -296,7 +295,7 @@ impl World {
         let verified = self.rest(ANN, "POST", "/audit/verify", None).await;
         assert_eq!(verified.body["ok"], json!(true), "{verified:?}");
         self.stop.cancel();
-        for task in self.tasks {
+        for task in std::mem::take(&mut self.tasks) {
             task.await.unwrap();
         }
         self.app.store().close().await;
@@ -343,5 +342,21 @@ impl Mcp {
         let read = tokio::time::timeout(PATIENCE, self.stream.read_line(&mut line)).await;
         read.expect("no answer over MCP").unwrap();
         serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"))
+    }
+}
+
+/// A test that failed in the middle leaves no host behind. After `end` there is none.
+impl Drop for World {
+    fn drop(&mut self) {
+        let Ok(files) = std::fs::read_dir(self.folder.path().join("run")) else { return };
+        for file in files.flatten().filter(|f| f.path().extension().is_some_and(|e| e == "json")) {
+            let text = std::fs::read_to_string(file.path()).unwrap_or_default();
+            let run: Value = serde_json::from_str(&text).unwrap_or_default();
+            for pid in ["pid", "agent_pid"].iter().filter_map(|key| run[*key].as_i64()).filter(|pid| *pid > 1)
+            {
+                let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
+                let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+            }
+        }
     }
 }

@@ -33,7 +33,14 @@ pub(super) fn sweep(run: &RunFile) -> ExitFile {
     if let Ok(file) = files::read::<ExitFile>(&run.exit_path) {
         return file;
     }
-    let file = lost(run.session_id, &run.recording_path);
+    let at = close_recording(run.session_id, &run.recording_path);
+    let file = ExitFile {
+        version: files::FILE_VERSION,
+        session_id: run.session_id,
+        exit: Exit::Lost,
+        at,
+        lost_bytes: 0,
+    };
     // So that a daemon that dies before the exit is kept says the same again.
     let _ = run.exit_path.parent().map(files::private_dir);
     let _ = files::write_atomically(&run.exit_path, &file);
@@ -41,20 +48,24 @@ pub(super) fn sweep(run: &RunFile) -> ExitFile {
 }
 
 /// The same for a session whose run file went with a reboot. `None` if nothing says that it ever had a host.
-pub(super) fn sweep_without_run_file(session: SessionId, paths: &SessionPaths) -> Option<ExitFile> {
-    end_processes(session, None);
+pub(super) fn sweep_without_run_file(session_id: SessionId, paths: &SessionPaths) -> Option<ExitFile> {
+    end_processes(session_id, None);
     if let Ok(file) = files::read::<ExitFile>(&paths.exit) {
         return Some(file);
     }
-    paths.recording.exists().then(|| lost(session, &paths.recording))
+    paths.recording.exists().then(|| {
+        let at = close_recording(session_id, &paths.recording);
+        ExitFile { version: files::FILE_VERSION, session_id, exit: Exit::Lost, at, lost_bytes: 0 }
+    })
 }
 
-fn lost(session_id: SessionId, recording: &Path) -> ExitFile {
+/// Closes the recording of a host that vanished; gives the moment.
+pub(super) fn close_recording(session: SessionId, path: &Path) -> Timestamp {
     let at = Timestamp::from(SystemTime::now());
-    if let Err(e) = recording::repair(recording, "lost: the session's host vanished", at) {
-        tracing::warn!(session = %session_id, error = %e, "the recording could not be closed");
+    if let Err(e) = recording::repair(path, "lost: the session's host vanished", at) {
+        tracing::warn!(%session, error = %e, "the recording could not be closed");
     }
-    ExitFile { version: files::FILE_VERSION, session_id, exit: Exit::Lost, at, lost_bytes: 0 }
+    at
 }
 
 /// Kills until nobody is left: who is killed may have had a child in the meantime.

@@ -44,6 +44,9 @@ const METHODS: [&str; 11] = [
     "subscriptions/listen",
 ];
 
+/// Those of them that 2026-07-28 took away.
+const LEGACY_METHODS: [&str; 4] = ["initialize", "ping", "resources/subscribe", "resources/unsubscribe"];
+
 /// The MCP server: one for each raw connection, one for all of HTTP.
 #[derive(Clone)]
 pub struct McpHandler {
@@ -123,7 +126,7 @@ impl McpHandler {
     ) -> Result<(), ErrorData> {
         let (peer, caller) = self.who(cx)?;
         let (Some(resource), Some(connection)) = (Resource::parse(uri), &self.connection) else {
-            return Err(no_resource());
+            return Err(no_resource(uri));
         };
         let session = SessionRef { session_id: resource.id().to_owned() };
         let request = if on { Request::Subscribe(session) } else { Request::StopNotifications(session) };
@@ -165,8 +168,8 @@ fn defect() -> ErrorData {
     ErrorData::internal_error("the daemon failed while handling this request", None)
 }
 
-fn no_resource() -> ErrorData {
-    ErrorData::resource_not_found("no such resource", None)
+fn no_resource(uri: &str) -> ErrorData {
+    ErrorData::resource_not_found("no such resource", Some(serde_json::json!({ "uri": uri })))
 }
 
 /// A fault where MCP has no result to put it in.
@@ -333,7 +336,7 @@ impl ServerHandler for McpHandler {
         cx: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         let (peer, caller) = self.who(&cx)?;
-        let resource = Resource::parse(&params.uri).ok_or_else(no_resource)?;
+        let resource = Resource::parse(&params.uri).ok_or_else(|| no_resource(&params.uri))?;
         let session_id = resource.id().to_owned();
         let (request, mime) = match resource {
             Resource::Session(_) => (Request::ShowSession(SessionRef { session_id }), "application/json"),
@@ -459,10 +462,11 @@ impl ServerHandler for McpHandler {
     async fn on_custom_request(
         &self,
         request: CustomRequest,
-        _cx: RequestContext<RoleServer>,
+        cx: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
         let method: String = request.method.chars().take(64).collect();
-        Err(if METHODS.contains(&method.as_str()) {
+        let removed = is_modern(&cx) && LEGACY_METHODS.contains(&method.as_str());
+        Err(if METHODS.contains(&method.as_str()) && !removed {
             ErrorData::invalid_params(format!("{method}: the parameters are not those of MCP"), None)
         } else {
             ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method, None)

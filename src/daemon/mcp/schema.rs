@@ -1,5 +1,5 @@
 //! JSON Schemas for tools, in the subset that every client and model vendor understands: no `format`, no references,
-//! no nullable arguments. Pure.
+//! no nullable arguments, and `null` only as a choice of its own. Pure.
 
 use rmcp::model::JsonObject;
 use schemars::JsonSchema;
@@ -21,7 +21,9 @@ pub fn no_input() -> Arc<JsonObject> {
 
 /// The schema of a tool's structured content.
 pub fn output<T: JsonSchema>() -> Arc<JsonObject> {
-    object(plain::<T>())
+    let mut schema = plain::<T>();
+    for_each_object(&mut schema, &mut part_null);
+    object(schema)
 }
 
 fn object(schema: Value) -> Arc<JsonObject> {
@@ -104,6 +106,30 @@ fn drop_null(map: &mut JsonObject) {
     }
     if map.get("default").is_some_and(|value| !value.is_object()) {
         map.remove("default");
+    }
+}
+
+/// A field that may be absent is never null; of one that is always there, `null` becomes a choice of its own, since
+/// some clients take a `type` of one word only.
+fn part_null(map: &mut JsonObject) {
+    let required = map.get("required").cloned().unwrap_or_default();
+    let is_required = |name: &str| required.as_array().is_some_and(|all| all.iter().any(|one| one == name));
+    let Some(fields) = map.get_mut("properties").and_then(Value::as_object_mut) else { return };
+    for (name, field) in fields {
+        let Value::Object(field) = field else { continue };
+        let is_nullable = field
+            .get("type")
+            .and_then(Value::as_array)
+            .is_some_and(|kinds| kinds.iter().any(|k| k == "null"));
+        if !is_required(name) {
+            drop_null(field);
+        } else if is_nullable {
+            let about = field.remove("description");
+            drop_null(field);
+            let other = std::mem::take(field);
+            field.insert("anyOf".to_owned(), serde_json::json!([other, { "type": "null" }]));
+            field.extend(about.map(|about| ("description".to_owned(), about)));
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::daemon::limits::Limits;
 use crate::daemon::mcp::line::{self, Flaw};
 use crate::daemon::mcp::outbox::Outbox;
 use crate::domain::caller::Peer;
+use futures_util::FutureExt as _;
 use rmcp::RoleServer;
 use rmcp::model::{
     ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorCode, ErrorData, GetExtensions as _,
@@ -98,8 +99,10 @@ pub struct LineTransport {
     limits: Arc<Limits>,
     in_flight: Arc<InFlight>,
     outbox: Outbox,
-    /// Reads as the end of input: no new requests, those in flight go on.
+    /// Ends the input: no new requests, those in flight go on.
     drain: CancellationToken,
+    /// Whether it has fired and the peer can write nothing more.
+    draining: bool,
     /// Until when the first request must have come; `None` once it has.
     first_request: Option<tokio::time::Instant>,
     /// Until when the line that has begun must have ended.
@@ -189,6 +192,7 @@ impl LineTransport {
             in_flight: Arc::default(),
             outbox: Outbox::new(writer, &limits),
             drain,
+            draining: false,
             first_request: Some(tokio::time::Instant::now() + limits.first_byte),
             line_ends: None,
             limits,
@@ -239,6 +243,9 @@ impl LineTransport {
     fn admit_request(&mut self, mut message: JsonRpcRequest<ClientRequest>) -> Option<ClientJsonRpcMessage> {
         self.first_request = None;
         let id = message.id.clone();
+        let is_broken_initialize = matches!(&message.request, ClientRequest::CustomRequest(request) if request.method == "initialize");
+        // In the stateless era there is no such method, and the handler says so.
+        let is_broken_initialize = is_broken_initialize && !is_stateless(&mut message.request);
         let refuse = |code, text| {
             answer(&self.outbox, Some(id.clone()), code, text);
             None
@@ -247,7 +254,7 @@ impl LineTransport {
             ClientRequest::InitializeRequest(_) if self.settled => {
                 return refuse(ErrorCode::INVALID_REQUEST, "this connection is initialized already");
             }
-            ClientRequest::CustomRequest(request) if request.method == "initialize" => {
+            _ if is_broken_initialize => {
                 return refuse(ErrorCode::INVALID_PARAMS, "initialize: the parameters are not those of MCP");
             }
             _ => {}
@@ -277,6 +284,14 @@ impl LineTransport {
         Some(JsonRpcMessage::Request(message))
     }
 
+    /// Takes nothing more from the peer, whose next write fails at once: it knows what was not taken. What it wrote
+    /// before is still read (on macOS it is lost).
+    fn stop_taking(&mut self) {
+        self.draining = true;
+        // Refused only when the peer is gone, which reading will tell.
+        let _ = socket2::SockRef::from(self.socket.as_ref()).shutdown(std::net::Shutdown::Read);
+    }
+
     /// Waits for bytes and takes them in. `Ok(false)` is the end of input. Safe to drop at any await.
     async fn fill(&mut self) -> io::Result<bool> {
         let until = match (self.first_request, self.line_ends) {
@@ -285,7 +300,7 @@ impl LineTransport {
         };
         tokio::select! {
             biased;
-            () = self.drain.cancelled() => return Ok(false),
+            () = self.drain.cancelled(), if !self.draining => return Ok(true),
             ready = self.socket.readable() => ready?,
             () = sleep_until(until), if until.is_some() => return Ok(false),
         }
@@ -311,12 +326,15 @@ fn settles(request: &mut ClientRequest) -> bool {
     match request {
         ClientRequest::InitializeRequest(_) => true,
         ClientRequest::PingRequest(_) | ClientRequest::DiscoverRequest(_) => false,
-        request => {
-            let meta = request.get_meta_mut();
-            meta.missing_required_keys(&ProtocolVersion::V_2026_07_28).is_empty()
-                && meta.protocol_version().is_some_and(|v| ProtocolVersion::KNOWN_VERSIONS.contains(&v))
-        }
+        request => is_stateless(request),
     }
+}
+
+/// Whether `request` carries all that 2026 demands, and so needs no handshake.
+fn is_stateless(request: &mut ClientRequest) -> bool {
+    let meta = request.get_meta_mut();
+    meta.missing_required_keys(&ProtocolVersion::V_2026_07_28).is_empty()
+        && meta.protocol_version().is_some_and(|v| ProtocolVersion::KNOWN_VERSIONS.contains(&v))
 }
 
 impl Transport<RoleServer> for LineTransport {
@@ -345,13 +363,23 @@ impl Transport<RoleServer> for LineTransport {
 
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
         loop {
-            if self.ended || self.drain.is_cancelled() {
+            if self.ended {
                 return None;
             }
-            tokio::select! {
-                biased;
-                () = self.drain.cancelled() => return None,
-                open = self.outbox.room() => if !open { return None },
+            if !self.draining && self.drain.is_cancelled() {
+                self.stop_taking();
+            }
+            if self.draining {
+                // A stop does not wait for a peer that does not read.
+                if self.outbox.room().now_or_never() != Some(true) {
+                    return None;
+                }
+            } else {
+                tokio::select! {
+                    biased;
+                    () = self.drain.cancelled() => continue,
+                    open = self.outbox.room() => if !open { return None },
+                }
             }
             tokio::task::coop::consume_budget().await;
             match self.input.take(self.limits.message_bytes) {
