@@ -21,7 +21,7 @@ use crate::domain::person::PersonId;
 use crate::domain::policy;
 use crate::domain::timestamp::Timestamp;
 use crate::store::connect::{Clock, Store};
-use crate::store::denial::DenialMeter;
+use crate::store::denial::{Counted, DenialMeter};
 use crate::store::error::StoreError;
 use crate::store::writer::WriteError;
 use crate::store::{person, setting};
@@ -60,6 +60,8 @@ pub struct App {
     rates: Rates,
     denials: Mutex<DenialMeter>,
     personal: RwLock<HashMap<u32, Option<Arc<Personal>>>>,
+    /// Counts changes of personal layers: what was read before one is not remembered after it.
+    personal_changes: AtomicUsize,
     seen: Mutex<HashMap<u32, Instant>>,
     events: broadcast::Sender<Event>,
     /// Rings when there are effects to be done.
@@ -67,6 +69,8 @@ pub struct App {
     connections: Arc<AtomicUsize>,
     computer: Arc<str>,
     recordings: Arc<PathBuf>,
+    /// Where it is listened, whatever a reload says.
+    socket: String,
     own_uid: u32,
     started: Timestamp,
     reloading: tokio::sync::Mutex<()>,
@@ -106,6 +110,7 @@ impl App {
         }
         Ok(Arc::new(Self {
             computer: Arc::from(parts.store.computer()),
+            socket: parts.loaded.config.socket.to_string_lossy().into_owned(),
             recordings: Arc::new(parts.loaded.paths.state_dir.join("recordings")),
             settings: ArcSwap::from_pointee(Settings { people, limits, loaded: parts.loaded }),
             environment: parts.environment,
@@ -116,6 +121,7 @@ impl App {
             rates: Rates::default(),
             denials: Mutex::default(),
             personal: RwLock::default(),
+            personal_changes: AtomicUsize::new(0),
             seen: Mutex::default(),
             events: broadcast::Sender::new(EVENTS),
             work: Notify::new(),
@@ -160,6 +166,11 @@ impl App {
     /// The uid the daemon runs as.
     pub fn own_uid(&self) -> u32 {
         self.own_uid
+    }
+
+    /// The socket, for agents.
+    pub fn socket(&self) -> &str {
+        &self.socket
     }
 
     /// A variable of the daemon's own environment that is set and not empty.
@@ -220,6 +231,15 @@ impl App {
             self.bind(&name).await?;
             resolved = self.resolve_now(&self.settings(), peer.uid, &peer.groups, peer.gid);
         }
+        if resolved.refuse {
+            // A connection from before a reload; new ones are closed at once.
+            let caller = caller(peer, via, user, resolved);
+            self.spend(&settings, &caller)?;
+            let draft = AuditDraft::by(&caller, "access.denied", AuditOutcome::Denied, self.now(), "")
+                .with_detail(&serde_json::json!({ "action": "connect" }));
+            self.note_denial(draft, Verb::Whoami, Instant::now() + Duration::from_secs(5)).await?;
+            return Err(Fault::new(FaultCode::Denied, "this daemon does not serve this user"));
+        }
         self.load_personal(peer.uid, &resolved).await;
         self.note_contact(peer.uid, user.clone(), &resolved);
         let mut caller = caller(peer, via, user, resolved);
@@ -227,6 +247,7 @@ impl App {
             match self.tokens.find(token, peer.uid) {
                 Ok(session) => caller.agent_of = Some(session),
                 Err(why) => {
+                    self.spend(&settings, &caller)?;
                     let draft =
                         AuditDraft::by(&caller, "access.denied", AuditOutcome::Denied, self.now(), "")
                             .with_detail(&serde_json::json!({ "action": "session_token", "why": why }));
@@ -277,7 +298,18 @@ impl App {
         if !first {
             return Ok(());
         }
-        self.store.append(deadline, draft).await.map(|_| ()).map_err(audit_unavailable)
+        let mut uncounted = Uncounted {
+            app: self,
+            refusal: Some(Counted {
+                uid: Some(draft.actor_uid),
+                action: verb.name().to_owned(),
+                since: draft.at,
+                count: 1,
+            }),
+        };
+        self.store.append(deadline, draft).await.map_err(audit_unavailable)?;
+        uncounted.refusal = None;
+        Ok(())
     }
 
     /// The refusals that are counted.
@@ -290,14 +322,21 @@ impl App {
         match reply {
             Reply::Started(_) | Reply::Sent(_) | Reply::Ended(_) => self.work.notify_one(),
             Reply::MyConfig(_) => {
-                self.personal.write().unwrap_or_else(PoisonError::into_inner).clear();
+                let mut all = self.personal.write().unwrap_or_else(PoisonError::into_inner);
+                self.personal_changes.fetch_add(1, Ordering::Relaxed);
+                all.clear();
             }
             _ => {}
         }
     }
 
-    /// Who an OS user, named by name or uid, would be. `None` if the system does not know them.
+    /// Who an OS user, named by name or uid, would be. `None` if the system does not know them, or if it is not for
+    /// the asker to know: only an admin may ask about others.
     pub async fn explain(&self, asker: &Caller, user: &str) -> Option<Caller> {
+        if asker.role < Role::Admin {
+            let own = user.parse() == Ok(asker.uid) || asker.os_username.as_deref() == Some(user);
+            return own.then(|| asker.clone());
+        }
         let uid = match user.parse::<u32>() {
             Ok(uid) => uid,
             Err(_) => self.names.uid(user.to_owned()).await?,
@@ -363,8 +402,9 @@ impl App {
             Err(problems) => {
                 let text = problems.to_string();
                 tracing::warn!(problems = %text, "the new config is wrong; the old one stays in force");
-                let row = draft("config.rejected", AuditOutcome::Failure)
-                    .with_detail(&serde_json::json!({ "problems": text }));
+                let row = draft("config.rejected", AuditOutcome::Failure).with_detail(
+                    &serde_json::json!({ "problems": text.chars().take(4_096).collect::<String>() }),
+                );
                 self.store.append(deadline, row).await.map_err(audit_unavailable)?;
                 return Err(Fault::invalid("config", text).hint("the old config stays in force"));
             }
@@ -415,10 +455,14 @@ impl App {
         {
             return;
         }
+        let changes = self.personal_changes.load(Ordering::Acquire);
         let Ok(kept) = setting::get(self.store.reader(), uid, run::PERSONAL).await else { return };
         let parsed =
             kept.and_then(|(yaml, _)| personal::parse(&yaml, std::path::Path::new("config.yml")).ok());
         let mut all = self.personal.write().unwrap_or_else(PoisonError::into_inner);
+        if self.personal_changes.load(Ordering::Relaxed) != changes {
+            return;
+        }
         if all.len() >= PERSONAL_MAX {
             all.clear();
         }
@@ -457,6 +501,21 @@ impl App {
                 tracing::warn!(%error, uid, "a contact could not be written down");
             }
         });
+    }
+}
+
+/// A first refusal on its way to the audit log. If it does not get there (the database, or the asker is gone while it
+/// waits), it is counted with the rest of its minute.
+struct Uncounted<'a> {
+    app: &'a App,
+    refusal: Option<Counted>,
+}
+
+impl Drop for Uncounted<'_> {
+    fn drop(&mut self) {
+        if let Some(refusal) = self.refusal.take() {
+            self.app.denials().put_back(&refusal);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::config::schema::RunAs;
 use crate::daemon::app::App;
 use crate::daemon::backend::{Event, SessionChange, SessionEvent};
 use crate::daemon::hosts::{HostError, Outcome};
+use crate::daemon::life;
 use crate::daemon::settings::Settings;
 use crate::daemon::tokens::Tokens;
 use crate::domain::audit::{AuditDraft, AuditOutcome};
@@ -22,6 +23,7 @@ use crate::usecase::run::{END, START};
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -38,7 +40,8 @@ const WRITE: Duration = Duration::from_secs(30);
 /// What is being done for which session, so that nothing is done twice at a time.
 #[derive(Debug, Default)]
 struct InHand {
-    effects: HashSet<Uuid>,
+    /// One effect of a session at a time: an end waits for the start before it.
+    effects: HashSet<SessionId>,
     typing: HashSet<SessionId>,
 }
 
@@ -63,7 +66,7 @@ async fn round(app: &Arc<App>, in_hand: &Arc<Mutex<InHand>>) -> Result<(), Store
     for effect in outbox::pending(app.store().reader(), computer, AT_A_TIME as u64).await? {
         {
             let mut hand = in_hand.lock().unwrap_or_else(PoisonError::into_inner);
-            if hand.effects.len() >= AT_A_TIME || !hand.effects.insert(effect.id) {
+            if hand.effects.len() >= AT_A_TIME || !hand.effects.insert(effect.session) {
                 continue;
             }
         }
@@ -73,7 +76,7 @@ async fn round(app: &Arc<App>, in_hand: &Arc<Mutex<InHand>>) -> Result<(), Store
                 tracing::warn!(session = %effect.session, kind = %effect.kind, %error, "an effect will be tried again");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
-            in_hand.lock().unwrap_or_else(PoisonError::into_inner).effects.remove(&effect.id);
+            in_hand.lock().unwrap_or_else(PoisonError::into_inner).effects.remove(&effect.session);
             app.work().notify_one();
         });
     }
@@ -124,10 +127,21 @@ async fn start(app: &App, effect: &Effect, session: &Session) -> Result<(), Stor
         Err(why) => return fail(app, effect, session, &why).await,
     };
     let id = session.id;
+    let open = Arc::new(AtomicBool::new(false));
+    let is_open = Arc::clone(&open);
     write(app, move |tx| {
-        Box::pin(async move { session::set_token_hash(tx.conn(), id, Some(hash)).await.map(|_| ()) })
+        let is_open = Arc::clone(&is_open);
+        Box::pin(async move {
+            let kept = session::set_token_hash(tx.conn(), id, Some(hash)).await?;
+            is_open.store(kept, Ordering::Release);
+            Ok(())
+        })
     })
     .await?;
+    if !open.load(Ordering::Acquire) {
+        // It was ended in the meantime.
+        return done(app, effect).await;
+    }
     app.tokens().revoke(id);
     app.tokens().keep(hash, id, session.owner_uid);
     let lease = spec.lease.parse::<Uuid>().unwrap_or(effect.id);
@@ -202,7 +216,7 @@ async fn spec(
     let vars = SessionVars {
         session: session.id.to_string(),
         token: token.expose_secret().to_owned(),
-        socket: config.socket.to_string_lossy().into_owned(),
+        socket: app.socket().to_owned(),
         tmp_dir: paths.tmp.to_string_lossy().into_owned(),
     };
     let owner = Owner { home: owner.home, user: owner.name, shell: owner.shell };
@@ -221,7 +235,7 @@ async fn spec(
     let spec = StartSpec {
         version: SPEC_VERSION,
         session_id: session.id,
-        run_dir: settings.loaded.paths.run_dir.clone(),
+        run_dir: app.hosts().run_dir().to_owned(),
         recording_path: paths.recording,
         socket_path: paths.socket,
         exit_path: paths.exit,
@@ -247,25 +261,21 @@ async fn end(app: &App, effect: &Effect, session: &Session) -> Result<(), StoreE
     match app.hosts().end(session.id, GRACE).await {
         // The exit comes as an event and closes the row.
         Ok(()) => done(app, effect).await,
+        // A living host out of sight is never written off: it is found again, and asked the next time.
+        Err(HostError::NoHost) if app.hosts().find(session.id).await => {
+            Err(StoreError::Other("its host is out of sight".to_owned()))
+        }
         // Nobody is there to end: whatever is left goes, and the row is closed here.
         Err(HostError::NoHost) => {
-            let (id, at, effect_id) = (session.id, app.now(), effect.id);
-            let exit = match app.hosts().sweep(id) {
-                Some(file) => file.exit,
-                None => Exit::Lost,
-            };
-            write(app, move |tx| {
-                let exit = exit.clone();
-                Box::pin(async move {
-                    session::ended(tx.conn(), id, &exit, at).await?;
-                    outbox::mark_done(tx.conn(), effect_id, at).await?;
-                    Ok(())
-                })
-            })
-            .await?;
-            app.tokens().revoke(id);
+            match app.hosts().sweep(session.id).await {
+                Some(file) => life::ended(app, session, &file.exit, file.at, file.lost_bytes).await?,
+                None => {
+                    let exit = Exit::Failed("ended before it began".to_owned());
+                    life::ended(app, session, &exit, app.now(), 0).await?;
+                }
+            }
             told(app, session);
-            Ok(())
+            done(app, effect).await
         }
         Err(error) => Err(StoreError::Other(error.to_string())),
     }
@@ -323,10 +333,12 @@ async fn deliver(app: &App, id: SessionId) -> Result<(), StoreError> {
                 Ok(Outcome::Delivered) => (MessageState::Delivered, None),
                 Ok(Outcome::Unknown) => (MessageState::Unknown, Some("nothing was seen to change")),
                 Ok(Outcome::Failed) => (MessageState::Failed, Some("it could not be typed")),
-                Err(HostError::NoHost) => {
+                // It was not handed over: it waits on.
+                Err(HostError::NoHost | HostError::Unreachable) => {
                     tokio::time::sleep(Duration::from_millis(200)).await;
                     return Ok(());
                 }
+                Err(HostError::Refused(_)) => (MessageState::Failed, Some("the session host refused it")),
                 // Typed or not, nobody can tell: it is never typed twice.
                 Err(_) => (MessageState::Unknown, Some("the session host was lost in between")),
             },

@@ -8,7 +8,7 @@ use crate::daemon::app::App;
 use crate::daemon::backend::Call;
 use crate::daemon::settings::Settings;
 use crate::domain::action::{Action, Verb};
-use crate::domain::caller::{Caller, Peer};
+use crate::domain::caller::{Caller, Peer, Role};
 use crate::domain::policy::{self, Denied, Permit};
 use crate::store::writer::WriteError;
 use crate::usecase::resolve::{refresh, resolve};
@@ -34,6 +34,10 @@ pub async fn handle(app: &App, peer: &Peer, call: Call) -> Result<Reply, Fault> 
         return Err(refuse_early(app, &facts, &caller, verb, call.deadline).await);
     }
     let explained = explain(app, &caller, &call.request).await;
+    if verb == Verb::ExplainPerson && explained.is_none() && caller.role < Role::Admin {
+        // Written down whether there is such a user or not, so that neither the answer nor its time tells.
+        app.note_denial(run::refusal_of(&facts, &caller, verb), verb, call.deadline).await?;
+    }
     let action = resolve(app.store().reader(), &facts, &caller, call.request, explained).await?;
     match verb {
         Verb::StartSession | Verb::SendMessage | Verb::EndSession | Verb::PutMyConfig => {
@@ -155,7 +159,7 @@ async fn refuse_early(app: &App, facts: &Facts, caller: &Caller, verb: Verb, dea
     }
 }
 
-/// For `people explain`: who that OS user would be. Looked up only for those who may ask.
+/// For `people explain`: who that OS user would be. Looked up only for those who may ask; others know themselves.
 async fn explain(app: &App, caller: &Caller, request: &Request) -> Option<Caller> {
     match request {
         Request::ExplainPerson(args) => app.explain(caller, &args.user).await,

@@ -5,7 +5,9 @@
 mod sweep;
 mod watch;
 
-use crate::daemon::hosts::sweep::{close_recording, end_processes, is_alive, read_run_file, sweep};
+use crate::daemon::hosts::sweep::{
+    close_recording, end_processes, is_alive, read_run_file, sweep, sweep_without_run_file,
+};
 use crate::daemon::hosts::watch::Watch;
 use crate::domain::session::{Exit, SessionActivity, SessionId};
 use crate::domain::timestamp::Timestamp;
@@ -16,7 +18,7 @@ use crate::host::protocol::{Gap, Snapshot, Status, ToHost};
 use crate::host::spec::{Ready, Size, StartSpec};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -159,6 +161,11 @@ impl Hosts {
     /// No hosts yet. `exe` is this binary; `run_dir` must be short enough for socket paths of 100 bytes.
     pub fn new(run_dir: PathBuf, state_dir: PathBuf, exe: PathBuf, events: mpsc::Sender<HostEvent>) -> Self {
         Self(Arc::new(Inner { run_dir, state_dir, exe, events, hosts: Mutex::default() }))
+    }
+
+    /// Where run files, locks and sockets are.
+    pub fn run_dir(&self) -> &Path {
+        &self.0.run_dir
     }
 
     /// Where a session's files belong.
@@ -362,11 +369,24 @@ impl Hosts {
         })
     }
 
+    /// Whether a host of this session lives or is still being followed.
+    pub fn is_known(&self, session: SessionId) -> bool {
+        self.0.sender(session).is_some() || files::is_locked(&self.0.run_dir, session)
+    }
+
     /// Ends everything that is left of a session whose host is gone, and says how it ended: by its exit file, else
-    /// lost, with the recording closed. With a living host it does nothing. Blocks; does not touch a store.
-    pub fn sweep(&self, session: SessionId) -> Option<ExitFile> {
-        let run = read_run_file(&files::run_path(&self.0.run_dir, session))?;
-        (!is_alive(&self.0.run_dir, &run)).then(|| sweep(&run))
+    /// lost, with the recording closed. `None` if its host lives (it is left alone), or if it never had one.
+    pub async fn sweep(&self, session: SessionId) -> Option<ExitFile> {
+        let (inner, paths) = (Arc::clone(&self.0), self.paths(session));
+        // It waits for processes to go.
+        let swept = tokio::task::spawn_blocking(move || {
+            match read_run_file(&files::run_path(&inner.run_dir, session)) {
+                Some(run) => (!is_alive(&inner.run_dir, &run)).then(|| sweep(&run)),
+                None if files::is_locked(&inner.run_dir, session) => None,
+                None => sweep_without_run_file(session, &paths),
+            }
+        });
+        swept.await.ok().flatten()
     }
 
     /// Begins to follow a host, unless it is followed already. The channel says when it is claimed, or given up.

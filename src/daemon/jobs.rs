@@ -30,10 +30,14 @@ pub async fn finish(app: &App) {
 }
 
 async fn write_down(app: &App, counted: Vec<Counted>) {
-    for count in counted {
-        let draft = row(app.own_uid(), app.now(), &count);
+    let mut counted = counted.iter();
+    while let Some(count) = counted.next() {
+        let draft = row(app.own_uid(), app.now(), count);
         if let Err(error) = app.store().append(Instant::now() + Duration::from_secs(5), draft).await {
-            tracing::warn!(%error, uid = count.uid, count = count.count, "counted refusals could not be written down");
+            tracing::warn!(%error, "counted refusals wait for the database");
+            // None of the others would fare better.
+            std::iter::once(count).chain(counted).for_each(|count| app.denials().put_back(count));
+            return;
         }
     }
 }

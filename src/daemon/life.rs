@@ -32,13 +32,30 @@ pub async fn adopt(app: &App) -> anyhow::Result<()> {
         let known = adoption.live.contains(&open.id) || adoption.gone.contains(&open.id);
         let yet_to_start = open.status == SessionStatus::Starting
             && waiting.iter().any(|e| e.session == open.id && e.kind == START);
-        if !known && !yet_to_start {
-            let left = app.hosts().sweep(open.id).map(|file| file.exit);
-            ended(app, &open, &left.unwrap_or(Exit::Lost), app.now(), 0).await?;
+        if known || yet_to_start || app.hosts().is_known(open.id) {
+            continue;
+        }
+        match app.hosts().sweep(open.id).await {
+            Some(file) => ended(app, &open, &file.exit, file.at, file.lost_bytes).await?,
+            None if app.hosts().is_known(open.id) => {}
+            None => ended(app, &open, &Exit::Lost, app.now(), 0).await?,
         }
     }
     tracing::info!(live = adoption.live.len(), gone = adoption.gone.len(), "session hosts adopted");
     Ok(())
+}
+
+/// [`adopt`], tried until it is done: nothing may be started before it is known what runs. `false` if stopped.
+pub async fn adopt_at_last(app: &App, stop: &CancellationToken) -> bool {
+    let mut wait = Duration::from_millis(100);
+    while let Err(error) = adopt(app).await {
+        tracing::error!(error = format!("{error:#}"), "session hosts could not be adopted; trying again");
+        tokio::select! {
+            () = stop.cancelled() => return false,
+            () = tokio::time::sleep(wait) => wait = (wait * 2).min(Duration::from_secs(5)),
+        }
+    }
+    true
 }
 
 /// Turns events into rows until stopped.
@@ -152,7 +169,7 @@ async fn take(app: &App, event: &HostEvent) -> Result<(), StoreError> {
 }
 
 /// Closes a session's row, once: with its audit row, its waiting messages failed and its token revoked.
-async fn ended(
+pub(super) async fn ended(
     app: &App,
     of: &Session,
     exit: &Exit,

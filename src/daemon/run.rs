@@ -16,6 +16,7 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +45,8 @@ pub fn system_clock() -> Clock {
 /// # Errors
 /// What keeps a daemon from starting: the socket, the database, a folder.
 pub async fn run(daemon: Daemon, stop: CancellationToken) -> anyhow::Result<()> {
+    // First of all: until somebody listens for it, a SIGHUP ends the process.
+    let hangups = signal(SignalKind::hangup())?;
     let paths = daemon.loaded.paths.clone();
     let config = Arc::clone(&daemon.loaded.config);
     for (folder, what) in [(&paths.state_dir, "state"), (&paths.run_dir, "run")] {
@@ -77,14 +80,13 @@ pub async fn run(daemon: Daemon, stop: CancellationToken) -> anyhow::Result<()> 
         let after = after.clone();
         async move {
             // Nothing is started before it is known what runs.
-            if let Err(error) = life::adopt(&app).await {
-                tracing::error!(error = format!("{error:#}"), "session hosts could not be adopted");
+            if life::adopt_at_last(&app, &after).await {
+                effects::run(app, after).await;
             }
-            effects::run(app, after).await;
         }
     });
     let jobs = tokio::spawn(jobs::run(Arc::clone(&app), stop.clone()));
-    let reloads = tokio::spawn(reload_on_hangup(Arc::clone(&app), stop.clone()));
+    let reloads = tokio::spawn(reload_on_hangup(Arc::clone(&app), hangups, stop.clone()));
     let front = Arc::new(Front::new(app.clone(), app.names().clone(), app.connections().clone()));
     tell_manager(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status("serving")]);
     let watchdog = tokio::spawn(feed_watchdog(stop.clone()));
@@ -109,8 +111,8 @@ pub async fn run(daemon: Daemon, stop: CancellationToken) -> anyhow::Result<()> 
 fn private_folder(path: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let mode = std::fs::metadata(path)?.permissions().mode();
-    if mode & 0o007 != 0 {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o770))?;
+    if mode & 0o027 != 0 {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o750))?;
     }
     Ok(())
 }
@@ -122,14 +124,11 @@ async fn note(app: &App, action: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn reload_on_hangup(app: Arc<App>, stop: CancellationToken) {
-    let Ok(mut hangups) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) else {
-        return;
-    };
+async fn reload_on_hangup(app: Arc<App>, mut hangups: Signal, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = hangups.recv() => {}
+            hung_up = hangups.recv() => if hung_up.is_none() { return },
         }
         tell_manager(&[sd_notify::NotifyState::Status("reading the config again")]);
         match app.reload(None).await {

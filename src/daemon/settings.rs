@@ -64,7 +64,19 @@ pub async fn sources(loaded: &Loaded, names: &Names, own_uid: u32) -> Sources {
                 AccessEntry::Uid(uid) => Selector::Uid(*uid),
                 AccessEntry::Group(group) => Selector::Group(group.clone(), names.gid(group.clone()).await),
             };
-            into.push(Listed { who, origin: loaded.origins.file_line(&format!("{name}[{i}]")) });
+            let origin = loaded.origins.file_line(&format!("{name}[{i}]"));
+            if name == "access.deny" {
+                // Denied by name is denied by uid: a directory that stops answering must not let anybody in.
+                let uid = match &who {
+                    Selector::User(user) => names.uid(user.clone()).await,
+                    Selector::Uid(_) | Selector::Group(..) => None,
+                };
+                if uid.is_none() && !matches!(who, Selector::Uid(_) | Selector::Group(_, Some(_))) {
+                    tracing::warn!(?who, "access.deny names nobody this system knows");
+                }
+                into.extend(uid.map(|uid| Listed { who: Selector::Uid(uid), origin: origin.clone() }));
+            }
+            into.push(Listed { who, origin });
         }
     }
     sources

@@ -202,6 +202,13 @@ impl PeopleMap {
                     let text = format!("{text}: the name `{name}` belongs to another person of the config");
                     return self.unmapped(&text, person.origin.clone());
                 }
+                let holder = self.by_name.get(name).and_then(|&i| s.directory[i].uid);
+                if let Some(uid) = holder.filter(|uid| *uid != who.uid) {
+                    let text = format!(
+                        "{text}: the name `{name}` belongs to uid {uid}; map this one by os_uid to another name"
+                    );
+                    return self.unmapped(&text, person.origin.clone());
+                }
                 self.person(name, person.role, text, person.origin.clone(), &person.projects, who, now)
             }
             Some((person, by)) => {
@@ -227,8 +234,10 @@ impl PeopleMap {
     }
 
     fn added_at_run_time(&self, who: &OsUser) -> Option<(&Person, Role)> {
-        let matches = |p: &&Person| {
-            p.uid == Some(who.uid) || (p.os_username.is_some() && p.os_username == who.username)
+        // The uid decides; a name only as long as no uid is known.
+        let matches = |p: &&Person| match p.uid {
+            Some(uid) => uid == who.uid,
+            None => p.os_username.is_some() && p.os_username == who.username,
         };
         self.sources.directory.iter().filter(matches).find_map(|p| p.role.map(|role| (p, role)))
     }
@@ -406,6 +415,19 @@ mod tests {
         let r = PeopleMap::new(sources()).resolve(&user(1010, "Bob", &[500]), NOW);
         assert_eq!((r.person, r.role), (None, Role::Public));
         assert!(r.rule.text.contains("belongs to another person"));
+    }
+
+    #[test]
+    fn a_group_member_does_not_become_a_person_of_the_directory_with_another_uid() {
+        // `Dora` is known at uid 1004; the OS user of that name who comes by a group is somebody else.
+        let r = PeopleMap::new(sources()).resolve(&user(1012, "Dora", &[500]), NOW);
+        assert_eq!((r.person, r.role, r.bind), (None, Role::Public, None));
+        assert!(r.rule.text.contains("belongs to uid 1004"), "{}", r.rule.text);
+        // And by name alone nobody becomes a person whose uid is known.
+        let mut with = sources();
+        with.directory[3].os_username = Some("dora".into());
+        let r = PeopleMap::new(with).resolve(&user(1013, "dora", &[]), NOW);
+        assert_eq!((r.person, r.role), (None, Role::Public));
     }
 
     #[test]

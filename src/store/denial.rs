@@ -46,6 +46,18 @@ impl DenialMeter {
         true
     }
 
+    /// Takes back what could not be written: it is counted, and comes again with the next [`Self::due`].
+    pub fn put_back(&mut self, counted: &Counted) {
+        let room = self.minutes.len() < PAIRS;
+        let slot = match counted.uid.map(|uid| (uid, counted.action.clone())) {
+            Some(key) if room || self.minutes.contains_key(&key) => {
+                self.minutes.entry(key).or_insert((counted.since, 0))
+            }
+            _ => self.beyond.get_or_insert((counted.since, 0)),
+        };
+        slot.1 += counted.count;
+    }
+
     /// Closes minutes that are over; gives what has to be written for them.
     pub fn due(&mut self, now: Timestamp) -> Vec<Counted> {
         self.take(|since| now.since(since) >= MINUTE || now < since)
@@ -97,6 +109,20 @@ mod tests {
         assert_eq!((due[0].uid, due[0].count, due[0].since), (Some(5), 2, at(0)));
         assert!(meter.first(5, "session.send", at(60)), "a new minute");
         assert_eq!(meter.all(), []);
+    }
+
+    #[test]
+    fn what_could_not_be_written_comes_again() {
+        let mut meter = DenialMeter::default();
+        assert!(meter.first(5, "x", at(0)) && !meter.first(5, "x", at(1)));
+        let due = meter.due(at(60));
+        meter.put_back(&due[0]);
+        assert_eq!(meter.due(at(61)), due);
+        for n in 0..PAIRS as u32 {
+            meter.first(n, "y", at(61));
+        }
+        meter.put_back(&due[0]);
+        assert_eq!(meter.due(at(62))[0].count, 1, "beyond the bound it is counted with the others");
     }
 
     #[test]

@@ -95,12 +95,21 @@ pub async fn by_id(conn: &Conn, id: SessionId) -> Result<Option<Session>, StoreE
 }
 
 /// The session with this id or, unambiguously, this beginning of an id (hexadecimal, with or without hyphens),
-/// among `owner`'s or all. The caller sees to the beginning being long enough.
-pub async fn find(conn: &Conn, name: &str, owner: Option<(PersonId, u32)>) -> Result<Found, StoreError> {
+/// among `owner`'s or all, and of those among `family`'s own and its children. The caller sees to the beginning being
+/// long enough.
+pub async fn find(
+    conn: &Conn,
+    name: &str,
+    owner: Option<(PersonId, u32)>,
+    family: Option<SessionId>,
+) -> Result<Found, StoreError> {
     let Some((first, last)) = range(name) else { return Ok(Found::None) };
     let mut query = Entity::find().filter(Column::Id.gte(first)).filter(Column::Id.lte(last));
     if let Some((owner, uid)) = owner {
         query = query.filter(Column::Owner.eq(owner.0)).filter(Column::OwnerUid.eq(i64::from(uid)));
+    }
+    if let Some(agent) = family {
+        query = query.filter(Column::Id.eq(agent.0).or(Column::Parent.eq(agent.0)));
     }
     let mut rows = query.order_by_asc(Column::Id).limit(NAMED).all(conn).await?;
     match rows.len() {

@@ -6,6 +6,7 @@ pub mod cursor;
 pub mod place;
 pub mod resolve;
 pub mod run;
+pub mod turns;
 
 use crate::config::personal::Personal;
 use crate::config::schema::Config;

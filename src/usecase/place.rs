@@ -4,6 +4,7 @@
 use crate::domain::caller::Caller;
 use crate::domain::project::Project;
 use crate::usecase::Facts;
+use crate::usecase::turns::LOOKING;
 use crate::wire::fault::Fault;
 use crate::wire::limits::PATH_BYTES_MAX;
 use std::path::{Component, Path, PathBuf};
@@ -21,6 +22,21 @@ pub struct Place {
     pub open: bool,
 }
 
+/// [`find`], off the async threads: a file system may hang.
+///
+/// # Errors
+/// Those of [`find`].
+pub async fn look(
+    caller: &Caller,
+    facts: &Facts,
+    project: &str,
+    subdir: Option<&str>,
+) -> Result<Place, Fault> {
+    let (whose, facts) = (caller.clone(), facts.clone());
+    let (project, subdir) = (project.to_owned(), subdir.map(str::to_owned));
+    LOOKING.run(caller.uid, move || find(&whose, &facts, &project, subdir.as_deref())).await?
+}
+
 /// Finds the place. `project` is a configured name or an absolute path. What is not open to the caller comes
 /// back with `open: false` and without a look at the disk, so that nothing can be learnt from the answer.
 pub fn find(caller: &Caller, facts: &Facts, project: &str, subdir: Option<&str>) -> Result<Place, Fault> {
@@ -28,7 +44,8 @@ pub fn find(caller: &Caller, facts: &Facts, project: &str, subdir: Option<&str>)
     let projects = facts.config.projects();
     if let Some(found) = projects.iter().find(|p| p.name == project) {
         let open = found.open_to(caller, &facts.own_projects);
-        return inside(found.path.clone(), Some(found.clone()), open, subdir);
+        return inside(found.path.clone(), Some(found.clone()), open, subdir)
+            .and_then(|place| not_of_another(caller, facts, &projects, place));
     }
     if !project.starts_with('/') {
         return Ok(closed(project));
@@ -52,7 +69,8 @@ pub fn find(caller: &Caller, facts: &Facts, project: &str, subdir: Option<&str>)
             Some(found.clone()),
             open,
             Some(joined.as_str()).filter(|s| !s.is_empty()),
-        );
+        )
+        .and_then(|place| not_of_another(caller, facts, &projects, place));
     }
     if facts.single_user && projects.is_empty() {
         let real = real_dir("project", &path)?;
@@ -86,6 +104,26 @@ fn inside(root: PathBuf, project: Option<Project>, open: bool, subdir: Option<&s
         }
     };
     Ok(Place { project, project_path: root.to_string_lossy().into_owned(), subdir, open })
+}
+
+/// A folder inside a project may itself be, or lie in, a project that is closed to the caller: then it is not there.
+fn not_of_another(
+    caller: &Caller,
+    facts: &Facts,
+    projects: &[Project],
+    place: Place,
+) -> Result<Place, Fault> {
+    let Some(subdir) = place.subdir.as_deref().filter(|_| place.open) else { return Ok(place) };
+    let root = Path::new(&place.project_path);
+    let real = root.join(subdir);
+    let closed = projects.iter().filter(|p| !p.open_to(caller, &facts.own_projects)).any(|p| {
+        let path = std::fs::canonicalize(&p.path).unwrap_or_else(|_| p.path.clone());
+        path != root && path.starts_with(root) && real.starts_with(path)
+    });
+    if closed {
+        return Err(Fault::invalid("subdir", format_args!("{}: no such folder", real.display())));
+    }
+    Ok(place)
 }
 
 fn check_text(field: &str, text: &str) -> Result<(), Fault> {

@@ -84,7 +84,7 @@ pub async fn resolve(
             Action::PutMyConfig { yaml: args.yaml, keys: personal.keys() }
         }
         Request::ExplainPerson(args) => {
-            let who = explained.ok_or_else(|| Fault::not_found("OS user", &args.user))?;
+            let who = explained.ok_or_else(|| no_user(&args.user))?;
             let own = who.uid == caller.uid;
             Action::ExplainPerson { who: Box::new(who), own }
         }
@@ -103,7 +103,7 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::Watch { session, .. } => {
             let name = session.id.to_string();
             let now = session::by_id(conn, session.id).await.map_err(unavailable)?;
-            **session = now.ok_or_else(|| Fault::not_found("session", &name))?;
+            **session = now.ok_or_else(|| no_session(&name))?;
         }
         Action::StartSession(new) => look_up_start(conn, caller, new).await?,
         Action::Whoami
@@ -128,6 +128,7 @@ pub fn unavailable(error: crate::store::error::StoreError) -> Fault {
         crate::store::error::StoreError::Timeout => {
             Fault::new(FaultCode::Timeout, "the database took too long; nothing was done")
         }
+        crate::store::error::StoreError::Conflict => Fault::new(FaultCode::Conflict, error.to_string()),
         error => Fault::new(FaultCode::Unavailable, error.to_string())
             .hint("the daemon tries again by itself; an admin sees more with `teleclaude health`"),
     }
@@ -135,10 +136,7 @@ pub fn unavailable(error: crate::store::error::StoreError) -> Fault {
 
 async fn find(conn: &Conn, caller: &Caller, text: &str) -> Result<Box<Session>, Fault> {
     let name: String = text.chars().take(40).collect();
-    let missing = || {
-        Fault::not_found("session", &name)
-            .hint("`teleclaude sessions` lists yours; 8 characters of an id are enough")
-    };
+    let missing = || no_session(&name);
     let plain = text.len() <= 36 && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
     if !plain || text.len() < SESSION_PREFIX_MIN {
         return Err(Fault::invalid(
@@ -148,12 +146,13 @@ async fn find(conn: &Conn, caller: &Caller, text: &str) -> Result<Box<Session>, 
             ),
         ));
     }
-    let among = match scope(caller) {
-        Scope::All => None,
-        Scope::Owner(person, uid) => Some((person, uid)),
+    let (owner, family) = match scope(caller) {
+        Scope::All => (None, None),
+        Scope::Owner(person, uid) => (Some((person, uid)), None),
+        Scope::Family(person, uid, agent) => (Some((person, uid)), Some(agent)),
         Scope::Nobody => return Err(missing()),
     };
-    match session::find(conn, text, among).await.map_err(unavailable)? {
+    match session::find(conn, text, owner, family).await.map_err(unavailable)? {
         Found::One(session) => Ok(session),
         Found::None => Err(missing()),
         Found::Ambiguous(ids) => {
@@ -163,9 +162,23 @@ async fn find(conn: &Conn, caller: &Caller, text: &str) -> Result<Box<Session>, 
     }
 }
 
+/// There is no such session, or none that the caller may know of: the same words for both.
+pub(super) fn no_session(name: &str) -> Fault {
+    Fault::not_found("session", name)
+        .hint("`teleclaude sessions` lists yours; 8 characters of an id are enough")
+}
+
+/// There is no such OS user, or the caller may not ask about them: the same words for both.
+pub(super) fn no_user(name: &str) -> Fault {
+    let name: String = name.chars().take(64).collect();
+    Fault::not_found("OS user", &name)
+}
+
 enum Scope {
     All,
     Owner(PersonId, u32),
+    /// An agent's own session and its children.
+    Family(PersonId, u32, SessionId),
     Nobody,
 }
 
@@ -173,7 +186,8 @@ enum Scope {
 fn scope(caller: &Caller) -> Scope {
     match (&caller.person, caller.role, caller.agent_of) {
         (_, Role::Admin, None) => Scope::All,
-        (Some(person), _, _) => Scope::Owner(person.id, caller.uid),
+        (Some(person), _, Some(agent)) => Scope::Family(person.id, caller.uid, agent),
+        (Some(person), _, None) => Scope::Owner(person.id, caller.uid),
         (None, _, _) => Scope::Nobody,
     }
 }
@@ -203,7 +217,7 @@ async fn start(
         let name: String = agent.chars().take(64).collect();
         return Err(Fault::not_found("agent", &name).hint("`teleclaude agents` lists those you may run"));
     };
-    let place = place::find(caller, facts, &args.project, args.subdir.as_deref())?;
+    let place = place::look(caller, facts, &args.project, args.subdir.as_deref()).await?;
     let mut new = NewSession {
         id: SessionId(facts.session_id),
         title,
@@ -229,14 +243,26 @@ async fn start(
 
 async fn look_up_start(conn: &Conn, caller: &Caller, new: &mut NewSession) -> Result<(), Fault> {
     let Some(person) = &caller.person else { return Ok(()) };
-    new.existing = match &new.client_id {
-        Some(id) => session::by_client_id(conn, person.id, id)
-            .await
-            .map_err(unavailable)?
-            .filter(|s| s.is_own(caller))
-            .map(Box::new),
+    let earlier = match &new.client_id {
+        Some(id) => session::by_client_id(conn, person.id, id).await.map_err(unavailable)?,
         None => None,
     };
+    // The id makes repeating a request safe; it does not turn another request into a success, nor show an agent a
+    // session of its owner's.
+    if let Some(earlier) = &earlier {
+        let theirs =
+            earlier.is_own(caller) && caller.agent_of.is_none_or(|agent| earlier.parent == Some(agent));
+        let elsewhere =
+            new.open && (&earlier.project_path, &earlier.subdir) != (&new.project_path, &new.subdir);
+        if !theirs || elsewhere || earlier.agent != new.agent {
+            return Err(Fault {
+                field: Some("client_id".to_owned()),
+                ..Fault::new(FaultCode::Conflict, "client_id: was used for another request")
+            }
+            .hint("a new request takes a new client_id"));
+        }
+    }
+    new.existing = earlier.map(Box::new);
     new.open_sessions = session::open_count(conn, person.id).await.map_err(unavailable)?;
     Ok(())
 }

@@ -7,13 +7,14 @@ use crate::domain::action::{Action, NewMessage, NewSession, SessionQuery, Verb};
 use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::caller::Caller;
 use crate::domain::policy::{self, Denied, Listing, Permit, Rules};
-use crate::domain::session::{Profile, Session, SessionId, SessionStatus};
+use crate::domain::session::{Profile, Session, SessionStatus};
 use crate::store::audit::Place;
 use crate::store::connect::Store;
 use crate::store::session::Filter;
 use crate::store::writer::Tx;
 use crate::store::{activity, audit, instance, message, outbox, session, setting, verify};
-use crate::usecase::resolve::unavailable;
+use crate::usecase::resolve::{no_session, no_user, unavailable};
+use crate::usecase::turns::READING;
 use crate::usecase::{Facts, content, cursor};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::{
@@ -103,12 +104,10 @@ pub fn fault(denied: Denied, action: &Action, caller: &Caller) -> Fault {
             Action::ListSessions(query) => {
                 Fault::not_found("sessions of", query.owner.as_deref().unwrap_or_default())
             }
-            Action::ExplainPerson { who, .. } => {
-                Fault::not_found("OS user", who.os_username.as_deref().unwrap_or_default())
-            }
+            Action::ExplainPerson { who, .. } => no_user(who.os_username.as_deref().unwrap_or_default()),
             other => {
                 let id = other.session().map(|s| s.id.to_string()).unwrap_or_default();
-                Fault::not_found("session", &id)
+                no_session(&id)
             }
         },
         Denied::NotYours => denied_with("the session is somebody else's".to_owned())
@@ -158,13 +157,17 @@ pub async fn read(store: &Store, facts: &Facts, permit: Permit) -> Result<Reply,
         }
         Action::ShowSession(session) => Reply::Session(Box::new(SessionReply::from(&*session))),
         Action::ReadSession { session, window, .. } => {
+            if *session.computer != *facts.computer {
+                let problem = format!("the recording of {} lies on {}", session.id, session.computer);
+                return Err(
+                    Fault::new(FaultCode::Unavailable, problem).hint("ask the daemon of that machine")
+                );
+            }
             let path = recording_path(facts, &session);
             let now = facts.now;
             let page =
-                tokio::task::spawn_blocking(move || content::read(&path, &session, &window, now)).await;
-            Reply::Content(Box::new(
-                page.map_err(|_| Fault::new(FaultCode::Internal, "reading the recording failed"))??,
-            ))
+                READING.run(caller.uid, move || content::read(&path, &session, &window, now)).await??;
+            Reply::Content(Box::new(page))
         }
         Action::Watch { session, on } => {
             Reply::Watching(WatchingReply { session_id: session.id.to_string(), watching: on })
@@ -230,7 +233,7 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
                 return Ok(ended(&session, SessionStatus::Ending));
             }
             session::set_status(tx.conn(), session.id, SessionStatus::Ending).await.map_err(unavailable)?;
-            effect(tx, facts, facts.message_id, session.id, END).await?;
+            effect(tx, facts, facts.message_id, &session, END).await?;
             ended(&session, SessionStatus::Ending)
         }
         Action::PutMyConfig { yaml, keys } => {
@@ -302,7 +305,7 @@ async fn start(
         detail: None,
     };
     activity::insert(tx.conn(), &event).await.map_err(unavailable)?;
-    effect(tx, facts, facts.session_id, session.id, START).await?;
+    effect(tx, facts, facts.session_id, &session, START).await?;
     if let Some(text) = new.message {
         enqueue(tx, facts, &session, text).await?;
     }
@@ -333,13 +336,13 @@ async fn enqueue(
         .map_err(unavailable)
 }
 
-/// What the daemon is to do once this transaction is committed.
-async fn effect(tx: &mut Tx, facts: &Facts, id: Uuid, session: SessionId, kind: &str) -> Result<(), Fault> {
+/// What the daemon of the session's machine is to do once this transaction is committed.
+async fn effect(tx: &mut Tx, facts: &Facts, id: Uuid, session: &Session, kind: &str) -> Result<(), Fault> {
     let effect = outbox::Effect {
         id,
-        computer: facts.computer.to_string(),
+        computer: session.computer.clone(),
         kind: kind.to_owned(),
-        session,
+        session: session.id,
         payload: "{}".to_owned(),
         created: facts.now,
     };

@@ -12,6 +12,7 @@ mod mcp;
 mod parity;
 mod postgres;
 mod process;
+mod review;
 mod sessions;
 mod socket;
 mod store;

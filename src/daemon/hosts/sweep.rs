@@ -1,6 +1,7 @@
 //! Clearing up after a host that vanished: ends every process of its session, closes the recording, says how it
 //! ended. Blocks.
 
+use crate::daemon::hosts::SessionPaths;
 use crate::domain::session::{Exit, SessionId};
 use crate::domain::timestamp::Timestamp;
 use crate::host::files::{self, ExitFile, RunFile};
@@ -44,6 +45,18 @@ pub(super) fn sweep(run: &RunFile) -> ExitFile {
     let _ = run.exit_path.parent().map(files::private_dir);
     let _ = files::write_atomically(&run.exit_path, &file);
     file
+}
+
+/// The same for a session whose run file went with a reboot. `None` if nothing says that it ever had a host.
+pub(super) fn sweep_without_run_file(session_id: SessionId, paths: &SessionPaths) -> Option<ExitFile> {
+    end_processes(session_id, None);
+    if let Ok(file) = files::read::<ExitFile>(&paths.exit) {
+        return Some(file);
+    }
+    paths.recording.exists().then(|| {
+        let at = close_recording(session_id, &paths.recording);
+        ExitFile { version: files::FILE_VERSION, session_id, exit: Exit::Lost, at, lost_bytes: 0 }
+    })
 }
 
 /// Closes the recording of a host that vanished; gives the moment.

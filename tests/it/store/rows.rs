@@ -134,14 +134,14 @@ async fn a_session_from_birth_to_end() {
 
         keep(&store, a_session(3, 10)).await;
         let found = async |name: &str| {
-            session::find(store.reader(), name, Some((born.owner, born.owner_uid))).await.unwrap()
+            session::find(store.reader(), name, Some((born.owner, born.owner_uid)), None).await.unwrap()
         };
         assert!(matches!(found(&id.to_string()).await, session::Found::One(s) if s.id == id));
         assert!(matches!(found("01990000").await, session::Found::Ambiguous(ids) if ids.len() == 2));
         assert_eq!(found("0199000000007000800000000000000").await, found("01990000").await);
         assert_eq!(found("ffffffff").await, session::Found::None);
         assert_eq!(
-            session::find(store.reader(), "01990000", Some((born.owner, 4_242))).await.unwrap(),
+            session::find(store.reader(), "01990000", Some((born.owner, 4_242)), None).await.unwrap(),
             session::Found::None
         );
         store.close().await;
