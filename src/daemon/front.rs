@@ -83,6 +83,22 @@ impl Front {
         }
     }
 
+    /// Writes down that `caller` asked for what they may not, and gives what to answer: somebody switched off or banned
+    /// is told so; to everybody else (`None`) the thing does not exist.
+    pub async fn refuse(
+        &self,
+        peer: &Peer,
+        caller: &Caller,
+        token: Option<&SecretString>,
+        kind: &'static str,
+    ) -> Option<Fault> {
+        self.backend.refused(peer, caller.via, token, kind).await;
+        caller
+            .standing
+            .refusal()
+            .map(|why| Fault::new(FaultCode::Denied, why).hint("ask an admin; whoami still answers"))
+    }
+
     /// Who `peer` is now.
     pub fn caller(&self, peer: &Peer, via: Via, token: Option<&SecretString>) -> Caller {
         self.backend.caller(peer, via, token)

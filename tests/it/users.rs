@@ -223,14 +223,21 @@ fn strangers_root_and_the_denied_may_only_ask_who_they_are() {
         assert_eq!(mcp.tools(), ["whoami"], "{uid}");
         assert_eq!(mcp.call("whoami", json!({}))["result"]["structuredContent"]["role"], "public");
         for tool in TOOLS {
-            is_unknown_tool(&mut mcp, tool);
+            if uid == SUE {
+                let told = mcp.call(tool, json!({}));
+                assert_eq!(told["result"]["structuredContent"]["code"], "denied", "{told}");
+            } else {
+                is_unknown_tool(&mut mcp, tool);
+            }
         }
+        // Who is refused by name is told so, whatever they ask; to strangers nothing exists.
+        let (status, code) = if uid == SUE { (403, "denied") } else { (404, "not_found") };
         for path in
             ["/sessions", "/projects", "/agents", "/computers", "/config", "/people/0/explain", "/events"]
         {
-            is_fault(&who.get(path).unwrap(), 404, "not_found");
+            is_fault(&who.get(path).unwrap(), status, code);
         }
-        is_fault(&who.get(&format!("/sessions/{of_mel}")).unwrap(), 404, "not_found");
+        is_fault(&who.get(&format!("/sessions/{of_mel}")).unwrap(), status, code);
         let health = who.get("/health").unwrap();
         assert!(uid == SUE || health.body == json!({ "status": "ok" }), "one word: {health:?}");
     }
@@ -362,9 +369,9 @@ async fn a_reload_reaches_live_connections_and_a_bad_one_changes_nothing() {
     let told = max.call("whoami", json!({}));
     let refused = told["result"]["structuredContent"]["refused"].as_str().unwrap_or_default().to_owned();
     assert!(refused.contains("suspended"), "{told}");
-    is_unknown_tool(&mut max, "list_sessions");
-    let denied = world.user(MAX).get("/sessions").unwrap();
-    assert!([403, 404].contains(&denied.status), "{denied:?}");
+    let told = max.call("list_sessions", json!({}));
+    assert!(told["result"]["structuredContent"]["message"].as_str().unwrap().contains("suspended"), "{told}");
+    is_fault(&world.user(MAX).get("/sessions").unwrap(), 403, "denied");
 }
 
 #[test]

@@ -48,8 +48,10 @@ pub async fn answer(front: Arc<Front>, peer: Arc<Peer>, parts: &Parts, body: &[u
     // Everybody may ask who they are and whether the daemon is well.
     let needs = if name == EVENTS { "list_sessions" } else { name };
     if !matches!(name, "whoami" | "health") && !front.backend.may(&caller, needs) {
-        front.backend.refused(&peer, Via::Http, token.as_ref(), needs).await;
-        return problem::unknown_path();
+        return match front.refuse(&peer, &caller, token.as_ref(), needs).await {
+            Some(fault) => problem::response(&fault),
+            None => problem::unknown_path(),
+        };
     }
     if name == EVENTS {
         return events::stream(front, peer, token, &parts.headers);

@@ -248,8 +248,10 @@ impl ServerHandler for McpHandler {
         let unknown = || ErrorData::invalid_params("no such tool", None);
         let entry = find(&params.name).ok_or_else(unknown)?;
         if !self.front.backend.may(&caller, entry.kind) {
-            self.front.backend.refused(&peer, Via::Mcp, self.token(&cx).as_ref(), entry.kind).await;
-            return Err(unknown());
+            return match self.front.refuse(&peer, &caller, self.token(&cx).as_ref(), entry.kind).await {
+                Some(fault) => Ok(Self::refused(&fault).into()),
+                None => Err(unknown()),
+            };
         }
         let request = match (entry.request)(params.arguments.unwrap_or_default()) {
             Ok(request) => request,
