@@ -3,6 +3,7 @@
 
 use crate::cli::failure::Failure;
 use crate::cli::render::{Look, visible};
+use crate::config::paths::Environment;
 use crate::domain::timestamp::Timestamp;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
@@ -32,14 +33,24 @@ pub struct Console<'a> {
     pub vars: BTreeMap<String, String>,
     /// The folder the command was given in.
     pub cwd: PathBuf,
-    /// Where the system config is, if there is one.
-    pub system_config: PathBuf,
+    /// Where the system's folders begin: `/`, elsewhere only in tests.
+    pub root: PathBuf,
 }
 
 impl Console<'_> {
     /// A variable that is set and not empty.
     pub fn var(&self, name: &str) -> Option<&str> {
         self.vars.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The same outside as the config wants it.
+    pub fn environment(&self) -> Environment {
+        let mut environment =
+            Environment { vars: self.vars.clone(), root: self.root.clone(), ..Environment::of_process() };
+        if let Some(home) = self.var("HOME").map(PathBuf::from).filter(|home| home.is_absolute()) {
+            environment.home = home;
+        }
+        environment
     }
 
     /// Writes a reply.
@@ -137,7 +148,7 @@ pub fn with_own<T>(command: impl FnOnce(&mut Console<'_>) -> T) -> T {
         look,
         colour_errors,
         cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
-        system_config: crate::cli::place::system_config(vars.get("TELECLAUDE_CONFIG_PATH")),
+        root: PathBuf::from("/"),
         vars,
         out: &mut out,
         err: &mut err,

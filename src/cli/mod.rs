@@ -134,7 +134,7 @@ fn perform(cli: &Cli, console: &mut Console<'_>) -> Result<u8, Failure> {
     match &cli.command {
         Command::Daemon => return wiring::daemon(console, socket),
         Command::Mcp(args) => {
-            let endpoint = place::endpoint(console, socket)?;
+            let endpoint = place::endpoint(console, socket);
             return mcp::run(console, endpoint, args);
         }
         Command::Db(command) => db::run(console, *command)?,
@@ -156,7 +156,7 @@ fn completions(console: &mut Console<'_>, shell: clap_complete::Shell) -> Result
 
 /// What needs the daemon.
 fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<(), Failure> {
-    let client = Client::new(place::endpoint(console, socket)?);
+    let client = Client::new(place::endpoint(console, socket));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -23,9 +23,9 @@ pub async fn hand_over_own(console: &mut Console<'_>, client: &Client) {
     if client.endpoint().token.is_some() {
         return;
     }
-    let Some(path) = place::personal_layer(console) else { return };
+    let path = place::personal_layer(console);
     let state = place::state_dir(console);
-    let done = timeout(HAND_OVER_TIME, hand_over(client, &path, state.as_deref())).await;
+    let done = timeout(HAND_OVER_TIME, hand_over(client, &path, Some(&state))).await;
     if let Err(problem) = done.unwrap_or_else(|_| Err("the daemon did not answer in time".to_owned())) {
         console.warn(&format!("{} was not taken: {problem}", path.display()));
     }

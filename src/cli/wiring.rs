@@ -24,7 +24,7 @@ pub fn session_host() -> ExitCode {
 
 /// The daemon, until it is told to stop; its exit code. `socket` is what `--socket` says.
 pub fn daemon(console: &mut Console<'_>, socket: Option<&Path>) -> Result<u8, Failure> {
-    let mut environment = environment(console);
+    let mut environment = console.environment();
     if let Some(socket) = socket {
         environment.socket = Some(console.cwd.join(socket));
     }
@@ -57,13 +57,12 @@ pub fn daemon(console: &mut Console<'_>, socket: Option<&Path>) -> Result<u8, Fa
 
 /// The bridge, until its input ends; its exit code.
 pub fn mcp_bridge(console: &mut Console<'_>, endpoint: Endpoint) -> Result<u8, Failure> {
-    let state = place::state_dir(console).unwrap_or_else(std::env::temp_dir);
+    let state = place::state_dir(console);
     let hint = format!("start it with `{}`", client::start_command(endpoint.system));
     let mut options = bridge::Options::new(endpoint.path.clone(), state.clone(), built_in()?, hint);
     options.token.clone_from(&endpoint.token);
-    if endpoint.token.is_none()
-        && let Some(layer) = place::personal_layer(console)
-    {
+    if endpoint.token.is_none() {
+        let layer = place::personal_layer(console);
         options.on_connect = Some(Box::new(move || {
             let (endpoint, layer, state) = (endpoint.clone(), layer.clone(), state.clone());
             tokio::spawn(async move {
@@ -110,7 +109,7 @@ pub fn mcp_install(
     remove: bool,
 ) -> Result<String, Failure> {
     let exe = std::env::current_exe().map_err(local)?;
-    let home = environment(console).home;
+    let home = console.environment().home;
     let ask = clients::Install { client, home: &home, exe: &exe, socket: &endpoint.path, dry_run, remove };
     let change = clients::install(ask).map_err(local)?;
     let path = change.path.display();
@@ -127,7 +126,7 @@ pub fn mcp_install(
 /// Every problem of these config files, or of this system's if none are given. Warnings are said, and are no failure.
 pub fn config_check(console: &mut Console<'_>, files: &[PathBuf]) -> Result<Vec<String>, Failure> {
     let files: Vec<PathBuf> = files.iter().map(|file| console.cwd.join(file)).collect();
-    match load::check(&environment(console), &files) {
+    match load::check(&console.environment(), &files) {
         Ok(warnings) => {
             for warning in warnings {
                 console.note(&format!("warning: {warning}"));
@@ -145,7 +144,7 @@ pub fn config_schema() -> Result<String, Failure> {
 
 /// Migrates the database; the answer is what was done.
 pub fn db_migrate(console: &Console<'_>) -> Result<String, Failure> {
-    let options = database::options(&load(&environment(console))?).map_err(local)?;
+    let options = database::options(&load(&console.environment())?).map_err(local)?;
     let now = system_clock()();
     let done = runtime(false)?
         .block_on(connect::migrate_now(options.engine, &options.computer, now))
@@ -158,7 +157,7 @@ pub fn db_migrate(console: &Console<'_>) -> Result<String, Failure> {
 
 /// Which migrations are done.
 pub fn db_status(console: &Console<'_>) -> Result<String, Failure> {
-    let options = database::options(&load(&environment(console))?).map_err(local)?;
+    let options = database::options(&load(&console.environment())?).map_err(local)?;
     let status = runtime(false)?.block_on(async {
         let conn = connect::open_read_only(options.engine).await?;
         let status = crate::store::migrate::status(&conn).await;
@@ -176,15 +175,6 @@ pub fn db_status(console: &Console<'_>) -> Result<String, Failure> {
 fn load(environment: &Environment) -> Result<Loaded, Failure> {
     load::load(environment)
         .map_err(|problems| Failure::Config(problems.0.iter().map(ToString::to_string).collect()))
-}
-
-/// What the command sees of the outside, as the config wants it.
-fn environment(console: &Console<'_>) -> Environment {
-    let mut environment = Environment { vars: console.vars.clone(), ..Environment::of_process() };
-    if let Some(home) = console.var("HOME").map(PathBuf::from).filter(|home| home.is_absolute()) {
-        environment.home = home;
-    }
-    environment
 }
 
 fn runtime(threads: bool) -> Result<runtime::Runtime, Failure> {

@@ -162,7 +162,7 @@ impl Terminal {
                 colour_errors: false,
                 vars: self.vars.clone(),
                 cwd: self.cwd.clone(),
-                system_config: PathBuf::from("/nonexistent/config.yml"),
+                root: PathBuf::from("/nonexistent"),
             },
         );
         (code, String::from_utf8(err).unwrap())
