@@ -9,6 +9,7 @@ pub mod peers;
 pub mod protocol;
 pub mod pty;
 pub mod recording;
+pub mod resident;
 pub mod screen;
 pub mod serve;
 pub mod spec;
@@ -32,6 +33,7 @@ pub fn main() -> ExitCode {
                 .is_err();
             // A starter that went away meanwhile is no reason to end: the run file tells the next daemon.
             let _ = failed;
+            resident::forget_start();
             match server.run() {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(_) => ExitCode::FAILURE,
