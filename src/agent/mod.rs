@@ -2,41 +2,10 @@
 //! nothing is started. Prompts, hook settings and secrets are never part of a command line, which every user of the
 //! machine can read.
 
+use crate::config::schema::agents::{Agent, LOGIN_SHELL};
 use crate::domain::session::{Profile, ThinkingMode};
 use std::collections::BTreeMap;
-
-/// One agent, for one session: the parts of its configuration that this session needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AgentSpec {
-    /// Its name, as configured.
-    pub name: String,
-    /// The program: absolute, or found on the agent's PATH.
-    pub command: String,
-    /// Arguments that are always given.
-    pub args: Vec<String>,
-    /// Arguments of the session's profile.
-    pub profile_flags: Vec<String>,
-    /// Arguments of the session's thinking mode.
-    pub model_flags: Vec<String>,
-    /// The flag after which the agent takes a session id of our choosing.
-    pub native_id_flag: Option<String>,
-}
-
-/// A program and its arguments; never a shell string.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommandLine {
-    /// The program.
-    pub program: String,
-    /// Its arguments.
-    pub args: Vec<String>,
-}
-
-impl CommandLine {
-    /// Program and arguments in one list.
-    pub fn argv(self) -> Vec<String> {
-        std::iter::once(self.program).chain(self.args).collect()
-    }
-}
+use std::path::PathBuf;
 
 /// How an agent is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,75 +21,36 @@ pub fn manner(name: &str) -> Manner {
     if name == "shell" { Manner::Shell } else { Manner::Conversation }
 }
 
-/// The command line of an agent: binary, its own arguments, profile, model, session id. None where the profile is
-/// not possible: a shell does not ask before it acts, so it cannot be restricted.
-pub fn command_line(agent: &AgentSpec, profile: Profile, native_id: Option<&str>) -> Option<CommandLine> {
-    if manner(&agent.name) == Manner::Shell && profile == Profile::Restricted {
-        return None;
-    }
-    let mut args = agent.args.clone();
-    args.extend(agent.profile_flags.iter().cloned());
-    args.extend(agent.model_flags.iter().cloned());
-    if let (Some(flag), Some(id)) = (&agent.native_id_flag, native_id) {
-        args.extend([flag.clone(), id.to_owned()]);
-    }
-    Some(CommandLine { program: agent.command.clone(), args })
+/// The argv of an agent: binary, its own arguments, profile, model, session id. None where the agent has no such
+/// profile: a shell does not ask before it acts, so it cannot be restricted.
+pub fn argv(
+    agent: &Agent,
+    owner: &Owner,
+    profile: Profile,
+    mode: ThinkingMode,
+    native_id: &str,
+) -> Option<Vec<String>> {
+    let profile = agent.profile(profile)?;
+    let mut argv = match agent.command.as_str() {
+        LOGIN_SHELL => vec![owner.shell.clone(), "-l".to_owned()],
+        command => vec![command.to_owned()],
+    };
+    argv.extend(agent.args.iter().chain(profile).chain(agent.model(mode)).cloned());
+    argv.extend(agent.native_id_args(native_id));
+    Some(argv)
 }
 
-/// What the built-in agents take, as far as it was checked (claude 2.1, codex 0.169, gemini 0.61); the configuration
-/// may say otherwise. None for an agent that is not built in. A shell has no flags: its command is the owner's login
-/// shell.
-pub fn built_in(name: &str, profile: Profile, mode: ThinkingMode) -> Option<AgentSpec> {
-    use Profile::{Full, Restricted};
-    use ThinkingMode::{Fast, Med, Slow};
-    let (profile_flags, model_flags, native_id_flag): (&[&str], [&str; 2], Option<&str>) = match name {
-        "claude" => (
-            match profile {
-                Full => &["--dangerously-skip-permissions"],
-                Restricted => &["--permission-mode", "default", "--strict-mcp-config"],
-            },
-            match mode {
-                Fast => ["--model", "haiku"],
-                Med => ["--model", "sonnet"],
-                Slow => ["--model", "opus"],
-            },
-            Some("--session-id"),
-        ),
-        "codex" => (
-            match profile {
-                Full => &["--dangerously-bypass-approvals-and-sandbox"],
-                Restricted => &["--full-auto"],
-            },
-            match mode {
-                Fast => ["-c", "model_reasoning_effort=medium"],
-                Med => ["-c", "model_reasoning_effort=high"],
-                Slow => ["-c", "model_reasoning_effort=xhigh"],
-            },
-            None,
-        ),
-        "gemini" => (
-            match profile {
-                Full => &["--approval-mode", "yolo"],
-                Restricted => &["--approval-mode", "default", "--sandbox"],
-            },
-            match mode {
-                Fast => ["-m", "flash-lite"],
-                Med => ["-m", "flash"],
-                Slow => ["-m", "pro"],
-            },
-            Some("--session-id"),
-        ),
-        _ => return None,
-    };
-    let owned = |flags: &[&str]| flags.iter().map(|f| (*f).to_owned()).collect();
-    Some(AgentSpec {
-        name: name.to_owned(),
-        command: name.to_owned(),
-        args: Vec::new(),
-        profile_flags: owned(profile_flags),
-        model_flags: owned(&model_flags),
-        native_id_flag: native_id_flag.map(str::to_owned),
-    })
+/// The PATH of an agent: `own` (the daemon's, in single-user mode) and what the config lists, `~/` being the owner's
+/// home.
+pub fn path(listed: &[PathBuf], owner: &Owner, own: Option<&str>) -> String {
+    let listed = listed.iter().map(|folder| {
+        let folder = folder.to_string_lossy();
+        match folder.strip_prefix("~/") {
+            Some(below) => format!("{}/{below}", owner.home),
+            None => folder.into_owned(),
+        }
+    });
+    own.map(str::to_owned).into_iter().chain(listed).collect::<Vec<_>>().join(":")
 }
 
 /// The person an agent runs as.
@@ -184,11 +114,18 @@ pub fn environment(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Manner, Owner, SessionVars, argv, environment, manner, path};
+    use crate::config::schema::agents::Agents;
+    use crate::domain::session::{Profile, ThinkingMode};
+    use std::path::PathBuf;
 
-    fn line(name: &str, profile: Profile, mode: ThinkingMode, id: Option<&str>) -> String {
-        let agent = built_in(name, profile, mode).unwrap();
-        command_line(&agent, profile, id).unwrap().argv().join(" ")
+    fn owner() -> Owner {
+        Owner { home: "/home/ann".to_owned(), user: "ann".to_owned(), shell: "/bin/bash".to_owned() }
+    }
+
+    fn line(name: &str, profile: Profile, mode: ThinkingMode) -> Option<String> {
+        let agents = Agents::default();
+        argv(&agents.by_name[name], &owner(), profile, mode, "ID").map(|argv| argv.join(" "))
     }
 
     #[test]
@@ -218,33 +155,23 @@ mod tests {
                 Fast,
                 "gemini --approval-mode default --sandbox -m flash-lite --session-id ID",
             ),
+            ("shell", Full, Slow, "/bin/bash -l"),
         ] {
-            assert_eq!(line(name, profile, mode, Some("ID")), expected);
+            assert_eq!(line(name, profile, mode).as_deref(), Some(expected));
         }
-        assert_eq!(line("gemini", Full, Slow, None), "gemini --approval-mode yolo -m pro");
-        assert_eq!(built_in("shell", Full, Fast), None);
-    }
-
-    #[test]
-    fn a_shell_cannot_be_restricted() {
-        let shell = AgentSpec {
-            name: "shell".to_owned(),
-            command: "/bin/bash".to_owned(),
-            args: vec!["-l".to_owned()],
-            profile_flags: Vec::new(),
-            model_flags: Vec::new(),
-            native_id_flag: None,
-        };
-        assert_eq!(command_line(&shell, Profile::Restricted, None), None);
-        let full = command_line(&shell, Profile::Full, Some("ignored")).unwrap();
-        assert_eq!(full.argv(), ["/bin/bash", "-l"]);
+        assert_eq!(line("shell", Restricted, Slow), None, "a shell cannot be restricted");
         assert_eq!((manner("shell"), manner("claude")), (Manner::Shell, Manner::Conversation));
     }
 
     #[test]
+    fn the_path_knows_the_owners_home() {
+        let listed = ["~/.local/bin", "/usr/bin"].map(PathBuf::from);
+        assert_eq!(path(&listed, &owner(), None), "/home/ann/.local/bin:/usr/bin");
+        assert_eq!(path(&listed, &owner(), Some("/opt/bin")), "/opt/bin:/home/ann/.local/bin:/usr/bin");
+    }
+
+    #[test]
     fn the_environment_is_exactly_this() {
-        let owner =
-            Owner { home: "/home/ann".to_owned(), user: "ann".to_owned(), shell: "/bin/sh".to_owned() };
         let vars = SessionVars {
             session: "S".to_owned(),
             token: "not-a-real-token".to_owned(),
@@ -253,7 +180,7 @@ mod tests {
         };
         let listed = [("API_KEY", "k"), ("HOME", "/root"), ("TELECLAUDE_TOKEN", "other")]
             .map(|(n, v)| (n.to_owned(), v.to_owned()));
-        let shown: Vec<String> = environment(&owner, "/usr/bin", "C.UTF-8", &vars, &listed)
+        let shown: Vec<String> = environment(&owner(), "/usr/bin", "C.UTF-8", &vars, &listed)
             .into_iter()
             .map(|(n, v)| format!("{n}={v}"))
             .collect();
@@ -266,7 +193,7 @@ mod tests {
                 "LANG=C.UTF-8",
                 "LOGNAME=ann",
                 "PATH=/usr/bin",
-                "SHELL=/bin/sh",
+                "SHELL=/bin/bash",
                 "TELECLAUDE_SESSION=S",
                 "TELECLAUDE_SOCKET=/run/t.sock",
                 "TELECLAUDE_TOKEN=not-a-real-token",

@@ -162,22 +162,9 @@ impl App {
         self.own_uid
     }
 
-    /// A variable of the daemon's own environment, for agents in single-user mode.
-    pub fn inherited(&self, name: &str) -> Option<SecretString> {
-        self.environment.var(name).map(SecretString::from)
-    }
-
-    /// The PATH of agents: what the config lists, and in single-user mode the daemon's own behind it.
-    pub fn agent_path(&self, settings: &Settings) -> String {
-        let listed = settings.loaded.config.agents.path.iter().map(|p| p.to_string_lossy().into_owned());
-        let own = settings.single_user().then(|| self.environment.var("PATH").map(str::to_owned)).flatten();
-        let parts: Vec<String> = own.into_iter().chain(listed).collect();
-        parts.join(":")
-    }
-
-    /// The LANG of agents.
-    pub fn lang(&self) -> &str {
-        self.environment.var("LANG").filter(|l| !l.is_empty()).unwrap_or("C.UTF-8")
+    /// A variable of the daemon's own environment that is set and not empty.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.var(name).filter(|value| !value.is_empty())
     }
 
     /// Rings when there are effects to be done.
@@ -556,6 +543,29 @@ impl Backend for App {
 
     fn may(&self, caller: &Caller, kind: &'static str) -> bool {
         verb_of(kind).is_some_and(|verb| policy::may(caller, verb))
+    }
+
+    fn refused<'a>(
+        &'a self,
+        peer: &'a Peer,
+        via: Via,
+        token: Option<&'a SecretString>,
+        kind: &'static str,
+    ) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let Some(verb) = verb_of(kind) else { return };
+            let settings = self.settings();
+            let Ok(caller) = self.identify(peer, via, token).await else { return };
+            if self.spend(&settings, &caller).is_err() {
+                return;
+            }
+            let facts = self.facts(&settings, &caller);
+            let deadline = Instant::now() + Duration::from_secs(5);
+            if let Err(fault) = self.note_denial(run::refusal_of(&facts, &caller, verb), verb, deadline).await
+            {
+                tracing::warn!(%fault, uid = peer.uid, "a refusal could not be written down");
+            }
+        })
     }
 
     fn limits(&self) -> Arc<Limits> {

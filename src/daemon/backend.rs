@@ -97,6 +97,15 @@ pub trait Backend: Send + Sync + 'static {
     /// Whether `caller` may ever do requests of this kind (see [`kind`]); decides what is listed.
     fn may(&self, caller: &Caller, kind: &'static str) -> bool;
 
+    /// Writes down that `peer` asked for what [`Self::may`] refused. The mouth's answer is the same with or without it.
+    fn refused<'a>(
+        &'a self,
+        peer: &'a Peer,
+        via: Via,
+        token: Option<&'a SecretString>,
+        kind: &'static str,
+    ) -> BoxFuture<'a, ()>;
+
     /// The limits in force.
     fn limits(&self) -> Arc<Limits>;
 

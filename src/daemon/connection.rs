@@ -2,11 +2,8 @@
 
 use crate::daemon::front::Front;
 use crate::daemon::http;
-use crate::daemon::mcp::handler::McpHandler;
-use crate::daemon::mcp::transport::{Asker, LineTransport};
-use crate::daemon::mcp::watch::Connection;
+use crate::daemon::mcp;
 use crate::domain::caller::Peer;
-use rmcp::ServiceExt as _;
 use std::io;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
@@ -22,20 +19,8 @@ pub async fn serve(front: Arc<Front>, http: http::Mouth, stream: UnixStream, pee
     };
     match first {
         Ok(Ok(Some(b'A'..=b'Z'))) => http.serve(front, stream, peer, limits).await,
-        Ok(Ok(Some(_))) => serve_lines(front, stream, peer).await,
+        Ok(Ok(Some(_))) => mcp::serve::lines(front, stream, peer).await,
         Ok(Ok(None) | Err(_)) | Err(_) => {}
-    }
-}
-
-async fn serve_lines(front: Arc<Front>, stream: UnixStream, peer: Arc<Peer>) {
-    let limits = front.backend.limits();
-    let connection = Arc::new(Connection::default());
-    let _closed = connection.closed.clone().drop_guard();
-    let transport = LineTransport::new(stream.into_split(), Asker(peer), limits, front.drain.clone());
-    // Its own token is not the drain's: cancelled, rmcp would cut short what is in flight.
-    let service = McpHandler::raw(front, connection).serve(transport).await;
-    if let Ok(service) = service {
-        let _why = service.waiting().await;
     }
 }
 

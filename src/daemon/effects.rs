@@ -2,8 +2,7 @@
 //! a row until it is done, so a daemon that dies in between leaves it to the next one. One session's effects run in
 //! order; another's do not wait for them.
 
-use crate::agent::{self, AgentSpec, Owner, SessionVars};
-use crate::config::schema::agents::{Agent, LOGIN_SHELL};
+use crate::agent::{self, Manner, Owner, SessionVars};
 use crate::daemon::app::App;
 use crate::daemon::backend::{Event, SessionChange, SessionEvent};
 use crate::daemon::hosts::{HostError, Outcome};
@@ -115,8 +114,8 @@ async fn start(app: &App, effect: &Effect, session: &Session) -> Result<(), Stor
         return fail(app, effect, session, "no random numbers for the session token").await;
     }
     let (token, hash) = Tokens::make(random);
-    let spec = match spec(app, &settings, session, &token).await {
-        Ok(spec) => spec,
+    let (spec, native) = match spec(app, &settings, session, &token).await {
+        Ok(made) => made,
         Err(why) => return fail(app, effect, session, &why).await,
     };
     let id = session.id;
@@ -139,9 +138,12 @@ async fn start(app: &App, effect: &Effect, session: &Session) -> Result<(), Stor
             };
             let (at, effect_id) = (app.now(), effect.id);
             write(app, move |tx| {
-                let claim = claim.clone();
+                let (claim, native) = (claim.clone(), native.clone());
                 Box::pin(async move {
                     host::claim(tx.conn(), &claim).await?;
+                    if let Some(native) = native {
+                        session::native_id(tx.conn(), id, &native).await?;
+                    }
                     outbox::mark_done(tx.conn(), effect_id, at).await?;
                     Ok(())
                 })
@@ -153,13 +155,13 @@ async fn start(app: &App, effect: &Effect, session: &Session) -> Result<(), Stor
     }
 }
 
-/// What the host is told.
+/// What the host is told, and the agent's own session id where we choose it.
 async fn spec(
     app: &App,
     settings: &Settings,
     session: &Session,
     token: &SecretString,
-) -> Result<StartSpec, String> {
+) -> Result<(StartSpec, Option<String>), String> {
     let config = &settings.loaded.config;
     let agent = config
         .agents
@@ -167,21 +169,18 @@ async fn spec(
         .get(&session.agent)
         .filter(|a| a.enabled)
         .ok_or_else(|| format!("the agent `{}` is no longer configured", session.agent))?;
-    let spec = agent_spec(&session.agent, agent, session)?;
-    let native = Uuid::new_v4().to_string();
-    let line =
-        agent::command_line(&spec, session.profile, Some(session.native_id.as_deref().unwrap_or(&native)))
-            .ok_or_else(|| format!("the agent `{}` has no such profile", session.agent))?;
+    // Agents run as the daemon's own user here, in that user's home; the runner is what makes them run as their owner.
+    let runs_as = app.own_uid();
     let owner = app
         .names()
-        .account(session.owner_uid)
+        .account(runs_as)
         .await
-        .ok_or_else(|| format!("the system has no account for uid {}", session.owner_uid))?;
+        .ok_or_else(|| format!("the system has no account for uid {runs_as}"))?;
     let paths = app.hosts().paths(session.id);
     let value_of = |name: &String| {
         let system = settings.loaded.secrets.get(name).cloned();
         if settings.single_user() {
-            system.or_else(|| app.inherited(name))
+            system.or_else(|| app.variable(name).map(SecretString::from))
         } else if agent.share_system_keys {
             system
         } else {
@@ -199,19 +198,20 @@ async fn spec(
         socket: config.socket.to_string_lossy().into_owned(),
         tmp_dir: paths.tmp.to_string_lossy().into_owned(),
     };
-    let mut argv = line.argv();
-    if argv.first().is_some_and(|program| program == LOGIN_SHELL) {
-        argv[0].clone_from(&owner.shell);
-        argv.insert(1, "-l".to_owned());
-    }
     let owner = Owner { home: owner.home, user: owner.name, shell: owner.shell };
-    let env = agent::environment(&owner, &app.agent_path(settings), app.lang(), &vars, &listed);
+    let native = Uuid::new_v4().to_string();
+    let argv = agent::argv(agent, &owner, session.profile, session.thinking_mode, &native)
+        .ok_or_else(|| format!("the agent `{}` has no {} profile", session.agent, session.profile.name()))?;
+    let own_path = settings.single_user().then(|| app.variable("PATH")).flatten();
+    let path = agent::path(&config.agents.path, &owner, own_path);
+    let env = agent::environment(&owner, &path, app.variable("LANG").unwrap_or("C.UTF-8"), &vars, &listed);
     let cwd = match &session.subdir {
         Some(subdir) => PathBuf::from(&session.project_path).join(subdir),
         None => PathBuf::from(&session.project_path),
     };
     let recording = &config.sessions.recording;
-    Ok(StartSpec {
+    let chosen = (!agent.native_id.is_empty()).then_some(native);
+    let spec = StartSpec {
         version: SPEC_VERSION,
         session_id: session.id,
         run_dir: settings.loaded.paths.run_dir.clone(),
@@ -232,21 +232,8 @@ async fn spec(
         title: session.title.as_ref().map(|t| t.as_str().to_owned()),
         first_message: None,
         lease: Uuid::now_v7().to_string(),
-    })
-}
-
-fn agent_spec(name: &str, agent: &Agent, session: &Session) -> Result<AgentSpec, String> {
-    let flags = agent
-        .profile(session.profile)
-        .ok_or_else(|| format!("the agent `{name}` has no {} profile", session.profile.name()))?;
-    Ok(AgentSpec {
-        name: name.to_owned(),
-        command: agent.command.clone(),
-        args: agent.args.clone(),
-        profile_flags: flags.to_vec(),
-        model_flags: agent.model(session.thinking_mode).to_vec(),
-        native_id_flag: agent.native_id.first().cloned(),
-    })
+    };
+    Ok((spec, chosen))
 }
 
 async fn end(app: &App, effect: &Effect, session: &Session) -> Result<(), StoreError> {
@@ -348,10 +335,10 @@ async fn deliver(app: &App, id: SessionId) -> Result<(), StoreError> {
 }
 
 fn typed(session: &Session, message: &message::Message) -> Message {
-    let typing = match (session.agent.as_str(), message.slash) {
-        ("shell", _) => Typing::Line,
-        (_, true) => Typing::Bare,
-        (_, false) => Typing::Paste,
+    let typing = match (agent::manner(&session.agent), message.slash) {
+        (Manner::Shell, _) => Typing::Line,
+        (Manner::Conversation, true) => Typing::Bare,
+        (Manner::Conversation, false) => Typing::Paste,
     };
     Message { id: message.id.to_string(), text: message.text.clone(), typing }
 }

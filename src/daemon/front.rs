@@ -1,7 +1,7 @@
 //! What every connection shares, and the one way from a mouth to the daemon behind it: quota, deadline,
 //! cancellation and panics are dealt with here, once for MCP and HTTP.
 
-use crate::daemon::backend::{Backend, Call, kind};
+use crate::daemon::backend::{Backend, Call};
 use crate::daemon::limits::{Bucket, Entered, Gate};
 use crate::daemon::peer::Names;
 use crate::domain::caller::{Caller, Peer, Via};
@@ -47,25 +47,25 @@ impl Front {
         }
     }
 
-    /// Does `request` for `peer` within the limits. `gone` fires when the asker cancels or leaves.
+    /// Does `request` for `peer`, who is `caller` now, within the limits. `gone` fires when the asker cancels or
+    /// leaves. The caller decides here only whose quota it is; the daemon behind resolves and judges for itself.
     ///
     /// # Errors
     /// The daemon's fault, or busy, timeout, outcome unknown, internal.
     pub async fn ask(
         &self,
         peer: &Peer,
-        via: Via,
+        caller: &Caller,
         token: Option<SecretString>,
         request: Request,
         gone: &CancellationToken,
     ) -> Result<Reply, Fault> {
         let limits = self.backend.limits();
-        let mapped = self.caller(peer, via, token.as_ref()).person.is_some();
-        let _places = self.enter(peer, mapped, limits.in_flight_per_uid)?;
+        let _places = self.enter(peer, caller.person.is_some(), limits.in_flight_per_uid)?;
         let changes = changes(&request);
         let deadline = tokio::time::Instant::now() + limits.request;
         let cancel = gone.child_token();
-        let call = Call { request, via, token, deadline, cancel: cancel.clone() };
+        let call = Call { request, via: caller.via, token, deadline, cancel: cancel.clone() };
         let mut work = std::pin::pin!(AssertUnwindSafe(self.backend.handle(peer, call)).catch_unwind());
         let (code, why) = tokio::select! {
             biased;
@@ -106,16 +106,27 @@ fn panicked() -> Fault {
 }
 
 /// Whether a request changes something when it is done.
-fn changes(request: &Request) -> bool {
-    matches!(
-        kind(request),
-        "start_session"
-            | "run_agent_command"
-            | "send_message"
-            | "end_session"
-            | "subscribe"
-            | "stop_notifications"
-            | "put_my_config"
-            | "reload"
-    )
+const fn changes(request: &Request) -> bool {
+    match request {
+        Request::StartSession(_)
+        | Request::RunAgentCommand(_)
+        | Request::SendMessage(_)
+        | Request::EndSession(_)
+        | Request::Subscribe(_)
+        | Request::StopNotifications(_)
+        | Request::PutMyConfig(_)
+        | Request::Reload => true,
+        Request::Whoami
+        | Request::Health
+        | Request::ListProjects
+        | Request::ListAgents
+        | Request::ListComputers
+        | Request::ListSessions(_)
+        | Request::ShowSession(_)
+        | Request::ReadSession(_)
+        | Request::ListAudit(_)
+        | Request::VerifyAudit
+        | Request::ShowConfig
+        | Request::ExplainPerson(_) => false,
+    }
 }

@@ -2,23 +2,26 @@
 //! vanished. It does not know the store: what happens comes out as [`HostEvent`]s, and an exit is kept by its files
 //! until [`Hosts::acknowledge`] says that it is kept elsewhere.
 
+mod sweep;
+mod watch;
+
+use crate::daemon::hosts::sweep::{end_processes, is_alive, read_run_file, sweep};
+use crate::daemon::hosts::watch::Watch;
 use crate::domain::session::{Exit, SessionActivity, SessionId};
 use crate::domain::timestamp::Timestamp;
 use crate::host::client::{self, ClientError, Receiver, Sender};
 use crate::host::files::{self, ExitFile, RunFile};
 use crate::host::message::{Message, MessageState};
-use crate::host::protocol::{FromHost, Gap, Snapshot, Status, ToHost};
-use crate::host::recording;
+use crate::host::protocol::{Gap, Snapshot, Status, ToHost};
 use crate::host::spec::{Ready, Size, StartSpec};
-use crate::platform::process;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 /// A host that is not up after this is given up.
 const START_WITHIN: Duration = Duration::from_secs(10);
@@ -26,12 +29,8 @@ const START_WITHIN: Duration = Duration::from_secs(10);
 const MESSAGE_WITHIN: Duration = Duration::from_secs(75);
 /// A question that has no answer after this has none.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// A swept session that still has processes after this is reported all the same.
-const SWEEP_WITHIN: Duration = Duration::from_secs(10);
 /// Commands that may wait for one host.
 const COMMANDS: usize = 64;
-/// Questions and messages of one host that may be open.
-const OPEN_MAX: usize = 256;
 
 /// Something that happened to a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,9 +213,11 @@ impl Hosts {
             Ok(started) => started,
             Err(why) => {
                 let _ = child.kill().await;
-                if !files::is_locked(&self.0.run_dir, session) {
-                    self.0.clear_failed_start(session, &spec).await;
+                if files::is_locked(&self.0.run_dir, session) {
+                    // Somebody else's start was faster.
+                    return Err(HostError::AlreadyRunning);
                 }
+                self.0.clear_failed_start(session, &spec).await;
                 return Err(HostError::Start(why));
             }
         };
@@ -351,16 +352,7 @@ impl Hosts {
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let (claimed, when_claimed) = oneshot::channel();
         self.0.lock().insert(run.session_id, commands);
-        let watch = Watch {
-            inner: Arc::clone(&self.0),
-            run,
-            commands: receiver,
-            messages: HashMap::new(),
-            snapshots: HashMap::new(),
-            next_request: 0,
-            exited: false,
-            claimed: Some(claimed),
-        };
+        let watch = Watch::new(Arc::clone(&self.0), run, receiver, claimed);
         tokio::spawn(watch.run());
         when_claimed
     }
@@ -396,267 +388,5 @@ impl Inner {
             tmp.map(std::fs::remove_dir_all)
         })
         .await;
-    }
-}
-
-/// What follows one host from its first connection to its acknowledged end.
-struct Watch {
-    inner: Arc<Inner>,
-    run: RunFile,
-    commands: mpsc::Receiver<Command>,
-    messages: HashMap<String, Vec<oneshot::Sender<Outcome>>>,
-    snapshots: HashMap<u64, oneshot::Sender<Snapshot>>,
-    next_request: u64,
-    exited: bool,
-    claimed: Option<oneshot::Sender<()>>,
-}
-
-/// Why a connection is over.
-enum Over {
-    /// The host closed it or failed.
-    Lost,
-    /// Another daemon has the host now.
-    TakenOver,
-    /// The exit is acknowledged.
-    Acknowledged(oneshot::Sender<()>),
-    /// This daemon is going.
-    Closed,
-}
-
-impl Watch {
-    async fn run(mut self) {
-        let mut pause = Duration::from_millis(50);
-        loop {
-            let over = match client::connect(&self.run.socket_path, &self.run.lease, true).await {
-                Ok((sender, receiver, status)) => {
-                    pause = Duration::from_millis(50);
-                    self.serve(sender, receiver, status).await
-                }
-                Err(_) => Over::Lost,
-            };
-            match over {
-                Over::Lost if is_alive(&self.inner.run_dir, &self.run) => {
-                    sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(5));
-                }
-                Over::Lost => {
-                    self.lost().await;
-                    return;
-                }
-                Over::TakenOver | Over::Closed => {
-                    self.inner.lock().remove(&self.run.session_id);
-                    return;
-                }
-                Over::Acknowledged(done) => {
-                    self.wait_until_gone().await;
-                    self.forget(done);
-                    return;
-                }
-            }
-        }
-    }
-
-    async fn emit(&self, kind: HostEventKind) {
-        // Waits for room: a slow store slows this session's events, nobody else's.
-        let _ = self.inner.events.send(HostEvent { session: self.run.session_id, kind }).await;
-    }
-
-    async fn serve(&mut self, mut sender: Sender, mut receiver: Receiver, status: Status) -> Over {
-        // Dropping it is the message.
-        self.claimed = None;
-        // An agent that started meanwhile is in the run file now, and a sweep needs it.
-        self.run.agent_pid = status.agent_pid.or(self.run.agent_pid);
-        if let Some(exit) = status.exit {
-            self.exited_as(exit).await;
-        } else {
-            self.emit(HostEventKind::Running { agent_pid: status.agent_pid }).await;
-            self.emit(HostEventKind::Activity(status.activity)).await;
-        }
-        loop {
-            tokio::select! {
-                command = self.commands.recv() => {
-                    let Some(command) = command else { return Over::Closed };
-                    match self.command(command, &mut sender).await {
-                        Ok(None) => {}
-                        Ok(Some(done)) => return Over::Acknowledged(done),
-                        Err(_) => return Over::Lost,
-                    }
-                }
-                frame = receiver.next() => match frame {
-                    Ok(Some(FromHost::Dropped { why })) if why.contains("another daemon") => return Over::TakenOver,
-                    Ok(Some(frame)) => self.frame(frame).await,
-                    Ok(None) | Err(_) => return Over::Lost,
-                }
-            }
-        }
-    }
-
-    async fn command(
-        &mut self,
-        command: Command,
-        sender: &mut Sender,
-    ) -> Result<Option<oneshot::Sender<()>>, ClientError> {
-        match command {
-            Command::Send(frame) => sender.send(&frame).await?,
-            Command::Message(message, reply) => {
-                self.messages.retain(|_, waiting| {
-                    waiting.retain(|w| !w.is_closed());
-                    !waiting.is_empty()
-                });
-                if self.messages.len() >= OPEN_MAX {
-                    let _ = reply.send(Outcome::Failed);
-                    return Ok(None);
-                }
-                self.messages.entry(message.id.clone()).or_default().push(reply);
-                sender.send(&ToHost::Message(message)).await?;
-            }
-            Command::Snapshot(scrollback, reply) => {
-                self.snapshots.retain(|_, waiting| !waiting.is_closed());
-                if self.snapshots.len() < OPEN_MAX {
-                    self.next_request += 1;
-                    self.snapshots.insert(self.next_request, reply);
-                    sender.send(&ToHost::Snapshot { request: self.next_request, scrollback }).await?;
-                }
-            }
-            Command::Acknowledge(done) if self.exited => {
-                sender.send(&ToHost::Acknowledge).await?;
-                return Ok(Some(done));
-            }
-            // Nothing ended: there is nothing to acknowledge.
-            Command::Acknowledge(_) => {}
-        }
-        Ok(None)
-    }
-
-    async fn frame(&mut self, frame: FromHost) {
-        match frame {
-            FromHost::MessageState { id, state } => {
-                let outcome = match state {
-                    MessageState::Pending => return,
-                    MessageState::Delivered => Outcome::Delivered,
-                    MessageState::Unknown => Outcome::Unknown,
-                    MessageState::Failed => Outcome::Failed,
-                };
-                for waiting in self.messages.remove(&id).into_iter().flatten() {
-                    let _ = waiting.send(outcome);
-                }
-                self.emit(HostEventKind::MessageState { message_id: id, state }).await;
-            }
-            FromHost::Snapshot(snapshot) => {
-                if let Some(waiting) = self.snapshots.remove(&snapshot.request) {
-                    let _ = waiting.send(snapshot);
-                }
-            }
-            FromHost::Activity(activity) => self.emit(HostEventKind::Activity(activity)).await,
-            FromHost::Gap(gap) => self.emit(HostEventKind::RecordingGap(gap)).await,
-            FromHost::Exited(exit) => self.exited_as(exit).await,
-            _ => {}
-        }
-    }
-
-    /// The exit file says more than the frame, unless the disk is full.
-    async fn exited_as(&mut self, exit: Exit) {
-        if std::mem::replace(&mut self.exited, true) {
-            return;
-        }
-        let file = files::read::<ExitFile>(&self.run.exit_path).ok();
-        let (at, lost_bytes) = file.map_or_else(|| (SystemTime::now().into(), 0), |f| (f.at, f.lost_bytes));
-        self.emit(HostEventKind::Exited { exit, at, lost_bytes }).await;
-    }
-
-    /// The host is gone without a word.
-    async fn lost(&mut self) {
-        self.messages.clear();
-        self.snapshots.clear();
-        // The run file may know an agent that this daemon never heard of.
-        if let Some(run) = read_run_file(&files::run_path(&self.inner.run_dir, self.run.session_id)) {
-            self.run.agent_pid = run.agent_pid.or(self.run.agent_pid);
-        }
-        let run = self.run.clone();
-        if let Ok(file) = tokio::task::spawn_blocking(move || sweep(&run)).await
-            && !std::mem::replace(&mut self.exited, true)
-        {
-            let ExitFile { exit, at, lost_bytes, .. } = file;
-            self.emit(HostEventKind::Exited { exit, at, lost_bytes }).await;
-        }
-        while let Some(command) = self.commands.recv().await {
-            match command {
-                Command::Message(_, reply) => drop(reply.send(Outcome::Failed)),
-                Command::Acknowledge(done) => return self.forget(done),
-                Command::Send(_) | Command::Snapshot(..) => {}
-            }
-        }
-    }
-
-    async fn wait_until_gone(&self) {
-        for _ in 0..250 {
-            if !is_alive(&self.inner.run_dir, &self.run) {
-                return;
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    fn forget(&self, done: oneshot::Sender<()>) {
-        if !is_alive(&self.inner.run_dir, &self.run) {
-            files::remove(&self.inner.run_dir, &self.run);
-        }
-        self.inner.lock().remove(&self.run.session_id);
-        let _ = done.send(());
-    }
-}
-
-fn read_run_file(path: &Path) -> Option<RunFile> {
-    files::read(path).ok()
-}
-
-/// Whether the host of a run file lives. The lock counts as well as the pid: either alone is enough to keep hands
-/// off.
-fn is_alive(run_dir: &Path, run: &RunFile) -> bool {
-    let same_boot = run.boot == process::boot_id();
-    (same_boot && process::is_alive(run.pid, run.start_time)) || files::is_locked(run_dir, run.session_id)
-}
-
-/// Ends every process of a session whose host is gone, closes the recording, and gives how it ended.
-fn sweep(run: &RunFile) -> ExitFile {
-    // Pids of before a boot name other processes now.
-    end_processes(run.session_id, run.agent_pid.filter(|_| run.boot == process::boot_id()));
-    if let Ok(file) = files::read::<ExitFile>(&run.exit_path) {
-        return file;
-    }
-    let at = Timestamp::from(SystemTime::now());
-    if let Err(e) = recording::repair(&run.recording_path, "lost: the session's host vanished", at) {
-        tracing::warn!(session = %run.session_id, error = %e, "the recording could not be closed");
-    }
-    let file = ExitFile {
-        version: files::FILE_VERSION,
-        session_id: run.session_id,
-        exit: Exit::Lost,
-        at,
-        lost_bytes: 0,
-    };
-    // So that a daemon that dies before the exit is kept says the same again.
-    let _ = run.exit_path.parent().map(files::private_dir);
-    let _ = files::write_atomically(&run.exit_path, &file);
-    file
-}
-
-/// Kills until nobody is left: who is killed may have had a child in the meantime.
-fn end_processes(session: SessionId, leader: Option<i32>) {
-    let mark = StartSpec::mark(session);
-    let deadline = std::time::Instant::now() + SWEEP_WITHIN;
-    loop {
-        let left = process::marked(&mark, leader, process::own_uid());
-        if left.is_empty() {
-            return;
-        }
-        for pid in left {
-            let _ = process::kill(pid);
-        }
-        if std::time::Instant::now() >= deadline {
-            tracing::error!(%session, "processes of a lost session cannot be ended");
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(20));
     }
 }

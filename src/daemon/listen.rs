@@ -75,6 +75,10 @@ pub fn inherited() -> io::Result<Option<Socket>> {
         let mut handed = listenfd::ListenFd::from_env();
         if handed.len() == 0 { None } else { handed.take_unix_listener(0)? }
     };
+    if let Some(listener) = &listener {
+        // What we start must not hold our socket open.
+        socket2::SockRef::from(listener).set_cloexec(true)?;
+    }
     Ok(listener.map(|listener| Socket { listener, _lock: None }))
 }
 
@@ -204,7 +208,8 @@ pub async fn serve(socket: Socket, front: Arc<Front>, stop: CancellationToken) -
                     });
                 }
             }
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ECONNABORTED | libc::EINTR)) => {}
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
             Err(error) => {
                 // Out of descriptors or memory: what is open will end some time. Never spin.
                 if pause.is_zero() {

@@ -12,7 +12,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 /// A filter that cannot be read, or a log that was set up before.
 pub fn init(log: &Log, filter: Option<&str>) -> anyhow::Result<()> {
     let usual = format!("error,teleclaude={}", log.level.name());
-    let filter = EnvFilter::try_new(filter.unwrap_or(&usual))?.add_directive("rmcp=error".parse()?);
+    let filter = EnvFilter::try_new(filter.unwrap_or(&usual))?.add_directive("rmcp=off".parse()?);
     let registry = tracing_subscriber::registry().with(filter);
     if log.target == LogTarget::Journald {
         match tracing_journald::layer() {

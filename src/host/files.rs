@@ -13,6 +13,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The version of run and exit files that this binary writes.
 pub const FILE_VERSION: u32 = 1;
@@ -224,17 +225,18 @@ impl Run {
     }
 }
 
-/// Takes a lock whose file may be removed by its former holder at any moment.
+/// Takes a lock whose file may be removed by its former holder at any moment, and that [`is_locked`] holds for a
+/// moment when it looks.
 fn lock(path: &Path) -> anyhow::Result<Flock<File>> {
-    for _ in 0..16 {
+    for _ in 0..20 {
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        let Ok(held) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else {
-            bail!("the session has a living host already");
-        };
-        let same = fs::metadata(path).is_ok_and(|m| held.metadata().is_ok_and(|h| h.ino() == m.ino()));
-        if same {
-            return Ok(held);
+        if let Ok(held) = Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            let same = fs::metadata(path).is_ok_and(|m| held.metadata().is_ok_and(|h| h.ino() == m.ino()));
+            if same {
+                return Ok(held);
+            }
         }
+        std::thread::sleep(Duration::from_millis(10));
     }
-    bail!("the session's lock keeps changing")
+    bail!("the session has a living host already")
 }

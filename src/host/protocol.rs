@@ -17,6 +17,9 @@ pub const FROM_HOST_MAX: usize = 16 << 20;
 /// Bytes of keystrokes in one [`ToHost::Write`], at most.
 pub const WRITE_BYTES_MAX: usize = 64 * 1024;
 
+/// The reason in [`FromHost::Dropped`] when another connection claimed the host.
+pub const TAKEN_OVER: &str = "another daemon took over";
+
 /// What a host is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToHost {
@@ -373,5 +376,84 @@ impl FromHost {
             142 => Self::Resized(read(kind, payload)?),
             other => return Ok(Known::Other(other)),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::message::Typing;
+    use uuid::Uuid;
+
+    const SIZE: Size = Size { cols: 80, rows: 24 };
+
+    fn status() -> Status {
+        Status {
+            version: PROTOCOL_VERSION,
+            session: SessionId(Uuid::nil()),
+            agent_pid: Some(42),
+            seq: u64::MAX,
+            activity: SessionActivity::Idle,
+            exit: Some(Exit::Failed("x".to_owned())),
+        }
+    }
+
+    #[test]
+    fn what_is_asked_is_read_back() {
+        for asked in [
+            ToHost::Hello(Hello { version: 1, lease: "l".to_owned(), claim: true }),
+            ToHost::Subscribe { from: u64::MAX },
+            ToHost::Write(vec![0, 255]),
+            ToHost::Message(Message {
+                id: "i".to_owned(),
+                text: "\u{1b}\n".to_owned(),
+                typing: Typing::Paste,
+            }),
+            ToHost::Resize(SIZE),
+            ToHost::Signal { signal: 2 },
+            ToHost::Snapshot { request: 7, scrollback: 3 },
+            ToHost::Status { request: 8 },
+            ToHost::End { grace_ms: 5 },
+            ToHost::Acknowledge,
+        ] {
+            let bytes = asked.encode();
+            assert_eq!(complete(&bytes, TO_HOST_MAX), Ok(Some(bytes.len())));
+            assert_eq!(complete(&bytes[..bytes.len() - 1], TO_HOST_MAX), Ok(None));
+            assert_eq!(ToHost::decode(bytes[4], &bytes[5..]), Ok(Known::Frame(asked)));
+        }
+    }
+
+    #[test]
+    fn what_is_said_is_read_back() {
+        let text = || "t".to_owned();
+        for said in [
+            FromHost::Welcome(status()),
+            FromHost::Output { seq: 1 << 40, bytes: vec![1, 2] },
+            FromHost::Missed(Missed { seq: 9, dump: text(), size: SIZE }),
+            FromHost::MessageState { id: text(), state: MessageState::Unknown },
+            FromHost::Activity(SessionActivity::Busy),
+            FromHost::Exited(Exit::Signal(9)),
+            FromHost::Snapshot(Snapshot { request: 1, seq: 2, size: SIZE, text: text(), dump: text() }),
+            FromHost::Status { request: 3, status: status() },
+            FromHost::Gap(Gap { why: text(), lost_bytes: 4 }),
+            FromHost::Refused { why: text() },
+            FromHost::Dropped { why: text() },
+            FromHost::Unsupported { kind: 77 },
+            FromHost::Resized(SIZE),
+        ] {
+            let bytes = said.encode();
+            assert_eq!(FromHost::decode(bytes[4], &bytes[5..]), Ok(Known::Frame(said)));
+        }
+    }
+
+    #[test]
+    fn newer_peers_are_understood_as_far_as_possible() {
+        assert_eq!(ToHost::decode(77, b"?"), Ok(Known::Other(77)));
+        assert_eq!(FromHost::decode(200, b"?"), Ok(Known::Other(200)));
+        let more = br#"{"grace_ms":5,"and":"more"}"#;
+        assert_eq!(ToHost::decode(9, more), Ok(Known::Frame(ToHost::End { grace_ms: 5 })));
+        assert_eq!(ToHost::decode(9, b"{"), Err(FrameError::Payload(9)));
+        assert_eq!(complete(&[0, 0, 0, 0], 10), Err(FrameError::Length(0)));
+        assert_eq!(complete(&[0, 0, 0, 11], 10), Err(FrameError::Length(11)));
     }
 }

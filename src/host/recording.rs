@@ -330,7 +330,7 @@ impl Reader {
 
     fn measure(mut self) -> Measure {
         let mut ended = false;
-        while let Some(event) = self.next() {
+        for event in self.by_ref() {
             ended = event.code == Code::Exit;
         }
         Measure { length: self.good, last: self.at, ended }

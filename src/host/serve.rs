@@ -7,7 +7,7 @@ use crate::host::files::{self, ExitFile, Run};
 use crate::host::message::MessageState;
 use crate::host::peers::{PEERS_MAX, Peer};
 use crate::host::protocol::{
-    FromHost, Gap, Hello, Known, Missed, PROTOCOL_VERSION, Snapshot, Status, ToHost,
+    FromHost, Gap, Hello, Known, Missed, PROTOCOL_VERSION, Snapshot, Status, TAKEN_OVER, ToHost,
 };
 use crate::host::pty::{self, ENDED_BYTES, Ended};
 use crate::host::recording::{Header, Recorded, Writer};
@@ -595,7 +595,7 @@ impl Server {
         if hello.claim {
             for (other, peer) in self.peers.iter_mut().enumerate() {
                 if other != i && peer.greeted {
-                    peer.drop_saying("another daemon took over", now);
+                    peer.drop_saying(TAKEN_OVER, now);
                 }
             }
         }

@@ -4,10 +4,17 @@
 use crate::store::error::StoreError;
 use sea_orm::prelude::async_trait::async_trait;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult,
-    Statement,
+    ConnAcquireErr, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
+    QueryResult, Statement,
 };
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Read connections of a store.
+pub(super) const READERS: u32 = 4;
+
+/// Longest a read may take, also from a server that no longer answers.
+const READ: Duration = Duration::from_secs(15);
 
 /// Something queries run on.
 pub struct Conn {
@@ -50,6 +57,14 @@ impl Conn {
         }
     }
 
+    /// How many connections may have died unnoticed since they were used last: that many reads are tried again.
+    fn stale(&self) -> u32 {
+        match &self.inner {
+            Inner::Pool(_) => READERS,
+            Inner::Transaction(_) => 0,
+        }
+    }
+
     fn noted<T>(&self, answer: Result<T, DbErr>) -> Result<T, DbErr> {
         if let (Err(error), Inner::Transaction(_)) = (&answer, &self.inner) {
             self.failure
@@ -61,10 +76,17 @@ impl Conn {
     }
 }
 
+/// Whether a pooled connection turned out to be dead when it was used. Not having got one at all is another thing.
+fn is_stale(error: &DbErr) -> bool {
+    matches!(error, DbErr::Query(_) | DbErr::Exec(_)) && StoreError::from(error.clone()).is_lost()
+}
+
 macro_rules! forward {
     ($self:ident, $method:ident, $argument:expr) => {{
         let answer = match &$self.inner {
-            Inner::Pool(pool) => pool.$method($argument).await,
+            Inner::Pool(pool) => tokio::time::timeout(READ, pool.$method($argument))
+                .await
+                .unwrap_or(Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))),
             Inner::Transaction(transaction) => transaction.$method($argument).await,
         };
         $self.noted(answer)
@@ -89,10 +111,22 @@ impl ConnectionTrait for Conn {
     }
 
     async fn query_one_raw(&self, stmt: Statement) -> Result<Option<QueryResult>, DbErr> {
+        for _ in 0..self.stale() {
+            match forward!(self, query_one_raw, stmt.clone()) {
+                Err(error) if is_stale(&error) => {}
+                answer => return answer,
+            }
+        }
         forward!(self, query_one_raw, stmt)
     }
 
     async fn query_all_raw(&self, stmt: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        for _ in 0..self.stale() {
+            match forward!(self, query_all_raw, stmt.clone()) {
+                Err(error) if is_stale(&error) => {}
+                answer => return answer,
+            }
+        }
         forward!(self, query_all_raw, stmt)
     }
 }

@@ -2,7 +2,7 @@
 //! handle everybody else holds; cheap to clone.
 
 use crate::domain::timestamp::Timestamp;
-use crate::store::conn::Conn;
+use crate::store::conn::{Conn, READERS};
 use crate::store::error::{StoreError, from_sqlx};
 use crate::store::lock::{self, LockFile};
 use crate::store::migrate;
@@ -23,8 +23,9 @@ const ACQUIRE: Duration = Duration::from_secs(5);
 const BUSY: Duration = Duration::from_secs(5);
 /// Longest a single statement of the writer may run on Postgres, in milliseconds.
 const STATEMENT_MS: &str = "20000";
-/// Read connections.
-const READERS: u32 = 4;
+
+/// Longest a single read may run on Postgres, in milliseconds.
+const READ_MS: &str = "15000";
 
 /// The moment now; the store asks it only for what it writes by itself (locks, instances).
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -315,10 +316,14 @@ impl Opener {
                 o.map_sqlx_postgres_pool_opts(|p| {
                     p.after_connect(|c, _| {
                         Box::pin(async move {
-                            sqlx::query("SET default_transaction_read_only = on")
-                                .execute(&mut *c)
-                                .await
-                                .map(|_| ())
+                            sqlx::query(
+                                "SELECT set_config('default_transaction_read_only', 'on', false), \
+                                 set_config('statement_timeout', $1, false)",
+                            )
+                            .bind(READ_MS)
+                            .execute(&mut *c)
+                            .await
+                            .map(|_| ())
                         })
                     })
                 });

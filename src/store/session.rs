@@ -261,11 +261,9 @@ pub async fn set_token_hash(conn: &Conn, id: SessionId, hash: Option<[u8; 32]>) 
 
 /// The token hashes of a computer's open sessions, with session and owner's uid.
 pub async fn open_tokens(conn: &Conn, computer: &str) -> Result<Vec<([u8; 32], SessionId, u32)>, StoreError> {
-    let open: Vec<&str> =
-        SessionStatus::ALL.into_iter().filter(|s| s.is_open()).map(SessionStatus::name).collect();
     let rows = Entity::find()
         .filter(Column::Computer.eq(computer))
-        .filter(Column::Status.is_in(open))
+        .filter(still_open())
         .filter(Column::TokenHash.is_not_null())
         .all(conn)
         .await?;

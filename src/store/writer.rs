@@ -147,7 +147,9 @@ impl Queue {
 impl Store {
     /// Runs `unit` in the writer's transaction and returns after COMMIT. `unit` may be run more than once (after a
     /// lost connection, or because a neighbour in the batch failed), so keys and times come from outside it. On
-    /// `Err` its changes are rolled back. Once queued it runs even if the caller goes away.
+    /// `Err` its changes are rolled back. A statement that failed fails the unit whatever the unit makes of it: look
+    /// first, do not try and catch. It holds every other writer up, so it waits for nothing but the database: after
+    /// five seconds it is given up. Once queued it runs even if the caller goes away.
     pub async fn write<T, E, F>(&self, deadline: Instant, mut unit: F) -> Result<T, WriteError<E>>
     where
         F: for<'a> FnMut(&'a mut Tx) -> BoxFuture<'a, Result<T, E>> + Send + 'static,

@@ -1,4 +1,5 @@
 //! Session hosts as real processes: their whole life, what they survive, and what they leave behind (nothing).
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -178,9 +179,9 @@ async fn output_until(receiver: &mut Receiver, wanted: &str) -> Vec<(u64, Vec<u8
         if String::from_utf8_lossy(&all).contains(wanted) {
             return got;
         }
-        match tokio::time::timeout(PATIENCE, receiver.next()).await.unwrap().unwrap().unwrap() {
-            FromHost::Output { seq, bytes } => got.push((seq, bytes)),
-            _ => {}
+        let frame = tokio::time::timeout(PATIENCE, receiver.next()).await.unwrap().unwrap().unwrap();
+        if let FromHost::Output { seq, bytes } = frame {
+            got.push((seq, bytes));
         }
     }
 }
@@ -487,12 +488,16 @@ async fn sizes_are_clamped_and_reach_the_agent() {
 }
 
 #[tokio::test]
-async fn signals_reach_the_foreground() {
+async fn signals_reach_the_foreground_and_input_is_recorded_if_wanted() {
     let mut w = World::new();
-    w.hosts.start(w.spec(&["/bin/sh"])).await.unwrap();
-    w.line("a", "trap 'echo interrupted' INT; while :; do sleep 0.1; done").await;
+    let mut spec = w.spec(&["/bin/sh"]);
+    spec.record_input = true;
+    w.hosts.start(spec).await.unwrap();
+    w.line("a", "trap 'echo interrupted' INT; echo trap-$((1+1)); while :; do sleep 0.1; done").await;
+    w.screen_with("trap-2").await;
     w.hosts.signal(w.session, 2).await.unwrap();
     w.screen_with("\ninterrupted").await;
+    assert!(w.recorded(Code::Input).starts_with("trap 'echo interrupted'"));
     w.hosts.end(w.session, Duration::from_millis(100)).await.unwrap();
     w.exited().await;
     w.hosts.acknowledge(w.session).await;
@@ -578,6 +583,34 @@ async fn messages_with_the_same_id_are_typed_once() {
     w.screen_with("\nnext").await;
     // Its echo and its output.
     assert_eq!(w.recorded(Code::Output).matches("typed").count(), 2);
+}
+
+#[tokio::test]
+async fn of_many_starts_at_once_one_wins() {
+    let mut w = World::new();
+    let others: Vec<Hosts> = (0..3).map(|_| hosts(w.dir.path()).0).collect();
+    let spec = w.spec(&["/bin/sh"]);
+    let (a, b, c, d) = tokio::join!(
+        w.hosts.start(spec.clone()),
+        w.hosts.start(spec.clone()),
+        others[0].start(spec.clone()),
+        others[1].start(spec.clone()),
+    );
+    let mut started = 0;
+    for result in [a, b, c, d] {
+        match result {
+            Ok(_) => started += 1,
+            Err(e) => assert!(matches!(e, HostError::AlreadyRunning), "{e}"),
+        }
+    }
+    assert_eq!(started, 1);
+    assert_eq!(w.living().len(), 1, "one agent");
+    w.restart_daemon();
+    assert_eq!(w.hosts.adopt().await.unwrap().live, [w.session]);
+    w.agent_pid().await;
+    assert_eq!(w.line("a", "exit 0").await, Outcome::Delivered);
+    assert_eq!(w.exited().await, Exit::Code(0));
+    w.hosts.acknowledge(w.session).await;
 }
 
 #[tokio::test]

@@ -1,13 +1,16 @@
 //! The one integration test binary. One file a noun; `tidy` checks the architecture itself.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod audit;
 mod bridge;
 mod cli;
 mod config;
 mod host;
 mod http;
 mod mcp;
+mod parity;
 mod postgres;
+mod sessions;
 mod socket;
 mod store;
 mod tidy;

@@ -1,5 +1,7 @@
 //! The MCP mouth over a real socket: both eras, and everything a careless or hostile client may do to it.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 use crate::socket::{Daemon, PATIENCE, SESSION, TOKEN};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
@@ -337,11 +339,16 @@ async fn a_client_that_never_reads_stops_being_read() {
     // Nobody else notices.
     Client::legacy(&daemon).await.is_alive().await;
     // And nothing is lost: whoever reads at last gets an answer to each whole request.
-    let mut client = client;
-    client.bytes(&line).await;
+    let (read, mut write) = (client.read, client.write);
+    let writer = tokio::spawn(async move {
+        write.write_all(&line).await.unwrap();
+        write
+    });
+    let mut lines = read.lines();
     for _ in 0..written {
-        client.answer().await;
+        tokio::time::timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
     }
+    let mut client = Client { read: lines.into_inner(), write: writer.await.unwrap() };
     client.is_alive().await;
 }
 
@@ -572,4 +579,91 @@ async fn a_request_that_takes_too_long_is_answered_so() {
     let late = client.ask(slow(1)).await;
     assert_eq!(late["result"]["structuredContent"]["code"], "timeout");
     client.is_alive().await;
+}
+
+#[tokio::test]
+async fn a_flood_of_notifications_is_dropped() {
+    let daemon = Daemon::start();
+    let mut client = Client::legacy(&daemon).await;
+    let one = format!(
+        "{}\n",
+        json!({"jsonrpc": "2.0", "method": "notifications/nonsense", "params": {"a": [1, 2]}})
+    );
+    let flood = one.repeat(1_000);
+    for _ in 0..30 {
+        client.bytes(flood.as_bytes()).await;
+    }
+    client.is_alive().await;
+}
+
+/// Another user connects: one thread of ours that takes on their credentials, which Linux keeps by thread.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn another_user_is_seen_as_the_kernel_sees_them() {
+    use std::io::{BufRead as _, Write as _};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    const UID: u32 = 54_321;
+    const GROUPS: [u32; 2] = [54_322, 54_323];
+    if users::get_effective_uid() != 0 {
+        return;
+    }
+    let daemon = Daemon::start();
+    let folder = daemon.path.parent().unwrap();
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(&daemon.path, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let path = daemon.path.clone();
+    let who = std::thread::spawn(move || {
+        // SAFETY: plain system calls with valid arguments; they change the credentials of this thread alone, which
+        // ends after the test's one conversation.
+        let changed = unsafe {
+            libc::syscall(libc::SYS_setgroups, GROUPS.len(), GROUPS.as_ptr())
+                | libc::syscall(libc::SYS_setresgid, UID, UID, UID)
+                | libc::syscall(libc::SYS_setresuid, UID, UID, UID)
+        };
+        assert_eq!(changed, 0, "{}", std::io::Error::last_os_error());
+        let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+        let lines = format!("{}\n{}\n", initialize(json!({})), call(1, "whoami", json!({"uid": 0})));
+        stream.write_all(lines.as_bytes()).unwrap();
+        stream.write_all(format!("{}\n", call(2, "whoami", json!({}))).as_bytes()).unwrap();
+        let mut answers = std::io::BufReader::new(stream).lines();
+        std::iter::from_fn(|| answers.next())
+            .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
+            .take(3)
+            .collect()
+    });
+    let answers: Vec<Value> = tokio::task::spawn_blocking(move || who.join().unwrap()).await.unwrap();
+    let of = |id: i64| answers.iter().find(|answer| answer["id"] == id).unwrap();
+    assert_eq!(of(1)["result"]["structuredContent"]["field"], "uid", "identity is no argument");
+    let who = &of(2)["result"]["structuredContent"];
+    assert_eq!((&who["uid"], &who["gid"]), (&json!(UID), &json!(UID)));
+    assert_eq!(who["groups"], json!(GROUPS));
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_is_given_up() {
+    let daemon = Daemon::with(|limits| {
+        limits.write = Duration::from_millis(50);
+        limits.connections_per_uid = 1;
+    });
+    let mut client = Client::legacy(&daemon).await;
+    let read = call(1, "get_session_data", json!({"session_id": SESSION, "tail_chars": 40_000}));
+    let mut sent = String::new();
+    for id in 0..100 {
+        sent.push_str(&format!("{}\n", call(id, "get_session_data", read["params"]["arguments"].clone())));
+    }
+    client.bytes(sent.as_bytes()).await;
+    // The connection's place is free again without a byte having been read.
+    let freed = async {
+        loop {
+            let mut next = Client::new(&daemon).await;
+            let _may_be_closed =
+                next.write.write_all(format!("{}\n", initialize(json!({}))).as_bytes()).await;
+            if next.next().await.is_some() {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, freed).await.expect("it is given up");
+    drop(client);
 }

@@ -36,7 +36,8 @@ pub enum Stop {
 }
 
 impl Cluster {
-    /// A new, empty cluster, running.
+    /// A new, empty cluster, running. Called from the test's own thread: on Linux the server ends with the thread
+    /// that started it, so that a test that is killed leaves nothing behind.
     pub fn start() -> Self {
         let bin = binaries();
         let template = template(&bin);
@@ -250,6 +251,26 @@ impl Db {
     /// The test's folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// From now on the database takes no audit row, as if its log had broken.
+    pub async fn refuse_audit_rows(&self) {
+        use sea_orm::ConnectionTrait as _;
+        let (url, sql) = match &self.engine {
+            Engine::Sqlite { path, .. } => (
+                format!("sqlite://{}", path.display()),
+                "CREATE TRIGGER broken BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'broken'); END",
+            ),
+            Engine::Postgres { url } => (
+                secrecy::ExposeSecret::expose_secret(url).to_owned(),
+                "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS \
+                 $$ BEGIN RAISE EXCEPTION 'broken'; END $$; \
+                 CREATE TRIGGER broken BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION broken()",
+            ),
+        };
+        let conn = sea_orm::Database::connect(url).await.unwrap();
+        conn.execute_unprepared(sql).await.unwrap();
+        conn.close().await.unwrap();
     }
 
     /// Opens it as the computer `here`.

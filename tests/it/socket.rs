@@ -1,6 +1,8 @@
 //! A real Unix socket in a temporary folder with the real mouths and, behind them, a small daemon that does what the
 //! tests of the mouths need: answer, be slow, be large, panic. Used by `mcp` and `http`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::path::PathBuf;
@@ -40,6 +42,8 @@ pub struct Fake {
     pub go: Notify,
     /// Whether the caller is nobody.
     pub public: AtomicBool,
+    /// What was refused because of the role.
+    pub refused: Mutex<Vec<&'static str>>,
     /// The last peer that asked.
     pub peer: Mutex<Option<Peer>>,
 }
@@ -109,6 +113,17 @@ impl Backend for Fake {
         kind == "whoami" || caller.role > Role::Public
     }
 
+    fn refused<'a>(
+        &'a self,
+        _: &'a Peer,
+        _: Via,
+        _: Option<&'a SecretString>,
+        kind: &'static str,
+    ) -> BoxFuture<'a, ()> {
+        self.refused.lock().unwrap().push(kind);
+        Box::pin(async {})
+    }
+
     fn limits(&self) -> Arc<Limits> {
         Arc::clone(&self.limits)
     }
@@ -153,6 +168,7 @@ impl Daemon {
             begun: AtomicUsize::new(0),
             go: Notify::new(),
             public: AtomicBool::new(false),
+            refused: Mutex::default(),
             peer: Mutex::new(None),
         });
         let front =

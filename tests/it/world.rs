@@ -1,1 +1,342 @@
-//! To be written.
+//! A whole daemon in a temporary folder, without a process of its own, and people to ask it things: any uid can be
+//! played, through the real mouths, on both databases. Its sentences: `Builder::on(db).person("ann", ANN, "admin")`,
+//! `.start().await`, `world.rest(ANN).get("/whoami").await`, `world.tool(BOB, "whoami", json!({})).await`.
+
+use crate::postgres::Db;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use teleclaude::config::load;
+use teleclaude::config::paths::{Environment, Os};
+use teleclaude::daemon::app::{App, Parts};
+use teleclaude::daemon::front::Front;
+use teleclaude::daemon::hosts::Hosts;
+use teleclaude::daemon::{connection, effects, http, life};
+use teleclaude::domain::caller::Peer;
+use teleclaude::domain::timestamp::Timestamp;
+use teleclaude::store::connect::{Clock, Options, Store};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+use tokio_util::sync::CancellationToken;
+
+/// Uids that no test machine has.
+pub const ANN: u32 = 3_000_001;
+/// A member.
+pub const BOB: u32 = 3_000_002;
+/// Another member.
+pub const CID: u32 = 3_000_003;
+/// A contributor.
+pub const DOT: u32 = 3_000_004;
+/// A newcomer.
+pub const EVE: u32 = 3_000_005;
+/// Somebody nobody maps.
+pub const STRANGER: u32 = 3_000_009;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a world is to be.
+pub struct Builder {
+    db: Db,
+    people: String,
+    more: String,
+    folder: tempfile::TempDir,
+}
+
+/// A running daemon.
+pub struct World {
+    pub app: Arc<App>,
+    front: Arc<Front>,
+    mouth: http::Mouth,
+    stop: CancellationToken,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+    /// Its database.
+    pub db: Db,
+    folder: tempfile::TempDir,
+}
+
+/// An answer over HTTP.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+}
+
+/// Which of MCP's two ways of beginning a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Era {
+    /// `initialize`, then requests.
+    Initialize,
+    /// Each request for itself, with `_meta`.
+    Stateless,
+}
+
+/// Both.
+pub const ERAS: [Era; 2] = [Era::Initialize, Era::Stateless];
+
+impl World {
+    /// With one person of each role, whose names are those of the roles: ann, bob and cid (members), dot, eve.
+    pub fn everybody(db: Db) -> Builder {
+        Builder::on(db)
+            .person("ann", ANN, "admin")
+            .person("bob", BOB, "member")
+            .person("cid", CID, "member")
+            .person("dot", DOT, "contributor")
+            .person("eve", EVE, "newcomer")
+    }
+}
+
+impl Builder {
+    /// A world on this database, with nobody in it yet.
+    pub fn on(db: Db) -> Self {
+        Self { db, people: String::new(), more: String::new(), folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// Adds a person, mapped by uid.
+    pub fn person(mut self, name: &str, uid: u32, role: &str) -> Self {
+        let _ = writeln!(self.people, "  - {{ name: {name}, os_uid: {uid}, role: {role} }}");
+        self
+    }
+
+    /// Adds to the config.
+    pub fn config(mut self, yaml: &str) -> Self {
+        self.more.push_str(yaml);
+        self.more.push('\n');
+        self
+    }
+
+    /// Starts it.
+    pub async fn start(self) -> World {
+        let Self { db, people, more, folder } = self;
+        let root = folder.path();
+        for name in ["state", "run", "home", "project"] {
+            std::fs::create_dir_all(root.join(name)).unwrap();
+        }
+        let people = if people.is_empty() { String::new() } else { format!("people:\n{people}") };
+        let project = root.join("project").display().to_string();
+        let yaml = format!(
+            "{people}computer: {{ name: here }}\nprojects:\n  - {{ name: work, path: {project} }}\n\
+             sessions: {{ run_as: service }}\n{more}"
+        );
+        let config = root.join("config.yml");
+        std::fs::write(&config, yaml).unwrap();
+        let environment = Environment {
+            vars: [
+                ("TELECLAUDE_CONFIG_PATH".to_owned(), config.display().to_string()),
+                ("PATH".to_owned(), std::env::var("PATH").unwrap()),
+            ]
+            .into(),
+            home: root.join("home"),
+            uid: 0,
+            hostname: "here".to_owned(),
+            os: Os::HERE,
+            root: root.to_owned(),
+        };
+        let mut loaded = load::load(&environment).unwrap_or_else(|problems| panic!("{problems}"));
+        loaded.paths.state_dir = root.join("state");
+        loaded.paths.run_dir = root.join("run");
+        let clock: Clock = Arc::new(|| Timestamp::from(SystemTime::now()));
+        let options = Options { engine: db.engine.clone(), computer: "here".to_owned(), auto_migrate: true };
+        let store = Store::open(options, Arc::clone(&clock)).await.unwrap();
+        let (events, happened) = tokio::sync::mpsc::channel(64);
+        let exe = PathBuf::from(env!("CARGO_BIN_EXE_teleclaude"));
+        let hosts = Hosts::new(root.join("run"), root.join("state"), exe, events);
+        let own_uid = users::get_current_uid();
+        let app = App::new(Parts { store, loaded, environment, clock, hosts, own_uid }).await.unwrap();
+        life::adopt(&app).await.unwrap();
+        let stop = CancellationToken::new();
+        let tasks = vec![
+            tokio::spawn(life::run(Arc::clone(&app), happened, stop.clone())),
+            tokio::spawn(effects::run(Arc::clone(&app), stop.clone())),
+        ];
+        let front = Arc::new(Front::new(
+            Arc::<App>::clone(&app),
+            Arc::clone(app.names()),
+            Arc::clone(app.connections()),
+        ));
+        let mouth = http::Mouth::new(&front);
+        World { app, front, mouth, stop, tasks, db, folder }
+    }
+}
+
+impl World {
+    /// A folder of the test's.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes the config anew; `reload` reads it.
+    pub fn rewrite_config(&self, change: impl FnOnce(String) -> String) {
+        let path = self.path("config.yml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, change(text)).unwrap();
+    }
+
+    /// A connection of this uid's.
+    pub fn connect(&self, uid: u32) -> UnixStream {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let peer = Arc::new(Peer { uid, gid: uid, groups: vec![uid], pid: None });
+        let (front, mouth) = (Arc::clone(&self.front), self.mouth.clone());
+        tokio::spawn(connection::serve(front, mouth, theirs, peer));
+        ours
+    }
+
+    /// Asks over HTTP. `path` is below `/api/v1`; a body makes it JSON.
+    pub async fn rest(&self, uid: u32, method: &str, path: &str, body: Option<Value>) -> Answer {
+        self.rest_with(uid, method, path, body, None).await
+    }
+
+    /// Asks over HTTP with a session token.
+    pub async fn rest_with(
+        &self,
+        uid: u32,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+        token: Option<&str>,
+    ) -> Answer {
+        let mut stream = self.connect(uid);
+        let body = body.map(|b| b.to_string()).unwrap_or_default();
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
+        let token = token.map(|t| format!("Teleclaude-Session-Token: {t}\r\n")).unwrap_or_default();
+        let head = format!(
+            "{method} /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{kind}{token}\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut answer = Vec::new();
+        tokio::time::timeout(PATIENCE, async {
+            stream.write_all(head.as_bytes()).await.unwrap();
+            stream.read_to_end(&mut answer).await.unwrap();
+        })
+        .await
+        .expect("no answer over HTTP");
+        let text = String::from_utf8(answer).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, body: serde_json::from_str(body).unwrap_or(Value::Null) }
+    }
+
+    /// Calls a tool over raw MCP in this era; the JSON-RPC answer.
+    pub async fn call(&self, uid: u32, era: Era, tool: &str, arguments: Value) -> Value {
+        let mut mcp = self.mcp(uid, era).await;
+        mcp.ask("tools/call", json!({ "name": tool, "arguments": arguments })).await
+    }
+
+    /// Calls a tool that must succeed; its structured content.
+    pub async fn tool(&self, uid: u32, tool: &str, arguments: Value) -> Value {
+        let answer = self.call(uid, Era::Initialize, tool, arguments).await;
+        assert_ne!(answer["result"]["isError"], json!(true), "{tool}: {answer}");
+        answer["result"]["structuredContent"].clone()
+    }
+
+    /// A raw MCP conversation.
+    pub async fn mcp(&self, uid: u32, era: Era) -> Mcp {
+        let mut mcp = Mcp { stream: BufReader::new(self.connect(uid)), era, next: 1 };
+        if era == Era::Initialize {
+            let client = json!({
+                "protocolVersion": "2025-11-25", "capabilities": {},
+                "clientInfo": { "name": "world", "version": "1" },
+            });
+            let answer = mcp.ask("initialize", client).await;
+            assert_eq!(answer["result"]["protocolVersion"], "2025-11-25", "{answer}");
+            mcp.say(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).await;
+        }
+        mcp
+    }
+
+    /// Starts a shell session of this uid's and waits until it runs; its id.
+    pub async fn shell(&self, uid: u32) -> String {
+        let answer =
+            self.rest(uid, "POST", "/sessions", Some(json!({ "project": "work", "agent": "shell" }))).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        let id = answer.body["session_id"].as_str().unwrap().to_owned();
+        self.until(uid, &id, |row| row["status"] == "running").await;
+        id
+    }
+
+    /// Waits until a session's row is so.
+    pub async fn until(&self, uid: u32, id: &str, so: impl Fn(&Value) -> bool) -> Value {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let row = self.rest(uid, "GET", &format!("/sessions/{id}"), None).await;
+            if row.status == 200 && so(&row.body) {
+                return row.body;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "it never came to be so: {row:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The audit log as an admin sees it, newest first, without the rows about the log itself.
+    pub async fn audit(&self) -> Vec<Value> {
+        let answer = self.rest(ANN, "GET", "/audit?limit=100", None).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let rows = answer.body["rows"].as_array().unwrap().clone();
+        rows.into_iter().filter(|r| r["action"] != "audit.read").collect()
+    }
+
+    /// Ends every session, then the daemon. Nothing of it is left, and the audit chain is whole.
+    pub async fn end(self) {
+        for session in
+            self.rest(ANN, "GET", "/sessions?limit=100", None).await.body["sessions"].as_array().unwrap()
+        {
+            let id = session["session_id"].as_str().unwrap();
+            let body = json!({ "reason": "the end of this test" });
+            let answer = self.rest(ANN, "POST", &format!("/sessions/{id}/end"), Some(body)).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            self.until(ANN, id, |row| row["status"] == "ended").await;
+        }
+        let verified = self.rest(ANN, "POST", "/audit/verify", None).await;
+        assert_eq!(verified.body["ok"], json!(true), "{verified:?}");
+        self.stop.cancel();
+        for task in self.tasks {
+            task.await.unwrap();
+        }
+        self.app.store().close().await;
+    }
+}
+
+/// A raw MCP conversation.
+pub struct Mcp {
+    stream: BufReader<UnixStream>,
+    era: Era,
+    next: i64,
+}
+
+impl Mcp {
+    /// Sends one message.
+    pub async fn say(&mut self, message: &Value) {
+        let line = format!("{message}\n");
+        self.stream.get_mut().write_all(line.as_bytes()).await.unwrap();
+    }
+
+    /// Sends a request and waits for its answer; notifications in between are passed over.
+    pub async fn ask(&mut self, method: &str, mut params: Value) -> Value {
+        let id = self.next;
+        self.next += 1;
+        if self.era == Era::Stateless {
+            params["_meta"] = json!({
+                "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                "io.modelcontextprotocol/clientCapabilities": {},
+                "io.modelcontextprotocol/clientInfo": { "name": "world", "version": "1" },
+            });
+        }
+        self.say(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })).await;
+        loop {
+            let message = self.hear().await;
+            if message["id"] == json!(id) {
+                return message;
+            }
+        }
+    }
+
+    /// The next message.
+    pub async fn hear(&mut self) -> Value {
+        let mut line = String::new();
+        let read = tokio::time::timeout(PATIENCE, self.stream.read_line(&mut line)).await;
+        read.expect("no answer over MCP").unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"))
+    }
+}

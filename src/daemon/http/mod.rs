@@ -9,8 +9,7 @@ pub mod rest;
 use crate::daemon::front::Front;
 use crate::daemon::http::io::{Phase, TimedIo};
 use crate::daemon::limits::Limits;
-use crate::daemon::mcp::handler::McpHandler;
-use crate::daemon::mcp::transport::Asker;
+use crate::daemon::mcp::serve::Streamable;
 use crate::domain::caller::Peer;
 use crate::wire::fault::{Fault, FaultCode};
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, ORIGIN};
@@ -21,8 +20,6 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
-use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
-use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::net::UnixStream;
@@ -33,21 +30,13 @@ pub type Body = BoxBody<Bytes, Infallible>;
 /// The HTTP server, shared by all connections.
 #[derive(Clone)]
 pub struct Mouth {
-    mcp: StreamableHttpService<McpHandler, NeverSessionManager>,
+    mcp: Streamable,
 }
 
 impl Mouth {
     /// A server before `front`.
     pub fn new(front: &Arc<Front>) -> Self {
-        let handler = McpHandler::http(Arc::clone(front));
-        // No sessions: a session made by one uid could be used by another that learns its id.
-        let config = StreamableHttpServerConfig::default()
-            .with_legacy_session_mode(false)
-            .with_json_response(true)
-            .with_max_request_body_bytes(front.backend.limits().message_bytes)
-            .with_allowed_hosts(["localhost", "127.0.0.1", "::1", "teleclaude"]);
-        let mcp = StreamableHttpService::new(move || Ok(handler.clone()), Arc::default(), config);
-        Self { mcp }
+        Self { mcp: Streamable::new(front) }
     }
 
     /// Serves one connection until its end.
@@ -102,9 +91,7 @@ impl Mouth {
             Err(status) => return cut_off(status),
         };
         if parts.uri.path() == "/mcp" {
-            let mut request = Request::from_parts(parts, Full::new(body));
-            request.extensions_mut().insert(Asker(peer));
-            return self.mcp.handle(request).await;
+            return self.mcp.answer(peer, Request::from_parts(parts, Full::new(body))).await;
         }
         rest::answer(front, peer, &parts, &body).await
     }

@@ -2,6 +2,7 @@
 
 use crate::daemon::http::Body;
 use crate::wire::fault::{Fault, FaultCode};
+use crate::wire::limits::ANSWER_BYTES_MAX;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -58,7 +59,10 @@ pub fn unknown_path() -> Response<Body> {
 /// A JSON answer.
 pub fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     match serde_json::to_vec(value) {
-        Ok(json) => bytes(status, "application/json", json),
+        Ok(json) if json.len() <= ANSWER_BYTES_MAX => bytes(status, "application/json", json),
+        Ok(_) => response(
+            &Fault::new(FaultCode::Internal, "the answer is too large").hint("ask for a smaller page"),
+        ),
         Err(_) => response(&Fault::new(FaultCode::Internal, "the answer cannot be written as JSON")),
     }
 }

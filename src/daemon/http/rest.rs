@@ -5,7 +5,7 @@ use crate::daemon::front::Front;
 use crate::daemon::http::{Body, events, problem};
 use crate::daemon::mcp::tools::{arguments, body as json_body};
 use crate::domain::caller::{Peer, Via};
-use crate::wire::fault::Fault;
+use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::limits::TOKEN_HEADER;
 use crate::wire::reply::Reply;
 use crate::wire::request::{ExplainPerson, PutMyConfig, Request, SessionRef};
@@ -32,7 +32,8 @@ pub async fn answer(front: Arc<Front>, peer: Arc<Peer>, parts: &Parts, body: &[u
     let gone = CancellationToken::new();
     let _gone = gone.clone().drop_guard();
     if path == "/healthz" && parts.method == Method::GET {
-        let reply = front.ask(&peer, Via::Http, None, Request::Health, &gone).await;
+        let caller = front.caller(&peer, Via::Http, None);
+        let reply = front.ask(&peer, &caller, None, Request::Health, &gone).await;
         let (status, word) = match reply {
             Ok(Reply::Health(health)) if health.status == "ok" => (StatusCode::OK, health.status),
             Ok(Reply::Health(health)) => (StatusCode::SERVICE_UNAVAILABLE, health.status),
@@ -47,6 +48,7 @@ pub async fn answer(front: Arc<Front>, peer: Arc<Peer>, parts: &Parts, body: &[u
     // Everybody may ask who they are and whether the daemon is well.
     let needs = if name == EVENTS { "list_sessions" } else { name };
     if !matches!(name, "whoami" | "health") && !front.backend.may(&caller, needs) {
+        front.backend.refused(&peer, Via::Http, token.as_ref(), needs).await;
         return problem::unknown_path();
     }
     if name == EVENTS {
@@ -57,7 +59,7 @@ pub async fn answer(front: Arc<Front>, peer: Arc<Peer>, parts: &Parts, body: &[u
         Err(fault) => return problem::response(&fault),
     };
     debug_assert_eq!(kind(&request), name, "a path's kind is that of its request");
-    match front.ask(&peer, Via::Http, token, request, &gone).await {
+    match front.ask(&peer, &caller, token, request, &gone).await {
         Ok(reply @ Reply::Started(_)) => problem::json(StatusCode::CREATED, &reply),
         Ok(reply) => problem::json(StatusCode::OK, &reply),
         Err(fault) => problem::response(&fault),
@@ -124,7 +126,8 @@ fn request(name: &str, segments: &[&str], parts: &Parts, body: &[u8]) -> Result<
         "explain_person" => Request::ExplainPerson(ExplainPerson {
             user: segments.get(1).copied().unwrap_or_default().to_owned(),
         }),
-        _ => Request::Reload,
+        "reload" => Request::Reload,
+        _ => return Err(Fault::new(FaultCode::Internal, "this path has no request")),
     })
 }
 

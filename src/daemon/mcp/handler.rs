@@ -7,9 +7,9 @@ use crate::daemon::mcp::resources::{Resource, session_uri, transcript_uri};
 use crate::daemon::mcp::tools::{TOOLS, find};
 use crate::daemon::mcp::transport::Asker;
 use crate::daemon::mcp::watch::{self, Connection};
-use crate::domain::caller::{Peer, Via};
+use crate::domain::caller::{Caller, Peer, Via};
 use crate::wire::fault::{Fault, FaultCode};
-use crate::wire::limits::{CONTENT_CHARS_MAX, TOKEN_HEADER, TOKEN_META};
+use crate::wire::limits::{ANSWER_BYTES_MAX, CONTENT_CHARS_MAX, TOKEN_HEADER, TOKEN_META};
 use crate::wire::reply::Reply;
 use crate::wire::request::{ContentFormat, GetSessionData, ListSessions, Request, SessionRef};
 use rmcp::model::{
@@ -30,7 +30,7 @@ use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
 
 /// Method names of MCP: what reaches us under one of them as unknown had the wrong parameters.
-const METHODS: [&str; 13] = [
+const METHODS: [&str; 11] = [
     "initialize",
     "server/discover",
     "ping",
@@ -42,8 +42,6 @@ const METHODS: [&str; 13] = [
     "resources/subscribe",
     "resources/unsubscribe",
     "subscriptions/listen",
-    "notifications/cancelled",
-    "notifications/initialized",
 ];
 
 /// The MCP server: one for each raw connection, one for all of HTTP.
@@ -78,15 +76,22 @@ impl McpHandler {
         &self,
         cx: &RequestContext<RoleServer>,
         peer: &Peer,
+        caller: &Caller,
         request: Request,
     ) -> Result<Reply, Fault> {
-        self.front.ask(peer, Via::Mcp, self.token(cx), request, &cx.ct).await
+        self.front.ask(peer, caller, self.token(cx), request, &cx.ct).await
+    }
+
+    /// Who is at the other end, and who that is now.
+    fn who(&self, cx: &RequestContext<RoleServer>) -> Result<(Arc<Peer>, Caller), ErrorData> {
+        let peer = asker(cx)?;
+        let caller = self.front.caller(&peer, Via::Mcp, self.token(cx).as_ref());
+        Ok((peer, caller))
     }
 
     /// Five lines: what this is, who the caller is, how to begin, what is written down, where errors tell more.
     fn instructions(&self, cx: &RequestContext<RoleServer>) -> Option<String> {
-        let peer = asker(cx).ok()?;
-        let caller = self.front.caller(&peer, Via::Mcp, self.token(cx).as_ref());
+        let (_, caller) = self.who(cx).ok()?;
         let who = match (&caller.agent_of, caller.standing.refusal()) {
             (_, Some(refusal)) => format!("You are {}: {refusal}.", caller.name()),
             (Some(session), None) => {
@@ -116,13 +121,14 @@ impl McpHandler {
         uri: &str,
         on: bool,
     ) -> Result<(), ErrorData> {
-        let peer = asker(cx)?;
+        let (peer, caller) = self.who(cx)?;
         let (Some(resource), Some(connection)) = (Resource::parse(uri), &self.connection) else {
             return Err(no_resource());
         };
         let session = SessionRef { session_id: resource.id().to_owned() };
         let request = if on { Request::Subscribe(session) } else { Request::StopNotifications(session) };
-        let Reply::Watching(reply) = self.ask(cx, &peer, request).await.map_err(|fault| as_error(&fault))?
+        let Reply::Watching(reply) =
+            self.ask(cx, &peer, &caller, request).await.map_err(|fault| as_error(&fault))?
         else {
             return Err(defect());
         };
@@ -222,8 +228,7 @@ impl ServerHandler for McpHandler {
         _page: Option<PaginatedRequestParams>,
         cx: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let peer = asker(&cx)?;
-        let caller = self.front.caller(&peer, Via::Mcp, self.token(&cx).as_ref());
+        let (_, caller) = self.who(&cx)?;
         let may = |entry: &&crate::daemon::mcp::tools::Entry| self.front.backend.may(&caller, entry.kind);
         let tools: Vec<Tool> = TOOLS.iter().filter(may).map(|entry| entry.tool.clone()).collect();
         let mut result = ListToolsResult::with_all_items(tools);
@@ -236,16 +241,18 @@ impl ServerHandler for McpHandler {
         params: CallToolRequestParams,
         cx: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let peer = asker(&cx)?;
-        let caller = self.front.caller(&peer, Via::Mcp, self.token(&cx).as_ref());
-        let entry = find(&params.name)
-            .filter(|entry| self.front.backend.may(&caller, entry.kind))
-            .ok_or_else(|| ErrorData::invalid_params("no such tool", None))?;
+        let (peer, caller) = self.who(&cx)?;
+        let unknown = || ErrorData::invalid_params("no such tool", None);
+        let entry = find(&params.name).ok_or_else(unknown)?;
+        if !self.front.backend.may(&caller, entry.kind) {
+            self.front.backend.refused(&peer, Via::Mcp, self.token(&cx).as_ref(), entry.kind).await;
+            return Err(unknown());
+        }
         let request = match (entry.request)(params.arguments.unwrap_or_default()) {
             Ok(request) => request,
             Err(fault) => return Ok(Self::refused(&fault).into()),
         };
-        let reply = match self.ask(&cx, &peer, request).await {
+        let reply = match self.ask(&cx, &peer, &caller, request).await {
             Ok(reply) => reply,
             Err(fault) => return Ok(Self::refused(&fault).into()),
         };
@@ -255,8 +262,17 @@ impl ServerHandler for McpHandler {
                 return Ok(Self::refused(&fault).into());
             }
         }
-        let Ok(value) = serde_json::to_value(&reply) else { return Err(defect()) };
-        Ok(CallToolResult::structured(value).into())
+        let (Ok(value), Ok(text)) = (serde_json::to_value(&reply), serde_json::to_string(&reply)) else {
+            return Err(defect());
+        };
+        if text.len() > ANSWER_BYTES_MAX {
+            let fault =
+                Fault::new(FaultCode::Internal, "the answer is too large").hint("ask for a smaller page");
+            return Ok(Self::refused(&fault).into());
+        }
+        let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
+        result.structured_content = Some(value);
+        Ok(result.into())
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -268,13 +284,13 @@ impl ServerHandler for McpHandler {
         page: Option<PaginatedRequestParams>,
         cx: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        let peer = asker(&cx)?;
-        let caller = self.front.caller(&peer, Via::Mcp, self.token(&cx).as_ref());
+        let (peer, caller) = self.who(&cx)?;
         let mut result = ListResourcesResult::default();
         if self.front.backend.may(&caller, "list_sessions") {
             let cursor = page.and_then(|page| page.cursor);
             let request = Request::ListSessions(ListSessions { cursor, ..Default::default() });
-            let Reply::Sessions(reply) = self.ask(&cx, &peer, request).await.map_err(|f| as_error(&f))?
+            let Reply::Sessions(reply) =
+                self.ask(&cx, &peer, &caller, request).await.map_err(|f| as_error(&f))?
             else {
                 return Err(defect());
             };
@@ -316,7 +332,7 @@ impl ServerHandler for McpHandler {
         params: ReadResourceRequestParams,
         cx: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        let peer = asker(&cx)?;
+        let (peer, caller) = self.who(&cx)?;
         let resource = Resource::parse(&params.uri).ok_or_else(no_resource)?;
         let session_id = resource.id().to_owned();
         let (request, mime) = match resource {
@@ -331,7 +347,7 @@ impl ServerHandler for McpHandler {
                 "text/markdown",
             ),
         };
-        let text = match self.ask(&cx, &peer, request).await.map_err(|fault| as_error(&fault))? {
+        let text = match self.ask(&cx, &peer, &caller, request).await.map_err(|fault| as_error(&fault))? {
             Reply::Content(reply) => reply.content,
             reply => serde_json::to_string(&reply).map_err(|_| defect())?,
         };

@@ -79,4 +79,25 @@ mod tests {
             assert!(flaw.message.contains(words), "{seen}: {}", flaw.message);
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_that_comes_in_breaks_it(line in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            if let Err(flaw) = parse(&line) {
+                proptest::prop_assert!(flaw.code.0 == -32_700 || flaw.code.0 == -32_600);
+            }
+        }
+
+        #[test]
+        fn no_object_breaks_it_and_readable_ids_are_kept(
+            id in proptest::num::i64::ANY,
+            key in "jsonrpc|method|params|result|error|x",
+            value in "null|1|\"2[.]0\"|\"ping\"|\\[\\]|\\{\\}",
+        ) {
+            let line = format!("{{\"id\":{id},\"{key}\":{value}}}");
+            let flaw = parse(line.as_bytes()).unwrap_err();
+            proptest::prop_assert_eq!(flaw.code.0, -32_600);
+            proptest::prop_assert_eq!(flaw.id, Some(rmcp::model::RequestId::Number(id)));
+        }
+    }
 }

@@ -5,6 +5,7 @@ pub mod line;
 pub mod outbox;
 pub mod resources;
 pub mod schema;
+pub mod serve;
 pub mod tools;
 pub mod transport;
 pub mod watch;

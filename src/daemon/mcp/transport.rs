@@ -57,12 +57,35 @@ impl InFlight {
 #[derive(Debug)]
 struct Handling {
     in_flight: Arc<InFlight>,
+    outbox: Outbox,
     id: RequestId,
 }
 
 impl Drop for Handling {
     fn drop(&mut self) {
-        self.in_flight.note(&self.id, |pending| pending.handled = true);
+        // rmcp never answers a request whose handler panicked. Those of the daemon behind are caught in `front`.
+        let panicked = std::thread::panicking();
+        self.in_flight.note(&self.id, |pending| {
+            pending.handled = true;
+            pending.answered |= panicked;
+        });
+        if panicked {
+            let id = Some(self.id.clone());
+            answer(
+                &self.outbox,
+                id,
+                ErrorCode::INTERNAL_ERROR,
+                "the daemon failed while handling this request",
+            );
+        }
+    }
+}
+
+/// Answers without rmcp. Never waits: what the socket does not take now is written by a task, and counted.
+fn answer(outbox: &Outbox, id: Option<RequestId>, code: ErrorCode, message: &'static str) {
+    let error = ServerJsonRpcMessage::error(ErrorData::new(code, message, None), id);
+    if let Ok(Some(rest)) = outbox.push(&error) {
+        tokio::spawn(rest);
     }
 }
 
@@ -132,7 +155,8 @@ impl Input {
             self.reset();
             self.skipping = true;
             return Taken::TooLong;
-        } else if self.bytes.is_empty() && self.bytes.capacity() > 2 * READ {
+        } else if self.bytes.is_empty() {
+            // A connection at rest holds no buffer.
             self.reset();
         }
         Taken::Partial
@@ -174,17 +198,9 @@ impl LineTransport {
         }
     }
 
-    /// Answers without rmcp. Never waits: what the socket does not take now is written by a task, and counted.
-    fn answer(&self, id: Option<RequestId>, code: ErrorCode, message: &'static str) {
-        let error = ServerJsonRpcMessage::error(ErrorData::new(code, message, None), id);
-        if let Ok(Some(rest)) = self.outbox.push(&error) {
-            tokio::spawn(rest);
-        }
-    }
-
     fn flawed(&mut self, flaw: Flaw) {
         self.bad_lines += 1;
-        self.answer(flaw.id, flaw.code, flaw.message);
+        answer(&self.outbox, flaw.id, flaw.code, flaw.message);
         if self.bad_lines >= self.limits.bad_lines {
             self.ended = true;
         }
@@ -224,7 +240,7 @@ impl LineTransport {
         self.first_request = None;
         let id = message.id.clone();
         let refuse = |code, text| {
-            self.answer(Some(id.clone()), code, text);
+            answer(&self.outbox, Some(id.clone()), code, text);
             None
         };
         match &message.request {
@@ -253,7 +269,11 @@ impl LineTransport {
         }
         let extensions = message.request.extensions_mut();
         extensions.insert(self.asker.clone());
-        extensions.insert(Arc::new(Handling { in_flight: Arc::clone(&self.in_flight), id }));
+        extensions.insert(Arc::new(Handling {
+            in_flight: Arc::clone(&self.in_flight),
+            outbox: self.outbox.clone(),
+            id,
+        }));
         Some(JsonRpcMessage::Request(message))
     }
 

@@ -162,7 +162,11 @@ impl Writer {
             }
             self.head = None;
             self.note(&error);
-            if let Progress::Committing(expected) = self.progress {
+            // These three say that nothing was done, whenever they come, and for every unit alike.
+            let for_all = matches!(error, StoreError::Full | StoreError::ReadOnly | StoreError::Locked);
+            if let Progress::Committing(expected) = self.progress
+                && !for_all
+            {
                 let last = units.iter().map(|u| u.deadline).max().unwrap_or_else(Instant::now);
                 match self.find_out(expected, last).await {
                     Some(Fate::Committed) => {
@@ -177,16 +181,15 @@ impl Writer {
                     }
                 }
             }
+            let verdict = if untold { Verdict::Unknown } else { Verdict::Failed(error.clone()) };
             if error.is_lost() {
-                units = late(units, if untold { Verdict::Unknown } else { Verdict::Failed(error) });
+                units = late(units, &verdict);
                 tokio::time::sleep(pause).await;
                 pause = Ord::min(pause * 2, PAUSE.1);
-            } else if units.len() > 1
-                && !matches!(error, StoreError::Full | StoreError::ReadOnly | StoreError::Locked)
-            {
-                return units;
+            } else if units.len() > 1 && !for_all {
+                return late(units, &verdict);
             } else {
-                answer(units, &Verdict::Failed(error));
+                answer(units, &verdict);
                 return Vec::new();
             }
         }
@@ -319,7 +322,14 @@ impl Writer {
         let Some(head) = expected else { return Some(Fate::Untold) };
         let mut pause = PAUSE.0;
         loop {
-            let asked = audit::hash_at(&self.db, &self.opener.computer, head.seq);
+            // In a transaction of its own: it begins only after the one in doubt has ended, on SQLite because both
+            // write, on Postgres because the new connection has the lock only once the old one is gone.
+            let asked = async {
+                let tx = self.begin().await?;
+                let found = audit::hash_at(&tx, &self.opener.computer, head.seq).await?;
+                tx.rollback().await?;
+                Ok::<_, StoreError>(found)
+            };
             match tokio::time::timeout(ATTEMPT, asked).await {
                 Ok(Ok(found)) => return Some(fate(expected, found)),
                 Ok(Err(error)) => self.note(&error),
@@ -393,10 +403,10 @@ fn expected(entries: &[AuditEntry], after: Head) -> Option<Head> {
 }
 
 /// Answers those whose deadline is past; gives the others back.
-fn late(units: Vec<Unit>, verdict: Verdict) -> Vec<Unit> {
+fn late(units: Vec<Unit>, verdict: &Verdict) -> Vec<Unit> {
     let now = Instant::now();
     let (late, rest) = units.into_iter().partition(|u| u.deadline <= now);
-    answer(late, &verdict);
+    answer(late, verdict);
     rest
 }
 

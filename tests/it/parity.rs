@@ -1,0 +1,198 @@
+//! Every action, for every role, by MCP in both eras and by REST: the same outcome by whichever mouth, on both
+//! databases. The table of outcomes is a snapshot: a change of rights anywhere is a change of it.
+
+use crate::postgres::{Db, on_both};
+use crate::world::{ANN, BOB, CID, DOT, ERAS, EVE, STRANGER, World};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// One action, as each mouth spells it.
+struct Spelling {
+    name: &'static str,
+    tool: Option<&'static str>,
+    arguments: Value,
+    method: &'static str,
+    path: String,
+    body: Option<Value>,
+}
+
+/// Every action there is. `own` and `bobs` are sessions of the asker's and of bob's.
+fn actions(own: Option<&str>, bobs: &str) -> Vec<Spelling> {
+    let spelling = |name, tool, arguments: Value, method, path: &str, body| Spelling {
+        name,
+        tool,
+        arguments,
+        method,
+        path: path.to_owned(),
+        body,
+    };
+    let missing = "0193b2a0-0000-7000-8000-00000000dead";
+    let own = own.unwrap_or(missing);
+    let why = "looking into an incident";
+    let on = |id: &str| json!({ "session_id": id });
+    let mut all = vec![
+        spelling("whoami", Some("whoami"), json!({}), "GET", "/whoami", None),
+        spelling("health", None, json!({}), "GET", "/health", None),
+        spelling("projects", Some("list_projects"), json!({}), "GET", "/projects", None),
+        spelling("agents", Some("list_agents"), json!({}), "GET", "/agents", None),
+        spelling("computers", Some("list_computers"), json!({}), "GET", "/computers", None),
+        spelling("sessions", Some("list_sessions"), json!({}), "GET", "/sessions", None),
+        spelling(
+            "sessions of bob",
+            Some("list_sessions"),
+            json!({ "owner": "bob" }),
+            "GET",
+            "/sessions?owner=bob",
+            None,
+        ),
+        spelling(
+            "start, no such project",
+            Some("start_session"),
+            json!({ "project": "nowhere" }),
+            "POST",
+            "/sessions",
+            Some(json!({ "project": "nowhere" })),
+        ),
+        spelling(
+            "start, no such agent",
+            Some("start_session"),
+            json!({ "project": "work", "agent": "nobody" }),
+            "POST",
+            "/sessions",
+            Some(json!({ "project": "work", "agent": "nobody" })),
+        ),
+        spelling(
+            "command without a slash",
+            Some("run_agent_command"),
+            json!({ "project": "work", "command": "review" }),
+            "POST",
+            "/sessions/command",
+            Some(json!({ "project": "work", "command": "review" })),
+        ),
+        spelling("audit", None, json!({}), "GET", "/audit", None),
+        spelling("audit verify", None, json!({}), "POST", "/audit/verify", None),
+        spelling("config", None, json!({}), "GET", "/config", None),
+        spelling(
+            "put my config",
+            None,
+            json!({}),
+            "PUT",
+            "/me/config",
+            Some(json!({ "yaml": "thinking_mode: fast\n" })),
+        ),
+        spelling("explain bob", None, json!({}), "GET", &format!("/people/{BOB}/explain"), None),
+        spelling("reload", None, json!({}), "POST", "/reload", None),
+    ];
+    for (whose, id) in [("own", own), ("bob's", bobs), ("none", missing)] {
+        let mut add = |verb: &str, tool, extra: Value, method, suffix: &str, body: Option<Value>| {
+            let mut arguments = on(id);
+            arguments.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            all.push(Spelling {
+                name: Box::leak(format!("{verb}: {whose}").into_boxed_str()),
+                tool: Some(tool),
+                arguments,
+                method,
+                path: format!("/sessions/{id}{suffix}"),
+                body,
+            });
+        };
+        add("show", "get_session", json!({}), "GET", "", None);
+        add("read", "get_session_data", json!({}), "GET", "/transcript", None);
+        let reason = "/transcript?reason=looking%20into%20an%20incident";
+        add("read with reason", "get_session_data", json!({ "reason": why }), "GET", reason, None);
+        let hi = json!({ "message": "true" });
+        add("send", "send_message", hi.clone(), "POST", "/messages", Some(hi));
+        let hi = json!({ "message": "true", "reason": why });
+        add("send with reason", "send_message", hi.clone(), "POST", "/messages", Some(hi));
+        add("subscribe", "subscribe", json!({}), "PUT", "/watch", None);
+        add("stop", "stop_notifications", json!({}), "DELETE", "/watch", None);
+    }
+    all
+}
+
+/// A REST answer as one word. What is not there for this caller is `unknown`, like a tool that is not.
+fn word_of_rest(status: u16, body: &Value) -> String {
+    match (status, body["code"].as_str()) {
+        (200 | 201, _) => "ok".to_owned(),
+        (404, _) if body["detail"] == "there is nothing at this path" => "unknown".to_owned(),
+        (_, Some(code)) => match body["field"].as_str() {
+            Some(field) => format!("{code} {field}"),
+            None => code.to_owned(),
+        },
+        (status, None) => format!("http {status}"),
+    }
+}
+
+/// An MCP answer as one word.
+fn word_of_mcp(answer: &Value) -> String {
+    if answer["error"]["code"] == json!(-32602) {
+        return "unknown".to_owned();
+    }
+    let result = &answer["result"];
+    if result["isError"] != json!(true) {
+        assert!(result["structuredContent"].is_object(), "{answer}");
+        return "ok".to_owned();
+    }
+    let fault = &result["structuredContent"];
+    let code = fault["code"].as_str().unwrap();
+    match fault["field"].as_str() {
+        Some(field) => format!("{code} {field}"),
+        None => code.to_owned(),
+    }
+}
+
+async fn table(db: Db) -> String {
+    let world = World::everybody(db)
+        .config(
+            "roles:\n  admin: &often { requests_per_minute: 100000, burst: 10000 }\n  \
+             member: { requests_per_minute: 100000, burst: 10000, profile: full }\n  contributor: *often\n  \
+             newcomer: *often\n  public: *often",
+        )
+        .config("agents: { shell: { enabled: true } }")
+        .start()
+        .await;
+    let bobs = world.shell(BOB).await;
+    let anns = world.shell(ANN).await;
+    let cids = world.shell(CID).await;
+    let askers = [
+        ("admin", ANN, Some(anns.as_str())),
+        ("member", CID, Some(cids.as_str())),
+        ("contributor", DOT, None),
+        ("newcomer", EVE, None),
+        ("public", STRANGER, None),
+    ];
+    let mut rows: Vec<String> = Vec::new();
+    for (asker, (_, uid, own)) in askers.iter().enumerate() {
+        for (row, action) in actions(*own, &bobs).into_iter().enumerate() {
+            let rest = world.rest(*uid, action.method, &action.path, action.body.clone()).await;
+            let word = word_of_rest(rest.status, &rest.body);
+            if let Some(tool) = action.tool {
+                for era in ERAS {
+                    let answer = world.call(*uid, era, tool, action.arguments.clone()).await;
+                    assert_eq!(
+                        word_of_mcp(&answer),
+                        word,
+                        "{} as {asker}, {era:?}: {answer} / {rest:?}",
+                        action.name
+                    );
+                }
+            }
+            if asker == 0 {
+                rows.push(format!("{:26}", action.name));
+            }
+            let _ = write!(rows[row], "{word:18}");
+        }
+    }
+    let mut text = format!("{:26}", "");
+    for (name, _, _) in askers {
+        let _ = write!(text, "{name:18}");
+    }
+    rows.insert(0, text);
+    world.end().await;
+    rows.iter().map(|row| row.trim_end()).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_action_as_every_role_by_every_mouth() {
+    on_both(async |db| insta::assert_snapshot!("outcomes", table(db).await)).await;
+}

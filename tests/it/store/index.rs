@@ -1,0 +1,144 @@
+//! Hot queries use the indexes that are named for them.
+
+use crate::postgres::Db;
+use crate::postgres::on_both;
+use crate::store::{a_session, at, draft, keep, raw, soon};
+use sea_orm::ConnectionTrait;
+use sea_orm::Statement;
+use std::time::Duration;
+use teleclaude::store::activity;
+use teleclaude::store::audit;
+use teleclaude::store::connect::Engine;
+use teleclaude::store::message;
+use teleclaude::store::outbox;
+use teleclaude::store::session;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_store_s_own_queries_use_their_indexes() {
+    let db = Db::postgres();
+    db.open().await.close().await;
+    let raw = raw(&db).await;
+    // A small table is read whole whatever the index.
+    raw.execute_unprepared("ALTER DATABASE teleclaude SET enable_seqscan = off").await.unwrap();
+    raw.execute_unprepared("ALTER DATABASE teleclaude SET enable_sort = off").await.unwrap();
+    raw.execute_unprepared("SELECT pg_stat_reset()").await.unwrap();
+    let store = db.open().await;
+    keep(&store, a_session(1, 0)).await;
+    let s = a_session(1, 0);
+    let c = store.reader();
+    let owner = session::Filter { owner: Some((s.owner, s.owner_uid)), ..Default::default() };
+    session::page(c, &owner, Some((at(5), s.id)), 50).await.unwrap();
+    session::page(c, &session::Filter::default(), Some((at(5), s.id)), 50).await.unwrap();
+    session::page(c, &session::Filter { parent: Some(s.id), ..Default::default() }, None, 50).await.unwrap();
+    session::by_client_id(c, s.owner, "x").await.unwrap();
+    session::by_token_hash(c, &[1; 32]).await.unwrap();
+    session::open_on(c, "here").await.unwrap();
+    session::open_count(c, s.owner).await.unwrap();
+    message::pending(c, s.id, 10).await.unwrap();
+    outbox::pending(c, "here", 10).await.unwrap();
+    activity::page(c, s.id, Some((at(5), s.id.0)), 10).await.unwrap();
+    let before = audit::Place { at: at(5), computer: "here".to_owned(), seq: 5 };
+    for filter in [
+        audit::Filter::default(),
+        audit::Filter { actor: Some("x".to_owned()), ..Default::default() },
+        audit::Filter { owner: Some("x".to_owned()), ..Default::default() },
+        audit::Filter { session: Some("x".to_owned()), ..Default::default() },
+    ] {
+        audit::page(c, &filter, Some(&before), 50).await.unwrap();
+    }
+    store.close().await;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let sql = "SELECT indexrelname FROM pg_stat_user_indexes WHERE idx_scan > 0";
+        let rows =
+            raw.query_all_raw(Statement::from_string(sea_orm::DbBackend::Postgres, sql)).await.unwrap();
+        let used: Vec<String> = rows.iter().map(|r| r.try_get("", "indexrelname").unwrap()).collect();
+        let missing: Vec<&str> = [
+            "sessions_mine",
+            "sessions_all",
+            "sessions_parent",
+            "sessions_client_id",
+            "sessions_token_hash",
+            "sessions_open_on",
+            "sessions_open_of",
+            "messages_pending",
+            "outbox_pending",
+            "activity_page",
+            "audit_log_page",
+            "audit_log_actor",
+            "audit_log_owner",
+            "audit_log_session",
+        ]
+        .into_iter()
+        .filter(|index| !used.iter().any(|u| u == index))
+        .collect();
+        if missing.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "never used: {missing:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    raw.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hot_queries_use_their_indexes() {
+    on_both(async |db| {
+        let store = db.open().await;
+        keep(&store, a_session(1, 0)).await;
+        store.append(soon(), draft("one")).await.unwrap();
+        let raw = raw(&db).await;
+        let sqlite = matches!(db.engine, Engine::Sqlite { .. });
+        if !sqlite {
+            // A small table is read whole whatever the index.
+            raw.execute_unprepared("SET enable_seqscan = off; SET enable_bitmapscan = off").await.unwrap();
+        }
+        let uuid = |n: u128| {
+            let id = Uuid::from_u128(n);
+            if sqlite { format!("x'{}'", id.simple()) } else { format!("'{id}'::uuid") }
+        };
+        let one = uuid(1);
+        let mine = format!(
+            "SELECT * FROM sessions WHERE owner = {one} AND owner_uid = 5 AND (last_activity, id) < (5, {one}) \
+             ORDER BY last_activity DESC, id DESC LIMIT 50"
+        );
+        let all = format!(
+            "SELECT * FROM sessions WHERE (last_activity, id) < (5, {one}) ORDER BY last_activity DESC, id DESC LIMIT 50"
+        );
+        let pending = format!(
+            "SELECT * FROM messages WHERE session = {one} AND state = 'pending' ORDER BY created, id LIMIT 1"
+        );
+        let audit_order = "ORDER BY at DESC, computer DESC, seq DESC LIMIT 50";
+        for (sql, index) in [
+            (mine.as_str(), "sessions_mine"),
+            (all.as_str(), "sessions_all"),
+            (pending.as_str(), "messages_pending"),
+            ("SELECT * FROM sessions WHERE computer = 'here' AND status <> 'ended' ORDER BY id", "sessions_open_on"),
+            (
+                "SELECT * FROM outbox WHERE computer = 'here' AND done IS NULL ORDER BY created, id LIMIT 9",
+                "outbox_pending",
+            ),
+            (&format!("SELECT * FROM audit_log WHERE (at, computer, seq) < (5, 'x', 1) {audit_order}"), "audit_log_page"),
+            (&format!("SELECT * FROM audit_log WHERE actor = 'x' {audit_order}"), "audit_log_actor"),
+            (&format!("SELECT * FROM audit_log WHERE session = 'x' {audit_order}"), "audit_log_session"),
+            (&format!("SELECT * FROM audit_log WHERE owner = 'x' {audit_order}"), "audit_log_owner"),
+        ] {
+            let explain = if sqlite { "EXPLAIN QUERY PLAN" } else { "EXPLAIN" };
+            let backend = raw.get_database_backend();
+            let rows = raw
+                .query_all_raw(Statement::from_string(backend, format!("{explain} {sql}")))
+                .await
+                .unwrap();
+            let column = if sqlite { "detail" } else { "QUERY PLAN" };
+            let plan: Vec<String> = rows.iter().map(|r| r.try_get("", column).unwrap()).collect();
+            let plan = plan.join("\n");
+            assert!(plan.contains(index), "{sql}\n{plan}");
+            assert!(!plan.contains("Sort") && !plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
+        }
+        raw.close().await.unwrap();
+        store.close().await;
+    })
+    .await;
+}
