@@ -3,10 +3,17 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+/// Another build that is measured instead of the one made with this program.
+pub static OTHER: OnceLock<PathBuf> = OnceLock::new();
+
 /// The program.
-pub const EXE: &str = env!("CARGO_BIN_EXE_teleclaude");
+pub fn exe() -> &'static Path {
+    OTHER.get().map_or(Path::new(env!("CARGO_BIN_EXE_teleclaude")), PathBuf::as_path)
+}
+
 /// Longer than anything here takes.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -71,7 +78,7 @@ impl Home {
     pub fn command(&self, word: &str) -> Command {
         std::fs::create_dir_all(self.path("run")).unwrap();
         private(&self.path("run"));
-        let mut command = Command::new(EXE);
+        let mut command = Command::new(exe());
         command.arg(word).env_clear().current_dir(self.0.path());
         command.env("HOME", self.0.path()).env("XDG_RUNTIME_DIR", self.path("run"));
         command

@@ -74,7 +74,7 @@ pub fn progress(what: &str) {
     let _ = writeln!(std::io::stderr(), "bench: {what}");
 }
 
-const USAGE: &str = "bench [--quick] [--json FILE] [socket] [rows] [memory] [start]";
+const USAGE: &str = "bench [--quick] [--json FILE] [--exe FILE] [socket] [rows] [memory] [start]";
 
 fn main() {
     let mut args = std::env::args().skip(1).peekable();
@@ -89,6 +89,9 @@ fn main() {
         match word.as_str() {
             "--quick" => plan = Plan { only: plan.only, ..Plan::quick() },
             "--json" => json = args.next().expect(USAGE).into(),
+            "--exe" => {
+                let _ = daemon::OTHER.set(args.next().expect(USAGE).into());
+            }
             // cargo says so to every bench.
             "--bench" => {}
             "socket" | "rows" | "memory" | "start" => plan.only.push(word),

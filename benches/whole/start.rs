@@ -1,6 +1,6 @@
 //! How soon: a daemon on an existing database, and the bridge an editor starts, with a daemon and without one.
 
-use crate::daemon::{EXE, Home, Process};
+use crate::daemon::{Home, Process, exe};
 use crate::load::{Connection, wait_for};
 use crate::report::{Cell, Goal, Report, quantile};
 use crate::{Plan, progress};
@@ -21,7 +21,7 @@ pub async fn measure(plan: &Plan, report: &mut Report) {
     });
     let version = times(plan, || {
         let began = Instant::now();
-        let done = Command::new(EXE).arg("--version").stdout(Stdio::null()).status().unwrap();
+        let done = Command::new(exe()).arg("--version").stdout(Stdio::null()).status().unwrap();
         assert!(done.success());
         ms(began)
     });
