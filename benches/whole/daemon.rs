@@ -138,7 +138,7 @@ pub fn proportional(pid: i32) -> f64 {
     kib(pid, "smaps_rollup", "Pss:")
 }
 
-/// The same, without what other processes have too.
-pub fn private_resident(pid: i32) -> f64 {
-    kib(pid, "smaps_rollup", "Private_Dirty:") + kib(pid, "smaps_rollup", "Private_Clean:")
+/// What it has written to: the program's code, which every process of it shares, is left out.
+pub fn written(pid: i32) -> f64 {
+    kib(pid, "smaps_rollup", "Private_Dirty:")
 }

@@ -1,6 +1,6 @@
 //! What rests: memory of one idle connection and of one idle session host.
 
-use crate::daemon::{Home, PATIENCE, Process, private, private_resident, proportional, resident};
+use crate::daemon::{Home, PATIENCE, Process, private, proportional, resident, written};
 use crate::load::{Connection, call};
 use crate::report::{Cell, Goal, Report};
 use crate::{Plan, progress};
@@ -94,7 +94,7 @@ async fn host(report: &mut Report, table: &mut Vec<Vec<Cell>>) {
     for (name, value) in [
         ("an idle session host", rss),
         ("the same, shared pages by their share", proportional(host.id())),
-        ("the same, its own pages only", private_resident(host.id())),
+        ("the same, without the program's code", written(host.id())),
     ] {
         table.push(vec![Cell::text(name), Cell::Number(value, 0)]);
     }
