@@ -33,7 +33,6 @@ pub fn main() -> ExitCode {
                 .is_err();
             // A starter that went away meanwhile is no reason to end: the run file tells the next daemon.
             let _ = failed;
-            resident::forget_start();
             match server.run() {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(_) => ExitCode::FAILURE,
