@@ -194,12 +194,8 @@ impl App {
         let _ = self.events.send(event);
     }
 
-    /// What a request needs beside itself.
-    pub fn facts(&self, settings: &Settings, caller: &Caller) -> Facts {
-        let projects = match &caller.person {
-            Some(_) => self.resolve_now(settings, caller.uid, &caller.groups, caller.gid).projects,
-            None => Vec::new(),
-        };
+    /// What a request needs beside itself. `projects` are those the caller is held to.
+    pub fn facts(&self, settings: &Settings, caller: &Caller, projects: Arc<[String]>) -> Facts {
         Facts {
             config: Arc::clone(&settings.loaded.config),
             single_user: settings.single_user(),
@@ -208,13 +204,13 @@ impl App {
             request_id: Uuid::now_v7(),
             session_id: Uuid::now_v7(),
             message_id: Uuid::now_v7(),
-            own_projects: Arc::from(projects),
+            own_projects: projects,
             personal: self.known_personal(caller.uid),
             recordings: Arc::clone(&self.recordings),
         }
     }
 
-    /// Who `peer` is, for this request. Binds somebody new to a key first.
+    /// Who `peer` is, for this request, and the projects they are held to. Binds somebody new to a key first.
     ///
     /// # Errors
     /// A token that is not this user's, or the database.
@@ -223,13 +219,12 @@ impl App {
         peer: &Peer,
         via: Via,
         token: Option<&SecretString>,
-    ) -> Result<Caller, Fault> {
+    ) -> Result<(Caller, Arc<[String]>), Fault> {
         let user = self.names.user_name(peer.uid).await;
-        let settings = self.settings();
-        let mut resolved = self.resolve_now(&settings, peer.uid, &peer.groups, peer.gid);
+        let (mut user, mut resolved) = self.resolve_now(&self.settings(), peer, user);
         if let Some(name) = resolved.bind.take() {
             self.bind(&name).await?;
-            resolved = self.resolve_now(&self.settings(), peer.uid, &peer.groups, peer.gid);
+            (user, resolved) = self.resolve_now(&self.settings(), peer, user);
         }
         if resolved.refuse {
             // A connection from before a reload; new ones are closed at once.
@@ -241,7 +236,8 @@ impl App {
             return Err(Fault::new(FaultCode::Denied, "this daemon does not serve this user"));
         }
         self.load_personal(peer.uid, &resolved).await;
-        self.note_contact(peer.uid, user.clone(), &resolved);
+        self.note_contact(peer.uid, user.as_deref(), &resolved);
+        let projects = Arc::from(std::mem::take(&mut resolved.projects));
         let mut caller = caller(peer, via, user, resolved);
         if let Some(token) = token {
             match self.tokens.find(token, peer.uid) {
@@ -258,15 +254,22 @@ impl App {
                 }
             }
         }
-        Ok(caller)
+        Ok((caller, projects))
     }
 
-    fn resolve_now(&self, settings: &Settings, uid: u32, groups: &[u32], gid: u32) -> Resolved {
-        let mut gids = Vec::with_capacity(groups.len() + 1);
-        gids.push(gid);
-        gids.extend_from_slice(groups);
-        let who = OsUser { uid, username: self.names.known_user(uid), gids, foreign: peer::is_nobody(uid) };
-        settings.people.resolve(&who, self.now())
+    /// What the map in force says about `peer`, whose name is `username`. Gives the name back.
+    fn resolve_now(
+        &self,
+        settings: &Settings,
+        peer: &Peer,
+        username: Option<String>,
+    ) -> (Option<String>, Resolved) {
+        let mut gids = Vec::with_capacity(peer.groups.len() + 1);
+        gids.push(peer.gid);
+        gids.extend_from_slice(&peer.groups);
+        let who = OsUser { uid: peer.uid, username, gids, foreign: peer::is_nobody(peer.uid) };
+        let resolved = settings.people.resolve(&who, self.now());
+        (who.username, resolved)
     }
 
     /// Takes one request out of the caller's bucket.
@@ -347,7 +350,7 @@ impl App {
         }
         let groups = self.names.groups(uid).await;
         let peer = Peer { uid, gid: groups.first().copied().unwrap_or(uid), groups, pid: None };
-        let resolved = self.resolve_now(&self.settings(), uid, &peer.groups, peer.gid);
+        let (name, resolved) = self.resolve_now(&self.settings(), &peer, name);
         Some(caller(&peer, asker.via, name, resolved))
     }
 
@@ -470,7 +473,7 @@ impl App {
     }
 
     /// Writes down, once an hour and beside the request, that a uid was here.
-    fn note_contact(&self, uid: u32, user: Option<String>, resolved: &Resolved) {
+    fn note_contact(&self, uid: u32, user: Option<&str>, resolved: &Resolved) {
         let now = Instant::now();
         {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -486,7 +489,7 @@ impl App {
             seen.insert(uid, now);
         }
         let (store, at) = (self.store.clone(), self.now());
-        let name = resolved.person.as_ref().map(|p| p.name.clone());
+        let (user, name) = (user.map(str::to_owned), resolved.person.as_ref().map(|p| p.name.clone()));
         let fresh = PersonId(Uuid::now_v7());
         tokio::spawn(async move {
             let written = store
@@ -586,8 +589,8 @@ impl Backend for App {
     }
 
     fn caller(&self, peer: &Peer, via: Via, token: Option<&SecretString>) -> Caller {
-        let resolved = self.resolve_now(&self.settings(), peer.uid, &peer.groups, peer.gid);
-        let mut caller = caller(peer, via, self.names.known_user(peer.uid), resolved);
+        let (user, resolved) = self.resolve_now(&self.settings.load(), peer, self.names.known_user(peer.uid));
+        let mut caller = caller(peer, via, user, resolved);
         if let Some(token) = token {
             match self.tokens.find(token, peer.uid) {
                 Ok(session) => caller.agent_of = Some(session),
@@ -618,11 +621,11 @@ impl Backend for App {
         Box::pin(async move {
             let Some(verb) = verb_of(kind) else { return };
             let settings = self.settings();
-            let Ok(caller) = self.identify(peer, via, token).await else { return };
+            let Ok((caller, projects)) = self.identify(peer, via, token).await else { return };
             if self.spend(&settings, &caller).is_err() {
                 return;
             }
-            let facts = self.facts(&settings, &caller);
+            let facts = self.facts(&settings, &caller, projects);
             let deadline = Instant::now() + Duration::from_secs(5);
             if let Err(fault) = self.note_denial(run::refusal_of(&facts, &caller, verb), verb, deadline).await
             {

@@ -25,9 +25,9 @@ use tokio::time::Instant;
 /// A [`Fault`] for everything that was not done.
 pub async fn handle(app: &App, peer: &Peer, call: Call) -> Result<Reply, Fault> {
     let settings = app.settings();
-    let caller = app.identify(peer, call.via, call.token.as_ref()).await?;
+    let (caller, projects) = app.identify(peer, call.via, call.token.as_ref()).await?;
     app.spend(&settings, &caller)?;
-    let facts = app.facts(&settings, &caller);
+    let facts = app.facts(&settings, &caller, projects);
     let verb = verb_of(&call.request);
     // Before anything is looked up for them: may they do such a thing at all?
     if !policy::may(&caller, verb) {

@@ -53,9 +53,9 @@ impl Permit {
         self.record
     }
 
-    /// The action, for doing it.
-    pub fn into_action(self) -> Action {
-        self.action
+    /// Who may, and the action, for doing it.
+    pub fn into_parts(self) -> (Caller, Action) {
+        (self.caller, self.action)
     }
 }
 

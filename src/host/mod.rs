@@ -9,6 +9,7 @@ pub mod peers;
 pub mod protocol;
 pub mod pty;
 pub mod recording;
+pub mod resident;
 pub mod screen;
 pub mod serve;
 pub mod spec;

@@ -11,6 +11,7 @@ use crate::host::protocol::{
 };
 use crate::host::pty::{self, ENDED_BYTES, Ended};
 use crate::host::recording::{Header, Recorded, Writer};
+use crate::host::resident;
 use crate::host::screen::{Decoder, Screen};
 use crate::host::spec::{SCROLLBACK_MAX, Size, StartSpec};
 use crate::host::typist::{Keys, Seen, Typist};
@@ -200,6 +201,7 @@ impl Server {
         if self.activity == SessionActivity::Busy && now >= self.idle_at() && self.exit.is_none() {
             self.activity = SessionActivity::Idle;
             self.tell_daemon(&FromHost::Activity(self.activity), now);
+            resident::forget_code();
         }
         if self.sync_at.is_some_and(|at| at <= now) {
             self.sync_at = None;

@@ -131,9 +131,9 @@ pub fn fault(denied: Denied, action: &Action, caller: &Caller) -> Fault {
 
 /// Does what changes nothing. Its audit row, if it has one, is committed before this is called.
 pub async fn read(store: &Store, facts: &Facts, permit: Permit) -> Result<Reply, Fault> {
-    let caller = permit.caller().clone();
     let listing = policy::listing(&permit);
-    Ok(match permit.into_action() {
+    let (caller, action) = permit.into_parts();
+    Ok(match action {
         Action::Whoami => Reply::Whoami(Box::new(WhoamiReply::of(&caller, facts.single_user, may(&caller)))),
         Action::ExplainPerson { who, .. } => {
             Reply::Whoami(Box::new(WhoamiReply::of(&who, facts.single_user, may(&who))))
@@ -214,9 +214,9 @@ pub async fn read(store: &Store, facts: &Facts, permit: Permit) -> Result<Reply,
 /// Does what changes something, inside the writer's transaction, its audit row beside it.
 pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply, Fault> {
     let draft = record(facts, &permit);
-    let caller = permit.caller().clone();
     let profile = permit.profile();
-    let reply = match permit.into_action() {
+    let (caller, action) = permit.into_parts();
+    let reply = match action {
         Action::StartSession(new) => match new.existing {
             Some(session) => started(facts, &session),
             None => {
