@@ -229,7 +229,7 @@ impl App {
         if resolved.refuse {
             // A connection from before a reload; new ones are closed at once.
             let caller = caller(peer, via, user, resolved);
-            self.spend(&settings, &caller)?;
+            self.spend(&self.settings(), &caller)?;
             let draft = AuditDraft::by(&caller, "access.denied", AuditOutcome::Denied, self.now(), "")
                 .with_detail(&serde_json::json!({ "action": "connect" }));
             self.note_denial(draft, Verb::Whoami, Instant::now() + Duration::from_secs(5)).await?;
@@ -243,7 +243,7 @@ impl App {
             match self.tokens.find(token, peer.uid) {
                 Ok(session) => caller.agent_of = Some(session),
                 Err(why) => {
-                    self.spend(&settings, &caller)?;
+                    self.spend(&self.settings(), &caller)?;
                     let draft =
                         AuditDraft::by(&caller, "access.denied", AuditOutcome::Denied, self.now(), "")
                             .with_detail(&serde_json::json!({ "action": "session_token", "why": why }));
@@ -608,7 +608,7 @@ impl Backend for App {
     }
 
     fn turns_away(&self, peer: &Peer) -> bool {
-        self.resolve_now(&self.settings(), peer.uid, &peer.groups, peer.gid).refuse
+        self.resolve_now(&self.settings(), peer, self.names.known_user(peer.uid)).1.refuse
     }
 
     fn refused<'a>(
