@@ -306,7 +306,9 @@ async fn a_host_that_vanished_while_no_daemon_ran_is_swept_at_adoption() {
     w.screen_with("all-started").await;
     w.restart_daemon();
     process::kill(started.pid).unwrap();
-    until("the host is dead", || !process::is_alive(started.pid, started.start_time)).await;
+    // Its threads end one by one: it is dead when the last one has let go of the lock.
+    let locked = || files::is_locked(&w.run_dir(), w.session);
+    until("the host is dead", || !process::is_alive(started.pid, started.start_time) && !locked()).await;
     // A torn last line, as a power cut leaves it.
     let path = w.hosts.paths(w.session).recording;
     fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"[0.1, \"o\", \"half").unwrap();
