@@ -11,7 +11,8 @@
 //! | `agent` | what is particular to claude, codex, gemini, shell (pure) | domain, config |
 //! | `platform` | what differs between Linux and macOS, and nothing else | - |
 //! | `store` | what is kept; the only user of sea-orm | domain, config |
-//! | `host` | the session host process: pty, screen, recording, control socket | domain, platform |
+//! | `runner` | the privileged helper that acts as a session's owner, and the way to ask it | domain, config, agent, platform |
+| `host` | the session host process: pty, screen, recording, control socket | domain, platform, runner |
 //! | `usecase` | what is done once allowed | domain, wire, store, agent, config, host |
 //! | `daemon` | the shell, one file per step of a request | everything above |
 //! | `client` | the only dialer: HTTP over the socket | domain, wire, config |
@@ -38,6 +39,7 @@ pub mod daemon;
 pub mod domain;
 pub mod host;
 pub mod platform;
+pub mod runner;
 pub mod store;
 pub mod usecase;
 pub mod wire;
