@@ -1,6 +1,8 @@
 //! What is particular to an agent: its command line, its environment, how it is typed to. Pure: nothing is looked up,
 //! nothing is started. Prompts, hook settings and secrets are never part of a command line, which every user of the
-//! machine can read.
+//! machine can read. What an agent writes down about its session is `transcript`.
+
+pub mod transcript;
 
 use crate::config::schema::agents::{Agent, LOGIN_SHELL};
 use crate::domain::session::{Profile, ThinkingMode};

@@ -9,3 +9,4 @@ pub mod policy;
 pub mod project;
 pub mod session;
 pub mod timestamp;
+pub mod transcript;
