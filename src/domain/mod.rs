@@ -7,6 +7,7 @@ pub mod people;
 pub mod person;
 pub mod policy;
 pub mod project;
+pub mod redact;
 pub mod session;
 pub mod timestamp;
 pub mod transcript;

@@ -98,7 +98,8 @@ impl Parser {
             _ => String::new(),
         };
         let id = block["tool_use_id"].as_str();
-        let tool = self.calls.iter().find(|(call, _)| Some(call.as_str()) == id).map(|(_, name)| name.clone());
+        let tool =
+            self.calls.iter().find(|(call, _)| Some(call.as_str()) == id).map(|(_, name)| name.clone());
         let failed = block["is_error"] == true;
         Entry { tool, failed, ..Entry::new(at, Speaker::Tool, EntryKind::ToolResult, text) }
     }
@@ -144,7 +145,8 @@ impl Parser {
             read.usage.push(Usage {
                 at,
                 model: message["model"].as_str().map(str::to_owned),
-                input: number(usage, "input_tokens").saturating_add(number(usage, "cache_creation_input_tokens")),
+                input: number(usage, "input_tokens")
+                    .saturating_add(number(usage, "cache_creation_input_tokens")),
                 cached: number(usage, "cache_read_input_tokens"),
                 output: number(usage, "output_tokens"),
             });
@@ -157,7 +159,9 @@ fn system(record: &Value, at: Option<Timestamp>, read: &mut Read) {
         (Some("compact_boundary"), _) => {
             read.entries.push(notice(at, "the conversation was compacted".to_owned()));
         }
-        (Some("api_error"), _) => read.entries.push(notice(at, "the model's service gave an error".to_owned())),
+        (Some("api_error"), _) => {
+            read.entries.push(notice(at, "the model's service gave an error".to_owned()))
+        }
         (_, Some(text)) if record["isMeta"] != true && !text.is_empty() && !is_injected(text) => {
             read.entries.push(notice(at, text.to_owned()));
         }

@@ -59,13 +59,17 @@ impl Parser {
                     read.entries.push(Entry::new(at, Speaker::Assistant, EntryKind::Thinking, text));
                 }
             }
-            Some("function_call" | "custom_tool_call" | "local_shell_call" | "web_search_call" | "mcp_call") => {
+            Some(
+                "function_call" | "custom_tool_call" | "local_shell_call" | "web_search_call" | "mcp_call",
+            ) => {
                 let name = item["name"].as_str().or(item["type"].as_str()).unwrap_or("tool").to_owned();
                 let arguments = ["arguments", "input", "action"]
                     .into_iter()
                     .map(|name| &item[name])
                     .find(|value| !value.is_null())
-                    .map_or_else(String::new, |value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+                    .map_or_else(String::new, |value| {
+                        value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+                    });
                 if let Some(id) = item["call_id"].as_str() {
                     self.calls.push_back((id.to_owned(), name.clone()));
                     if self.calls.len() > CALLS_MAX {
@@ -96,7 +100,8 @@ impl Parser {
             (other, None) => other.to_string(),
         };
         let id = item["call_id"].as_str();
-        let tool = self.calls.iter().find(|(call, _)| Some(call.as_str()) == id).map(|(_, name)| name.clone());
+        let tool =
+            self.calls.iter().find(|(call, _)| Some(call.as_str()) == id).map(|(_, name)| name.clone());
         let failed = output["success"] == false || exit_code(&text).is_some_and(|code| code != 0);
         Entry { tool, failed, ..Entry::new(at, Speaker::Tool, EntryKind::ToolResult, text) }
     }
@@ -148,7 +153,8 @@ fn message(item: &Value, at: Option<Timestamp>, read: &mut Read) {
     // Newer versions say of each part whether the person wrote it.
     let kinds = item["internal_chat_message_metadata_passthrough"]["content_item_kinds"].as_array();
     for (i, part) in item["content"].as_array().map(Vec::as_slice).unwrap_or_default().iter().enumerate() {
-        let by_person = kinds.and_then(|kinds| kinds.get(i)?.as_str()).is_none_or(|kind| kind.starts_with("user."));
+        let by_person =
+            kinds.and_then(|kinds| kinds.get(i)?.as_str()).is_none_or(|kind| kind.starts_with("user."));
         let text = match (part["text"].as_str(), part["type"].as_str()) {
             (Some(text), _) => text.to_owned(),
             (None, Some(kind)) => format!("[{kind}]"),

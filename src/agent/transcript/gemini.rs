@@ -57,8 +57,11 @@ impl Parser {
     }
 
     fn answer(&mut self, id: &str, message: &Value, at: Option<Timestamp>, read: &mut Read) {
-        for (i, thought) in message["thoughts"].as_array().map(Vec::as_slice).unwrap_or_default().iter().enumerate() {
-            let parts = [&thought["subject"], &thought["description"]].map(|part| part.as_str().unwrap_or(""));
+        for (i, thought) in
+            message["thoughts"].as_array().map(Vec::as_slice).unwrap_or_default().iter().enumerate()
+        {
+            let parts =
+                [&thought["subject"], &thought["description"]].map(|part| part.as_str().unwrap_or(""));
             let text = parts.join("\n").trim().to_owned();
             if !text.is_empty() && self.is_new(format!("{id} thought {i}")) {
                 read.entries.push(Entry::new(at, Speaker::Assistant, EntryKind::Thinking, text));
@@ -68,7 +71,9 @@ impl Parser {
         if !text.is_empty() && self.is_new(format!("{id} text")) {
             read.entries.push(Entry::new(at, Speaker::Assistant, EntryKind::Text, text));
         }
-        for (i, call) in message["toolCalls"].as_array().map(Vec::as_slice).unwrap_or_default().iter().enumerate() {
+        for (i, call) in
+            message["toolCalls"].as_array().map(Vec::as_slice).unwrap_or_default().iter().enumerate()
+        {
             let call_id = call["id"].as_str().map_or_else(|| format!("{id} {i}"), str::to_owned);
             let name = call["name"].as_str().unwrap_or("tool").to_owned();
             if self.is_new(format!("{call_id} call")) {

@@ -8,8 +8,11 @@ use proptest::prelude::{any, prop_assert_eq, proptest};
 const CLAUDE: &str = include_str!("../../../tests/fixtures/transcripts/claude.jsonl");
 const CODEX: &str = include_str!("../../../tests/fixtures/transcripts/codex.jsonl");
 const GEMINI: &str = include_str!("../../../tests/fixtures/transcripts/gemini.jsonl");
-const ALL: [(TranscriptFormat, &str); 3] =
-    [(TranscriptFormat::Claude, CLAUDE), (TranscriptFormat::Codex, CODEX), (TranscriptFormat::Gemini, GEMINI)];
+const ALL: [(TranscriptFormat, &str); 3] = [
+    (TranscriptFormat::Claude, CLAUDE),
+    (TranscriptFormat::Codex, CODEX),
+    (TranscriptFormat::Gemini, GEMINI),
+];
 
 fn read(format: TranscriptFormat, text: &str) -> (Read, Skipped) {
     let mut reader = Reader::new(format).unwrap();
@@ -34,7 +37,10 @@ fn shown(read: &Read) -> String {
     }
     for usage in &read.usage {
         let model = usage.model.as_deref().unwrap_or("-");
-        out.push_str(&format!("usage {model}: {} + {} cached, {}\n", usage.input, usage.cached, usage.output));
+        out.push_str(&format!(
+            "usage {model}: {} + {} cached, {}\n",
+            usage.input, usage.cached, usage.output
+        ));
     }
     out
 }
@@ -72,7 +78,10 @@ fn a_half_line_waits_and_a_replaced_file_goes_on() {
     let mut reader = Reader::new(TranscriptFormat::Claude).unwrap();
     let before = reader.feed(first.as_bytes()).entries.len();
     assert!(reader.waiting() > 0);
-    assert_eq!(before + reader.feed(rest.as_bytes()).entries.len(), read(TranscriptFormat::Claude, CLAUDE).0.entries.len());
+    assert_eq!(
+        before + reader.feed(rest.as_bytes()).entries.len(),
+        read(TranscriptFormat::Claude, CLAUDE).0.entries.len()
+    );
     reader.feed(b"{\"type\":\"user\"");
     reader.begin_again();
     let again = reader.feed(CLAUDE.as_bytes());
@@ -115,7 +124,8 @@ fn a_line_without_end_needs_no_memory_and_leaves_a_notice() {
 
 #[test]
 fn a_text_that_is_too_long_says_what_is_missing() {
-    let line = format!("{{\"type\":\"user\",\"message\":{{\"content\":\"{}\"}}}}\n", "ä".repeat(TEXT_BYTES_MAX));
+    let line =
+        format!("{{\"type\":\"user\",\"message\":{{\"content\":\"{}\"}}}}\n", "ä".repeat(TEXT_BYTES_MAX));
     let (read, _) = read(TranscriptFormat::Claude, &line);
     assert!(read.entries[0].text.len() <= TEXT_BYTES_MAX);
     assert!(read.entries[0].text.ends_with("bytes left out]"));
