@@ -5,6 +5,7 @@
 mod m0001_people;
 mod m0002_sessions;
 mod m0003_audit;
+mod m0004_transcripts;
 
 use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use sea_orm_migration::sea_query::{Alias, Query};
@@ -15,7 +16,12 @@ struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_people::Step), Box::new(m0002_sessions::Step), Box::new(m0003_audit::Step)]
+        vec![
+            Box::new(m0001_people::Step),
+            Box::new(m0002_sessions::Step),
+            Box::new(m0003_audit::Step),
+            Box::new(m0004_transcripts::Step),
+        ]
     }
 }
 

@@ -17,6 +17,7 @@ pub mod outbox;
 pub mod person;
 pub mod session;
 pub mod setting;
+pub mod transcript;
 pub mod verify;
 pub mod writer;
 

@@ -7,6 +7,7 @@ mod index;
 mod lost_commit;
 mod opening;
 mod rows;
+mod transcript;
 
 use crate::postgres::Db;
 use crate::postgres::NOW;

@@ -10,3 +10,6 @@ pub mod outbox;
 pub mod person;
 pub mod session;
 pub mod setting;
+pub mod transcript_entry;
+pub mod transcript_file;
+pub mod usage;
