@@ -451,6 +451,7 @@ mod tests {
             FromHost::Dropped { why: text() },
             FromHost::Unsupported { kind: 77 },
             FromHost::Resized(SIZE),
+            FromHost::Started { agent_pid: 42 },
         ] {
             let bytes = said.encode();
             assert_eq!(FromHost::decode(bytes[4], &bytes[5..]), Ok(Known::Frame(said)));

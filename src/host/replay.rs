@@ -49,7 +49,8 @@ mod tests {
         assert_eq!((replay.since(0), replay.since(1)), (Some(vec![]), None));
         replay.push("abc");
         replay.push("de");
-        for (from, rest) in [(0, Some("abcde")), (3, Some("de")), (5, Some("")), (6, None), (u64::MAX, None)] {
+        for (from, rest) in [(0, Some("abcde")), (3, Some("de")), (5, Some("")), (6, None), (u64::MAX, None)]
+        {
             assert_eq!(replay.since(from), rest.map(|r| r.as_bytes().to_vec()), "{from}");
         }
         replay.push(&"x".repeat(REPLAY_BYTES));

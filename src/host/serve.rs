@@ -195,8 +195,8 @@ impl Server {
                 self.hole(e.to_string(), now);
             }
         }
-        if let Some(tree) = &mut self.tree {
-            tree.act(now);
+        if let Some(event) = self.tree.as_mut().and_then(|tree| tree.act(now)) {
+            self.happened(event, now);
         }
         if self.exit.is_none() && self.drain_until.is_some_and(|at| at <= now || !self.terminal.is_open()) {
             self.finish(now);
@@ -376,34 +376,42 @@ impl Server {
 
     fn read_tree(&mut self, now: Instant) {
         while let Some(event) = self.tree.as_mut().and_then(Tree::next) {
-            match event {
-                Event::Started(pid) => {
-                    self.agent = Some(pid);
-                    // The next daemon finds an agent of the host's own without this, too, by its environment.
-                    let _ = self.run.agent_started(pid);
-                    self.tell_daemon(&FromHost::Started { agent_pid: pid }, now);
+            self.happened(event, now);
+        }
+    }
+
+    fn happened(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Started(pid) => {
+                self.agent = Some(pid);
+                // The next daemon finds an agent of the host's own without this, too, by its environment.
+                let _ = self.run.agent_started(pid);
+                self.tell_daemon(&FromHost::Started { agent_pid: pid }, now);
+            }
+            Event::Exited(exit) => {
+                self.agent_exit.get_or_insert(exit);
+                self.end_tree(LEFTOVER_GRACE, now);
+            }
+            Event::Failed(why) => {
+                self.agent_exit.get_or_insert(Exit::Failed(why));
+                self.tree = None;
+                self.drain_until = Some(now);
+            }
+            Event::Gone => {
+                if self.agent.is_none() {
+                    let why = "it was ended before the agent ran";
+                    self.agent_exit.get_or_insert(Exit::Failed(why.to_owned()));
                 }
-                Event::Exited(exit) => {
-                    self.agent_exit.get_or_insert(exit);
-                    self.end_tree(LEFTOVER_GRACE, now);
+                self.tree = None;
+                self.drain_until = Some(now + DRAIN);
+            }
+            Event::Lost => {
+                if self.agent.is_none() {
+                    let why = "teleclaude-runner did not say that the agent runs; its own log may say why";
+                    self.agent_exit.get_or_insert(Exit::Failed(why.to_owned()));
                 }
-                Event::Failed(why) => {
-                    self.agent_exit.get_or_insert(Exit::Failed(why));
-                    self.tree = None;
-                    self.drain_until = Some(now);
-                }
-                Event::Gone => {
-                    self.tree = None;
-                    self.drain_until = Some(now + DRAIN);
-                }
-                Event::Lost => {
-                    if self.agent.is_none() {
-                        let why = "teleclaude-runner did not say that the agent runs; its own log may say why";
-                        self.agent_exit.get_or_insert(Exit::Failed(why.to_owned()));
-                    }
-                    self.tree = None;
-                    self.drain_until = Some(now + HUNG_UP_WITHIN);
-                }
+                self.tree = None;
+                self.drain_until = Some(now + HUNG_UP_WITHIN);
             }
         }
     }

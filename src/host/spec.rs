@@ -127,10 +127,7 @@ impl Launch {
     fn check(&self) -> anyhow::Result<()> {
         match self {
             Self::Own(program) => {
-                ensure!(
-                    program.argv.first().is_some_and(|name| !name.is_empty()),
-                    "argv: must not be empty"
-                );
+                ensure!(program.argv.first().is_some_and(|name| !name.is_empty()), "argv: must not be empty");
                 ensure!(program.cwd.is_absolute(), "cwd: must be absolute");
                 if program.argv.iter().any(|a| a.contains('\0')) {
                     bail!("argv: must not contain NUL");

@@ -30,7 +30,7 @@ pub enum Tree {
     /// The host's own children.
     Own(own::Children),
     /// Those of a runner.
-    Runner(runner::Connection),
+    Runner(runner::Held),
 }
 
 impl Tree {
@@ -42,7 +42,7 @@ impl Tree {
         match launch {
             Launch::Own(program) => own::Children::start(program, slave).map(Self::Own),
             Launch::Runner { socket, request } => {
-                runner::Connection::start(socket, request.clone(), slave, now).map(Self::Runner)
+                runner::Held::start(socket, request.clone(), &slave, now).map(Self::Runner)
             }
         }
     }
@@ -51,7 +51,7 @@ impl Tree {
     pub fn fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Own(children) => children.fd(),
-            Self::Runner(connection) => connection.fd(),
+            Self::Runner(held) => held.fd(),
         }
     }
 
@@ -59,7 +59,7 @@ impl Tree {
     pub fn next(&mut self) -> Option<Event> {
         match self {
             Self::Own(children) => children.next(),
-            Self::Runner(connection) => connection.next(),
+            Self::Runner(held) => held.next(),
         }
     }
 
@@ -68,7 +68,7 @@ impl Tree {
     pub fn end(&mut self, grace: Duration, foreground: Option<i32>, now: Instant) {
         match self {
             Self::Own(children) => children.end(grace, foreground, now),
-            Self::Runner(connection) => connection.end(grace, now),
+            Self::Runner(held) => held.end(grace, now),
         }
     }
 
@@ -79,15 +79,18 @@ impl Tree {
     pub fn signal(&mut self, signal: i32, group: Option<i32>) -> std::io::Result<()> {
         match self {
             Self::Own(children) => children.signal(signal, group),
-            Self::Runner(connection) => connection.signal(signal, group),
+            Self::Runner(held) => held.signal(signal, group),
         }
     }
 
-    /// Does what is due.
-    pub fn act(&mut self, now: Instant) {
+    /// Does what is due; gives what came of it.
+    pub fn act(&mut self, now: Instant) -> Option<Event> {
         match self {
-            Self::Own(children) => children.act(now),
-            Self::Runner(connection) => connection.act(now),
+            Self::Own(children) => {
+                children.act(now);
+                None
+            }
+            Self::Runner(held) => held.act(now),
         }
     }
 
@@ -95,7 +98,7 @@ impl Tree {
     pub fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Own(children) => children.deadline(),
-            Self::Runner(connection) => connection.deadline(),
+            Self::Runner(held) => held.deadline(),
         }
     }
 }

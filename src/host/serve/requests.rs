@@ -103,7 +103,8 @@ impl Server {
 
     fn message(&mut self, i: usize, message: Message, now: Instant) {
         let id = message.id.clone();
-        let state = if self.terminal.is_open() { self.typist.take(message) } else { Ok(MessageState::Failed) };
+        let state =
+            if self.terminal.is_open() { self.typist.take(message) } else { Ok(MessageState::Failed) };
         let state = state.unwrap_or(MessageState::Failed);
         self.peers[i].send(&FromHost::MessageState { id, state }, now);
     }
