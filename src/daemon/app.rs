@@ -179,6 +179,11 @@ impl App {
         self.environment.var(name).filter(|value| !value.is_empty())
     }
 
+    /// The home of the daemon's own user.
+    pub fn home(&self) -> &std::path::Path {
+        &self.environment.home
+    }
+
     /// Rings when there are effects to be done.
     pub fn work(&self) -> &Notify {
         &self.work

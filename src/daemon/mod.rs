@@ -20,3 +20,4 @@ pub mod rates;
 pub mod run;
 pub mod settings;
 pub mod tokens;
+pub mod transcripts;

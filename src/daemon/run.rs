@@ -6,7 +6,7 @@ use crate::config::paths::Environment;
 use crate::daemon::app::{App, Parts};
 use crate::daemon::front::Front;
 use crate::daemon::hosts::Hosts;
-use crate::daemon::{database, effects, jobs, life, listen};
+use crate::daemon::{database, effects, jobs, life, listen, transcripts};
 use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::timestamp::Timestamp;
 use crate::platform::process;
@@ -85,6 +85,7 @@ pub async fn run(daemon: Daemon, stop: CancellationToken) -> anyhow::Result<()> 
             }
         }
     });
+    let transcripts = tokio::spawn(transcripts::run(Arc::clone(&app), after.clone()));
     let jobs = tokio::spawn(jobs::run(Arc::clone(&app), stop.clone()));
     let reloads = tokio::spawn(reload_on_hangup(Arc::clone(&app), hangups, stop.clone()));
     let front = Arc::new(Front::new(app.clone(), app.names().clone(), app.connections().clone()));
@@ -95,7 +96,7 @@ pub async fn run(daemon: Daemon, stop: CancellationToken) -> anyhow::Result<()> 
     tell_manager(&[sd_notify::NotifyState::Stopping]);
     stop.cancel();
     after.cancel();
-    for task in [life, adopting, jobs, reloads, watchdog] {
+    for task in [life, adopting, transcripts, jobs, reloads, watchdog] {
         // Each ends by its token; one that does not is left behind.
         let _ = tokio::time::timeout(Duration::from_secs(2), task).await;
     }

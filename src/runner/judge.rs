@@ -2,9 +2,9 @@
 //! to the reason why not. Pure; a plan can only be made here. Who a person is to the daemon, and whether they are
 //! banned, is the daemon's check.
 
-use crate::agent::{self, Owner, SessionVars};
+use crate::agent::{self, Owner, SessionVars, transcript};
 use crate::config::schema::access::{AccessEntry, ProjectEntry};
-use crate::config::schema::agents::{Agent, TranscriptFormat};
+use crate::config::schema::agents::Agent;
 use crate::config::schema::{Config, RunAs};
 use crate::domain::session::SessionId;
 use crate::runner::account::Account;
@@ -246,14 +246,10 @@ fn short(session: SessionId) -> String {
 }
 
 fn transcripts(open: Open, config: &Config, owner: &Owner) -> Result<Transcripts, String> {
-    let below: &[&str] = match agent(&open.agent, config)?.transcript {
-        TranscriptFormat::Claude => &[".claude", "projects"],
-        TranscriptFormat::Codex => &[".codex", "sessions"],
-        TranscriptFormat::Gemini => &[".gemini", "tmp"],
-        TranscriptFormat::None => {
-            return Err(format!("the agent {:?} has no transcript of its own", open.agent));
-        }
-    };
+    let below = transcript::folder(agent(&open.agent, config)?.transcript);
+    if below.is_empty() {
+        return Err(format!("the agent {:?} has no transcript of its own", open.agent));
+    }
     Ok(Transcripts { home: PathBuf::from(&owner.home), below, which: open.which })
 }
 

@@ -58,6 +58,21 @@ pub fn open(transcripts: &Transcripts, account: &Account) -> Result<Opened, Stri
     Ok(Opened { file, path, size })
 }
 
+/// Opens it as who we are already: where agents run as this very user. Blocks, for as long as their file system does.
+///
+/// # Errors
+/// It is not there, or not such a file.
+pub fn open_own(transcripts: &Transcripts) -> Result<Opened, String> {
+    let path = match &transcripts.which {
+        Which::Path(path) => path.clone(),
+        Which::NameContains(part) => newest(transcripts, part)?,
+    };
+    let uid = crate::platform::process::own_uid();
+    let file = walk(transcripts, &path, uid)?;
+    let size = regular(&fstat(&file).map_err(|e| step(&path, e))?, uid).map_err(|e| step(&path, e))?;
+    Ok(Opened { file, path, size })
+}
+
 /// Opens the file, component by component.
 fn walk(transcripts: &Transcripts, path: &str, uid: u32) -> Result<OwnedFd, String> {
     let folder = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;

@@ -67,6 +67,11 @@ pub async fn kept(conn: &Conn, session: SessionId) -> Result<Kept, StoreError> {
     Ok(Kept { entries: entries.flatten().unwrap_or(0), usage: costs.flatten().unwrap_or(0) })
 }
 
+/// Whether anything was said or done that is kept.
+pub async fn has_any(conn: &Conn, session: SessionId) -> Result<bool, StoreError> {
+    Ok(!page(conn, session, 0, 1).await?.is_empty())
+}
+
 /// The log that is followed now: the last one.
 pub async fn file(conn: &Conn, session: SessionId) -> Result<Option<File>, StoreError> {
     let row = transcript_file::Entity::find()
@@ -82,11 +87,18 @@ pub async fn file(conn: &Conn, session: SessionId) -> Result<Option<File>, Store
     }))
 }
 
-/// Goes on with another log and gives it; with the one that is followed already, nothing changes.
-pub async fn follow(conn: &Conn, session: SessionId, path: &str, at: Timestamp) -> Result<File, StoreError> {
+/// Goes on with another log and gives it; with the one that is followed already, nothing changes, unless it begins
+/// `anew`.
+pub async fn follow(
+    conn: &Conn,
+    session: SessionId,
+    path: &str,
+    anew: bool,
+    at: Timestamp,
+) -> Result<File, StoreError> {
     let path = crate::store::clean(path.to_owned());
     let last = file(conn, session).await?;
-    if let Some(last) = last.as_ref().filter(|last| last.path == path) {
+    if let Some(last) = last.as_ref().filter(|last| last.path == path && !anew) {
         return Ok(last.clone());
     }
     let before = kept(conn, session).await?;

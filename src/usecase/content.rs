@@ -1,13 +1,24 @@
-//! A page of what a session showed, cut from the lines of its recording. Pure, but for [`read`], which opens the file.
+//! A page of what a session said and did: of its transcript where its agent writes one, else of what it showed, from
+//! the lines of its recording.
 
 use crate::domain::action::Window;
-use crate::domain::session::Session;
+use crate::domain::session::{Session, SessionTitle};
 use crate::domain::timestamp::Timestamp;
+use crate::domain::transcript::Entry;
 use crate::host::text::{self, Limits, Line, Text};
+use crate::store::connect::Store;
+use crate::store::error::StoreError;
+use crate::store::transcript;
+use crate::usecase::markdown;
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::limits::CONTENT_CHARS_MAX;
 use crate::wire::reply::ContentReply;
 use std::path::Path;
+
+/// Rows that are read at a time.
+const ROWS: u64 = 200;
+/// Bytes of text of a transcript that one answer looks at, from its end.
+const ENTRIES_BYTES_MAX: usize = 8 << 20;
 
 /// Reads the session's recording and cuts the window out of it. Blocks on the disk: call it off the async threads.
 ///
@@ -25,16 +36,86 @@ pub fn read(path: &Path, session: &Session, window: &Window, now: Timestamp) -> 
         }
     };
     let whole = if window.json { as_json(&shown.lines) } else { as_text(&shown.lines) };
-    let (content, more, next_cursor) = cut(&whole, window);
-    Ok(ContentReply {
+    Ok(reply(&whole, shown.cut, session, window, now))
+}
+
+/// The newest entries of the session's transcript that fit the window, oldest first, and whether earlier ones were left
+/// out for their size.
+///
+/// # Errors
+/// The database's.
+pub async fn entries(
+    store: &Store,
+    session: &Session,
+    window: &Window,
+) -> Result<(Vec<(i64, Entry)>, bool), StoreError> {
+    let (mut found, mut bytes, mut before) = (Vec::new(), 0, i64::MAX);
+    loop {
+        let page = transcript::page_back(store.reader(), session.id, before, ROWS).await?;
+        let Some((seq, _)) = page.last() else { break };
+        before = *seq;
+        for (seq, entry) in page {
+            // Entries without a moment belong to no span of time.
+            let too_early = window.since.is_some_and(|since| entry.at.is_none_or(|at| at < since));
+            let too_late = window.until.is_some_and(|until| entry.at.is_none_or(|at| at > until));
+            if too_early || too_late {
+                continue;
+            }
+            bytes += entry.text.len();
+            if bytes > ENTRIES_BYTES_MAX {
+                found.reverse();
+                return Ok((found, true));
+            }
+            found.push((seq, entry));
+        }
+    }
+    found.reverse();
+    Ok((found, false))
+}
+
+/// The window cut out of a transcript.
+pub fn of_entries(
+    entries: &[(i64, Entry)],
+    left_out: bool,
+    session: &Session,
+    window: &Window,
+    now: Timestamp,
+) -> ContentReply {
+    let whole = if window.json {
+        let rows: Vec<String> = entries.iter().map(|(seq, entry)| row(*seq, entry)).collect();
+        rows.join("\n")
+    } else {
+        let title = session.title.as_ref().map(SessionTitle::as_str);
+        markdown::render(title, entries.iter().map(|(_, entry)| entry))
+    };
+    reply(&whole, left_out, session, window, now)
+}
+
+fn row(seq: i64, entry: &Entry) -> String {
+    serde_json::json!({
+        "seq": seq,
+        "at": entry.at,
+        "role": entry.speaker.name(),
+        "kind": entry.kind.name(),
+        "tool": entry.tool,
+        "failed": entry.failed,
+        "sub_agent": entry.sub_agent,
+        "text": entry.text,
+    })
+    .to_string()
+}
+
+fn reply(whole: &str, left_out: bool, session: &Session, window: &Window, now: Timestamp) -> ContentReply {
+    let (content, more, next_cursor) = cut(whole, window);
+    ContentReply {
         session_id: session.id.to_string(),
         status: session.status.name().to_owned(),
         format: if window.json { "json" } else { "markdown" }.to_owned(),
         content,
         captured_at: now.to_string(),
-        truncated: more || shown.cut,
+        truncated: more || left_out,
         next_cursor,
-    })
+    }
 }
 
 fn as_text(lines: &[Line]) -> String {

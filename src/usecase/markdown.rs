@@ -9,7 +9,7 @@ use serde_json::Value;
 const SUBJECT_CHARS: usize = 70;
 
 /// The whole, without a line break at its end. `title` stands above it.
-pub fn render(title: Option<&str>, entries: &[Entry]) -> String {
+pub fn render<'a>(title: Option<&str>, entries: impl IntoIterator<Item = &'a Entry>) -> String {
     let mut out = String::new();
     if let Some(title) = title {
         out.push_str("# ");

@@ -11,7 +11,7 @@ use crate::store::audit::Place;
 use crate::store::connect::Store;
 use crate::store::session::Filter;
 use crate::store::writer::Tx;
-use crate::store::{activity, audit, instance, message, outbox, session, setting, verify};
+use crate::store::{activity, audit, instance, message, outbox, session, setting, transcript, verify};
 use crate::usecase::resolve::{no_session, no_user, unavailable};
 use crate::usecase::turns::READING;
 use crate::usecase::{Facts, content, cursor};
@@ -164,8 +164,17 @@ pub async fn read(store: &Store, facts: &Facts, permit: Permit) -> Result<Reply,
             }
             let path = recording_path(facts, &session);
             let now = facts.now;
-            let page =
-                READING.run(caller.uid, move || content::read(&path, &session, &window, now)).await??;
+            let (entries, cut) = content::entries(store, &session, &window).await.map_err(unavailable)?;
+            let has_transcript = !entries.is_empty()
+                || transcript::has_any(store.reader(), session.id).await.map_err(unavailable)?;
+            let look = move || {
+                if has_transcript {
+                    Ok(content::of_entries(&entries, cut, &session, &window, now))
+                } else {
+                    content::read(&path, &session, &window, now)
+                }
+            };
+            let page = READING.run(caller.uid, look).await??;
             Reply::Content(Box::new(page))
         }
         Action::Watch { session, on } => {

@@ -10,6 +10,8 @@ use tokio::sync::Semaphore;
 pub static READING: LazyLock<Turns> = LazyLock::new(|| Turns::new(4, 1));
 /// Looking at folders: a file system that hangs takes these and no more.
 pub static LOOKING: LazyLock<Turns> = LazyLock::new(|| Turns::new(64, 4));
+/// Following the agents' own logs: reading a piece, or waiting for who opens one.
+pub static FOLLOWING: LazyLock<Turns> = LazyLock::new(|| Turns::new(16, 2));
 
 /// Places for blocking work.
 #[derive(Debug)]

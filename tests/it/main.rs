@@ -18,5 +18,6 @@ mod sessions;
 mod socket;
 mod store;
 mod tidy;
+mod transcripts;
 mod users;
 mod world;

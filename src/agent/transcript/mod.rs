@@ -14,6 +14,26 @@ use serde_json::Value;
 /// Bytes of one line, at most; a longer one is left out, with a notice in its place.
 pub const LINE_BYTES_MAX: usize = 8 << 20;
 
+/// Where agents that write this format keep their logs: folders below the home, one in the other; nothing where there
+/// are none. What the real programs do, seen of claude 2.1, codex 0.169 and gemini 0.61.
+pub const fn folder(format: TranscriptFormat) -> &'static [&'static str] {
+    match format {
+        TranscriptFormat::Claude => &[".claude", "projects"],
+        TranscriptFormat::Codex => &[".codex", "sessions"],
+        TranscriptFormat::Gemini => &[".gemini", "tmp"],
+        TranscriptFormat::None => &[],
+    }
+}
+
+/// What the name of a session's log contains: the agent's own session id, as far as that agent writes it there.
+pub fn name_contains(format: TranscriptFormat, native_id: &str) -> String {
+    match format {
+        // `session-2026-11-21T09-15-0a1b2c3d.jsonl`: the id's first part alone.
+        TranscriptFormat::Gemini => native_id.chars().take(8).collect(),
+        TranscriptFormat::Claude | TranscriptFormat::Codex | TranscriptFormat::None => native_id.to_owned(),
+    }
+}
+
 /// What some bytes of a log held.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Read {

@@ -60,16 +60,18 @@ async fn another_log_goes_on_where_the_last_one_ended() {
         let store = db.open().await;
         keep(&store, a_session(1, 0)).await;
         let id = a_session(1, 0).id;
-        let follow = async |path: &'static str| {
+        let follow = async |path: &'static str, anew: bool| {
             change(&store, move |tx| {
-                Box::pin(async move { transcript::follow(tx.conn(), id, path, at(1)).await.map(|_| ()) })
+                Box::pin(
+                    async move { transcript::follow(tx.conn(), id, path, anew, at(1)).await.map(|_| ()) },
+                )
             })
             .await
             .unwrap();
             transcript::file(store.reader(), id).await.unwrap().unwrap()
         };
         let first = File { place: 1, path: "a.jsonl".to_owned(), entries_before: 0, usage_before: 0 };
-        assert_eq!(follow("a.jsonl").await, first);
+        assert_eq!(follow("a.jsonl", false).await, first);
         let cost = |model: Option<&str>, output| Usage {
             model: model.map(str::to_owned),
             input: 10,
@@ -88,9 +90,11 @@ async fn another_log_goes_on_where_the_last_one_ended() {
         })
         .await
         .unwrap();
-        assert_eq!(follow("a.jsonl").await, first, "the same log is not begun again");
+        assert_eq!(follow("a.jsonl", false).await, first, "the same log is not begun again");
         let second = File { place: 2, path: "b.jsonl".to_owned(), entries_before: 7, usage_before: 3 };
-        assert_eq!(follow("b.jsonl").await, second);
+        assert_eq!(follow("b.jsonl", false).await, second);
+        let third = File { place: 3, ..second };
+        assert_eq!(follow("b.jsonl", true).await, third, "one that begins anew is another");
         let total = |model: Option<&str>, times: i64, output| Total {
             model: model.map(str::to_owned),
             input: 10 * times,

@@ -1,0 +1,301 @@
+//! Follows the agents' own logs while their sessions run, and copies what is said and done as it appears: agents delete
+//! theirs. A log is opened as its owner, below the agent's folder alone; credentials are taken out before anything is
+//! kept. A log is read again from its beginning by the next daemon, which keeps only what is new: entries are numbered
+//! by their place in it.
+
+use crate::agent::transcript::{self, Read, Reader};
+use crate::config::schema::agents::TranscriptFormat;
+use crate::daemon::app::App;
+use crate::daemon::effects::write;
+use crate::domain::redact::Redactor;
+use crate::domain::session::{Session, SessionId};
+use crate::runner::client::Connection;
+use crate::runner::judge::Transcripts;
+use crate::runner::message::{Open, Reply, Request, Which};
+use crate::runner::open;
+use crate::store::error::StoreError;
+use crate::store::{session, transcript as kept};
+use crate::usecase::turns::FOLLOWING;
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Between two looks at a log.
+const EVERY: Duration = Duration::from_secs(1);
+/// Between two searches for a log that is not there yet.
+const SEARCH_EVERY: Duration = Duration::from_secs(3);
+/// How long a runner may take to open one.
+const OPENING: Duration = Duration::from_secs(15);
+/// Bytes that are read, and kept in one transaction, at a time.
+const PIECE: usize = 1 << 20;
+/// Pieces of one log before another's turn.
+const PIECES: usize = 16;
+
+/// One session's log.
+struct Followed {
+    session: Session,
+    format: TranscriptFormat,
+    /// When it is looked for again.
+    search_at: Instant,
+    /// A log that shrank begins anew.
+    anew: bool,
+    open: Option<OpenLog>,
+}
+
+/// A log that is being read.
+struct OpenLog {
+    file: Arc<File>,
+    /// Bytes that were read.
+    at: u64,
+    reader: Reader,
+    /// Entries and costs that came out of it, and those that were kept before it.
+    entries: i64,
+    usage: i64,
+    /// Numbers up to which everything is kept.
+    kept: kept::Kept,
+}
+
+/// Follows until stopped.
+pub async fn run(app: Arc<App>, stop: CancellationToken) {
+    let redactor = match Redactor::new(&[]) {
+        Ok(redactor) => Arc::new(redactor),
+        Err((_, why)) => {
+            tracing::error!(why, "no transcripts are kept: credentials could not be taken out of them");
+            return;
+        }
+    };
+    let mut resting: HashMap<SessionId, Followed> = HashMap::new();
+    let mut working: JoinSet<(SessionId, Option<Followed>)> = JoinSet::new();
+    // One that hangs keeps nobody else waiting.
+    let mut in_hand: HashSet<SessionId> = HashSet::new();
+    let mut tick = tokio::time::interval(EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        while let Some(done) = working.try_join_next() {
+            let Ok((id, followed)) = done else { continue };
+            in_hand.remove(&id);
+            resting.extend(followed.map(|followed| (id, followed)));
+        }
+        let open = match session::open_on(app.store().reader(), app.store().computer()).await {
+            Ok(open) => open,
+            // What is wrong with the database is said elsewhere.
+            Err(_) => continue,
+        };
+        let mut due: Vec<(Followed, bool)> = Vec::new();
+        for session in open {
+            if let Some(mut followed) = resting.remove(&session.id) {
+                followed.session = session;
+                due.push((followed, false));
+            } else if !in_hand.contains(&session.id)
+                && let Some(followed) = begin(&app, session)
+            {
+                due.push((followed, false));
+            }
+        }
+        // What was followed and is not open any more has ended: what it wrote last is taken, then it is let go.
+        due.extend(resting.drain().map(|(_, followed)| (followed, true)));
+        for (followed, last) in due {
+            let id = followed.session.id;
+            in_hand.insert(id);
+            let (app, redactor) = (Arc::clone(&app), Arc::clone(&redactor));
+            working.spawn(async move { (id, step(&app, &redactor, followed, last).await) });
+        }
+    }
+}
+
+/// Something to follow, if the session's agent writes a log and has said which.
+fn begin(app: &App, session: Session) -> Option<Followed> {
+    let format = app.settings().loaded.config.agents.by_name.get(&session.agent)?.transcript;
+    if session.native_id.is_none() || transcript::folder(format).is_empty() {
+        return None;
+    }
+    Some(Followed { session, format, search_at: Instant::now(), anew: false, open: None })
+}
+
+/// Takes what is new. `None` once nothing more will come.
+async fn step(app: &App, redactor: &Arc<Redactor>, mut followed: Followed, last: bool) -> Option<Followed> {
+    let id = followed.session.id;
+    if followed.open.is_none() && (last || followed.search_at <= Instant::now()) {
+        followed.search_at = Instant::now() + SEARCH_EVERY;
+        match search(app, &followed).await {
+            Ok(Some(log)) => {
+                tracing::debug!(session = %id, "the agent's log is followed");
+                followed.anew = false;
+                followed.open = Some(log);
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(session = %id, %error, "a transcript waits for the database"),
+        }
+    }
+    if let Some(log) = &mut followed.open {
+        match take(app, redactor, id, log).await {
+            Ok(true) => {}
+            Ok(false) => {
+                followed.open = None;
+                followed.anew = true;
+            }
+            Err(error) => {
+                tracing::warn!(session = %id, %error, "a transcript waits for the database");
+                // Read again from the beginning: what is kept is not kept twice.
+                followed.open = None;
+                return Some(followed);
+            }
+        }
+    }
+    (!last).then_some(followed)
+}
+
+/// Opens the log, if it is there.
+async fn search(app: &App, followed: &Followed) -> Result<Option<OpenLog>, StoreError> {
+    let session = &followed.session;
+    let Some(native) = session.native_id.as_deref() else { return Ok(None) };
+    let Some(reader) = Reader::new(followed.format) else { return Ok(None) };
+    let which = Which::NameContains(transcript::name_contains(followed.format, native));
+    let (uid, agent) = (session.owner_uid, session.agent.clone());
+    let below = transcript::folder(followed.format);
+    let runner = app.settings().runner().map(PathBuf::from);
+    let home = app.home().to_owned();
+    let opened = FOLLOWING
+        .run(uid, move || match runner {
+            Some(socket) => by_runner(&socket, Open { uid, agent, which }),
+            None => {
+                let opened = open::open_own(&Transcripts { home, below, which })?;
+                Ok((opened.path, File::from(opened.file)))
+            }
+        })
+        .await;
+    let (path, file) = match opened {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(why)) => {
+            tracing::debug!(session = %session.id, why, "no log of the agent's yet");
+            return Ok(None);
+        }
+        Err(_) => return Ok(None),
+    };
+    let (id, at, anew) = (session.id, app.now(), followed.anew);
+    write(app, move |tx| {
+        let path = path.clone();
+        Box::pin(async move { kept::follow(tx.conn(), id, &path, anew, at).await.map(drop) })
+    })
+    .await?;
+    let Some(from) = kept::file(app.store().reader(), id).await? else { return Ok(None) };
+    Ok(Some(OpenLog {
+        file: Arc::new(file),
+        at: 0,
+        reader,
+        entries: from.entries_before,
+        usage: from.usage_before,
+        kept: kept::kept(app.store().reader(), id).await?,
+    }))
+}
+
+/// Has the runner open it, as its owner.
+fn by_runner(socket: &std::path::Path, open: Open) -> Result<(String, File), String> {
+    let deadline = std::time::Instant::now() + OPENING;
+    let mut call = Connection::ask(socket, &Request::Open(open), None).map_err(|e| e.to_string())?;
+    match call.wait(deadline).map_err(|e| e.to_string())? {
+        (Reply::Opened { path, .. }, Some(file)) => Ok((path, File::from(file))),
+        (Reply::Refused(why) | Reply::Failed(why), _) => Err(why),
+        _ => Err("an answer to something else".to_owned()),
+    }
+}
+
+/// Reads on and keeps what comes. `false`: the log became shorter, so it is another.
+async fn take(
+    app: &App,
+    redactor: &Arc<Redactor>,
+    id: SessionId,
+    log: &mut OpenLog,
+) -> Result<bool, StoreError> {
+    for _ in 0..PIECES {
+        let (file, at) = (Arc::clone(&log.file), log.at);
+        let read = FOLLOWING.run(u32::MAX, move || piece(&file, at)).await;
+        let bytes = match read {
+            Ok(Ok(Some(bytes))) => bytes,
+            Ok(Ok(None)) => return Ok(false),
+            // It cannot be read now; it is tried again.
+            Ok(Err(_)) | Err(_) => return Ok(true),
+        };
+        if bytes.is_empty() {
+            return Ok(true);
+        }
+        let whole = bytes.len() == PIECE;
+        log.at += bytes.len() as u64;
+        let read = log.reader.feed(&bytes);
+        keep(app, redactor, id, log, read).await?;
+        if !whole {
+            return Ok(true);
+        }
+    }
+    Ok(true)
+}
+
+/// The next bytes; `None` if the file is shorter than it was.
+fn piece(file: &File, at: u64) -> std::io::Result<Option<Vec<u8>>> {
+    let length = file.metadata()?.len();
+    if length < at {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; usize::try_from(length - at).unwrap_or(PIECE).min(PIECE)];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], at + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(Some(bytes))
+}
+
+/// Keeps what of it is not kept yet, without credentials.
+async fn keep(
+    app: &App,
+    redactor: &Redactor,
+    id: SessionId,
+    log: &mut OpenLog,
+    mut read: Read,
+) -> Result<(), StoreError> {
+    let first = |so_far: i64, kept: i64, new: usize| {
+        let known = usize::try_from(kept - so_far).unwrap_or(0).min(new);
+        (known, so_far + i64::try_from(known).unwrap_or(0) + 1)
+    };
+    let (known, first_entry) = first(log.entries, log.kept.entries, read.entries.len());
+    log.entries += i64::try_from(read.entries.len()).unwrap_or(0);
+    read.entries.drain(..known);
+    let (known, first_cost) = first(log.usage, log.kept.usage, read.usage.len());
+    log.usage += i64::try_from(read.usage.len()).unwrap_or(0);
+    read.usage.drain(..known);
+    if read.entries.is_empty() && read.usage.is_empty() {
+        return Ok(());
+    }
+    for entry in &mut read.entries {
+        let clean = redactor.redact(&entry.text).into_owned();
+        entry.text = clean;
+    }
+    let read = Arc::new(read);
+    write(app, move |tx| {
+        let read = Arc::clone(&read);
+        Box::pin(async move {
+            // A session that was purged in the meantime keeps nothing.
+            if session::by_id(tx.conn(), id).await?.is_some() {
+                kept::append(tx.conn(), id, first_entry, &read.entries).await?;
+                kept::add_usage(tx.conn(), id, first_cost, &read.usage).await?;
+            }
+            Ok(())
+        })
+    })
+    .await
+}
