@@ -276,11 +276,12 @@ async fn by_host(
     tmp: PathBuf,
     values: &[(String, String)],
 ) -> Result<Launch, String> {
-    // Whom the agent runs as has the home that it can use; the owner need not have an account here at all.
+    // The owner need not have an account here at all. The home is the one that our own files are in.
     let uid = app.own_uid();
     let account =
         app.names().account(uid).await.ok_or_else(|| format!("the system has no account for uid {uid}"))?;
-    let owner = Owner { home: account.home, user: account.name, shell: account.shell };
+    let home = app.home().to_string_lossy().into_owned();
+    let owner = Owner { home, user: account.name, shell: account.shell };
     let vars = SessionVars {
         session: session.id.to_string(),
         token: token.expose_secret().to_owned(),
