@@ -11,6 +11,7 @@ use crate::wire::reply::Reply;
 use crate::wire::request::Request;
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -110,9 +111,9 @@ pub trait Backend: Send + Sync + 'static {
     /// The limits in force.
     fn limits(&self) -> Arc<Limits>;
 
-    /// Looks where the peer's process lies, where that may tell an agent from its human. Once a connection.
-    fn look_at(&self, peer: &mut Peer) {
-        let _ = peer;
+    /// Looks where the process at the other end lies, where that may tell an agent from its human. Once a connection.
+    fn look_at(&self, peer: &mut Peer, socket: BorrowedFd<'_>) {
+        let _ = (peer, socket);
     }
 
     /// Whether a connection of `peer` is to be closed without a word: single-user mode, or `access.unmapped: refuse`.

@@ -396,6 +396,13 @@ fn without_the_runners_socket_nothing_is_started_and_it_is_said_how_to_mend_it()
         "{hint}"
     );
     assert_eq!(machine.world.me().all("/sessions", "sessions"), Vec::<Value>::new());
+    // What failed is in the log with who asked.
+    let log = machine.world.log();
+    let line = log.lines().find(|line| line.contains("not by its asker")).unwrap();
+    let uid = format!("uid={}", process::own_uid());
+    for field in ["request_id=", uid.as_str(), "person=\"me\"", "action=\"session.start\""] {
+        assert!(line.contains(field), "{field}: {line}");
+    }
     // A socket that nobody listens on is found out by the host.
     drop(UnixListener::bind(machine.world.path("runner.sock")).unwrap());
     let id = machine.start(&json!({ "project": "shop" }));

@@ -14,6 +14,7 @@ use crate::wire::fault::Fault;
 use crate::wire::reply::Reply;
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
@@ -45,9 +46,9 @@ impl Backend for App {
         policy::may(caller, verb)
     }
 
-    fn look_at(&self, peer: &mut Peer) {
+    fn look_at(&self, peer: &mut Peer, socket: BorrowedFd<'_>) {
         if self.settings.load().runner().is_some() && !self.tokens.is_empty() {
-            peer.runner = peer.pid.and_then(peer::runner_of);
+            peer.runner = peer::runner_at(socket, peer.pid);
         }
     }
 

@@ -222,8 +222,11 @@ mod tests {
         }
         assert_eq!(segments("/api/v1/people/ann/explain").unwrap(), ["people", "ann", "explain"]);
         assert_eq!(segments("/api/v2/whoami"), None);
-        assert_eq!(route(&Method::GET, &["sessions"]), Some("list_sessions"));
-        assert_eq!(route(&Method::POST, &["sessions", "command"]), Some("run_agent_command"));
+        assert_eq!(route(&Method::GET, &["sessions"]), Some(("list_sessions", Verb::ListSessions)));
+        assert_eq!(
+            route(&Method::POST, &["sessions", "command"]),
+            Some(("run_agent_command", Verb::StartSession))
+        );
         assert_eq!(route(&Method::DELETE, &["sessions"]), None);
         assert_eq!(route(&Method::GET, &["sessions", "x", "y"]), None);
     }
