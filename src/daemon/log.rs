@@ -5,9 +5,6 @@ use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Our own fields in the journal begin with this: `TELECLAUDE_PERSON`, `_UID`, `_SESSION`, `_REQUEST` and so on.
-const FIELD_PREFIX: &str = "TELECLAUDE";
-
 /// Sets the log up. `filter` is `TELECLAUDE_LOG`, for those who look for something. Libraries say errors only: the
 /// MCP one would write whole requests into the log.
 ///
@@ -19,10 +16,7 @@ pub fn init(log: &Log, filter: Option<&str>) -> anyhow::Result<()> {
     let registry = tracing_subscriber::registry().with(filter);
     if log.target == LogTarget::Journald {
         match tracing_journald::layer() {
-            Ok(journald) => {
-                let journald = journald.with_field_prefix(Some(FIELD_PREFIX.to_owned()));
-                return Ok(registry.with(journald).try_init()?);
-            }
+            Ok(journald) => return Ok(registry.with(journald).try_init()?),
             Err(error) => {
                 registry.with(stderr()).try_init()?;
                 tracing::warn!(%error, "no journald: the log goes to standard error");

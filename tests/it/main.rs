@@ -14,6 +14,7 @@ mod parity;
 mod postgres;
 mod process;
 mod review;
+mod runner;
 mod sessions;
 mod socket;
 mod store;

@@ -4,18 +4,19 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, too, may stop where they cannot go on")]
 
+#[cfg(target_os = "linux")]
+mod real;
+mod stand_in;
+
+use crate::owner::stand_in::{Manner, StandIn};
 use crate::postgres::Cluster;
 use crate::process::{PATIENCE, World, said, until};
 use serde_json::{Value, json};
 use std::fs;
-use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use teleclaude::daemon::hosts::{HostEvent, HostEventKind, Hosts, Outcome};
 use teleclaude::domain::session::{Exit, Profile, SessionId, ThinkingMode};
@@ -24,186 +25,10 @@ use teleclaude::host::message::{Message, Typing};
 use teleclaude::host::recording::{self, Code};
 use teleclaude::host::spec::{Launch, SPEC_VERSION, Size, StartSpec};
 use teleclaude::platform::process;
-use teleclaude::runner::message::{Exited, Native, Order, Place, Reply, Request, Run, frame_length};
-use teleclaude::runner::sys;
+use teleclaude::runner::message::{Native, Order, Place, Reply, Run};
 use uuid::Uuid;
 
 const EXE: &str = env!("CARGO_BIN_EXE_teleclaude");
-
-/// How the stand-in behaves.
-#[derive(Clone, Debug)]
-enum Manner {
-    /// Runs this script; after its connection is lost, the tree lives on for so long.
-    Runs(&'static str, Duration),
-    /// Answers this and closes.
-    Says(Reply),
-    /// Closes without an answer.
-    Leaves,
-    /// Neither answers nor closes.
-    Hangs,
-}
-
-#[derive(Debug)]
-struct Shared {
-    manner: Manner,
-    /// What was asked, with the mode of the terminal that came along.
-    asked: Vec<(Run, u32)>,
-    orders: Vec<Order>,
-    /// Closes what is open without a word, as a runner does that is killed.
-    killed: bool,
-}
-
-/// A runner that is a thread of the test.
-struct StandIn {
-    shared: Arc<Mutex<Shared>>,
-}
-
-impl StandIn {
-    fn listen(socket: &Path) -> Self {
-        let listener = UnixListener::bind(socket).unwrap();
-        let manner = Manner::Runs("exec /bin/sh", Duration::ZERO);
-        let shared = Shared { manner, asked: Vec::new(), orders: Vec::new(), killed: false };
-        let shared = Arc::new(Mutex::new(shared));
-        let each = Arc::clone(&shared);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let shared = Arc::clone(&each);
-                std::thread::spawn(move || serve(stream, &shared));
-            }
-        });
-        Self { shared }
-    }
-
-    fn shared(&self) -> MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap()
-    }
-
-    fn behave(&self, manner: Manner) {
-        self.shared().manner = manner;
-    }
-
-    fn asked(&self) -> Vec<(Run, u32)> {
-        self.shared().asked.clone()
-    }
-}
-
-fn serve(mut stream: UnixStream, shared: &Mutex<Shared>) -> Option<()> {
-    let (run, slave) = request(&mut stream)?;
-    let mode = nix::sys::stat::fstat(&slave).unwrap().st_mode & 0o777;
-    let manner = {
-        let mut shared = shared.lock().unwrap();
-        shared.asked.push((run.clone(), mode));
-        shared.manner.clone()
-    };
-    let (script, linger) = match manner {
-        Manner::Runs(script, linger) => (script, linger),
-        Manner::Says(reply) => return stream.write_all(&reply.encode()).ok(),
-        Manner::Leaves => return None,
-        Manner::Hangs => return stream.read_to_end(&mut Vec::new()).ok().map(drop),
-    };
-    let mut child = spawn(script, &run, slave);
-    let pid = child.id().cast_signed();
-    stream.write_all(&Reply::Started { pid }.encode()).ok()?;
-    stream.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
-    let mut kill_at = None;
-    let mark = StartSpec::mark(run.place.session);
-    let end = |signal: i32| {
-        for pid in process::marked(&mark, Some(pid), process::own_uid()) {
-            let _ = process::send(pid, signal);
-        }
-    };
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            let exited = status.signal().map_or(Exited::Code(status.code().unwrap_or(0)), Exited::Signal);
-            let _ = stream.write_all(&Reply::Exited(exited).encode());
-            end(9);
-            let _ = stream.write_all(&Reply::Gone.encode());
-            return None;
-        }
-        let mut length = [0; 4];
-        let order = match stream.read(&mut length[..1]) {
-            Ok(0) => None,
-            Ok(_) => {
-                stream.set_read_timeout(None).unwrap();
-                stream.read_exact(&mut length[1..]).unwrap();
-                let mut frame = vec![0; frame_length(&length).unwrap().unwrap()];
-                stream.read_exact(&mut frame).unwrap();
-                stream.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
-                Some(Some(Order::decode(&frame).unwrap()))
-            }
-            Err(_) => Some(None),
-        };
-        let killed = shared.lock().unwrap().killed;
-        match order {
-            None => break,
-            Some(_) if killed => break,
-            Some(None) => {}
-            Some(Some(order)) => {
-                shared.lock().unwrap().orders.push(order);
-                match order {
-                    Order::Signal { signal, group } => {
-                        let _ = process::send_group(if group == 0 { pid } else { group }, signal);
-                    }
-                    Order::End { grace_ms } => {
-                        end(1);
-                        end(15);
-                        kill_at = Some(Instant::now() + Duration::from_millis(grace_ms.into()));
-                    }
-                }
-            }
-        }
-        if kill_at.is_some_and(|at| at <= Instant::now()) {
-            end(9);
-        }
-    }
-    // A runner that was killed: what ends its tree comes later than the end of its connection.
-    drop(stream);
-    std::thread::sleep(linger);
-    end(9);
-    child.wait().unwrap();
-    None
-}
-
-fn request(stream: &mut UnixStream) -> Option<(Run, OwnedFd)> {
-    let mut bytes = Vec::new();
-    let mut descriptors = Vec::new();
-    loop {
-        let mut chunk = [0; 4_096];
-        let (count, more) = sys::receive(&*stream, &mut chunk).unwrap();
-        if count == 0 {
-            return None;
-        }
-        bytes.extend_from_slice(&chunk[..count]);
-        descriptors.extend(more);
-        if let Some(length) = frame_length(&bytes).unwrap()
-            && bytes.len() >= 4 + length
-        {
-            let Request::Run(run) = Request::decode(&bytes[4..]).unwrap() else { panic!("not a run") };
-            assert_eq!(descriptors.len(), 1, "the terminal and nothing else");
-            return Some((run, descriptors.remove(0)));
-        }
-    }
-}
-
-fn spawn(script: &str, run: &Run, slave: OwnedFd) -> Child {
-    assert!(nix::unistd::isatty(slave.as_fd()).unwrap());
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", script]).env_clear().env("PATH", "/usr/bin:/bin").env("PS1", "$ ").current_dir("/");
-    command.env("TELECLAUDE_SESSION", run.place.session.to_string()).env("TELECLAUDE_TOKEN", &run.token);
-    command.stdin(Stdio::from(slave.try_clone().unwrap())).stdout(Stdio::from(slave.try_clone().unwrap()));
-    command.stderr(Stdio::from(slave));
-    // SAFETY: between fork and exec only system calls are made.
-    unsafe {
-        command.pre_exec(|| {
-            nix::unistd::setsid()?;
-            if libc::ioctl(0, libc::TIOCSCTTY as _, 0) != 0 {
-                return Err(std::io::Error::last_os_error());
-            }
-            Ok(())
-        });
-    }
-    command.spawn().unwrap()
-}
 
 /// A whole daemon whose sessions run as their owners. Its project is a folder that the daemon cannot see.
 struct Machine {
@@ -268,7 +93,7 @@ agents:
 
     /// Nothing is left of a session: no process, no host, no file.
     fn is_gone(&self, id: &str) {
-        assert_eq!(self.world.living(id, None), Vec::<i32>::new());
+        until("no process is left", || self.world.living(id, None).is_empty());
         until("its host is gone", || self.world.host(id).is_none());
         until("no file is left", || fs::read_dir(self.world.run_dir()).unwrap().count() == 0);
     }
@@ -391,6 +216,13 @@ fn without_the_runners_socket_nothing_is_started_and_it_is_said_how_to_mend_it()
         "{hint}"
     );
     assert_eq!(machine.world.me().all("/sessions", "sessions"), Vec::<Value>::new());
+    // What failed is in the log with who asked.
+    let log = machine.world.log();
+    let line = log.lines().find(|line| line.contains("not by its asker")).unwrap();
+    let uid = format!("uid={}", process::own_uid());
+    for field in ["request_id=", uid.as_str(), "person=\"me\"", "action=\"session.start\""] {
+        assert!(line.contains(field), "{field}: {line}");
+    }
     // A socket that nobody listens on is found out by the host.
     drop(UnixListener::bind(machine.world.path("runner.sock")).unwrap());
     let id = machine.start(&json!({ "project": "shop" }));
@@ -481,6 +313,86 @@ fn a_killed_daemon_takes_nothing_with_it_and_the_next_one_finds_everything() {
         machine.ended(&id);
         machine.is_gone(&id);
         assert_eq!(machine.runner.asked().len(), 2, "no agent was started twice");
+    });
+}
+
+/// A control group as the service manager makes one for an instance of the runner. None where this user may not.
+struct Group(PathBuf);
+
+impl Group {
+    fn new() -> Option<Self> {
+        let name = format!("teleclaude-runner@1-{}-995.service", std::process::id());
+        let roots = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
+        let made = roots
+            .iter()
+            .map(|root| Path::new(root).join(&name))
+            .find(|path| fs::create_dir(path).is_ok() && path.join("cgroup.procs").exists());
+        if made.is_none() {
+            let _ = writeln!(std::io::stderr(), "no control group may be made here; nothing is shown");
+        }
+        made.map(Self)
+    }
+
+    fn pids(&self) -> Vec<i32> {
+        let pids = fs::read_to_string(self.0.join("cgroup.procs")).unwrap_or_default();
+        pids.split_ascii_whitespace().map(|pid| pid.parse().unwrap()).collect()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        for _ in 0..200 {
+            for pid in self.pids() {
+                let _ = process::kill(pid);
+            }
+            if fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+#[test]
+fn whoever_asks_from_a_runners_control_group_is_its_sessions_agent_without_a_token_too() {
+    let Some(group) = Group::new() else { return };
+    let mut machine = Machine::new(None);
+    let (other, _) = machine.session();
+    machine.runner.shared().group = Some(group.0.clone());
+    let socket = machine.world.socket();
+    let ask = format!(
+        "echo ready; while read -r words; do env -i '{EXE}' --socket '{}' --json $words 2>&1 | tr -d '\r\n '; echo; done",
+        socket.display()
+    );
+    machine.runner.behave(Manner::Runs(Box::leak(ask.into_boxed_str()), Duration::ZERO));
+    let (id, agent) = machine.session();
+    assert!(group.pids().contains(&agent));
+    let says = |words: &str, wanted: &str| {
+        let message = json!({ "message": words });
+        let sent = machine.world.me().post(&format!("/sessions/{id}/messages"), message).unwrap();
+        assert_eq!(sent.status, 200, "{sent:?}");
+        // Lines are folded to the terminal's width.
+        let folded = || shown(&machine.world.recording(&id)).replace(['\r', '\n'], "");
+        until(wanted, || folded().contains(wanted));
+        folded()
+    };
+    says("whoami", &format!("\"agent_of\":\"{id}\""));
+    let listed = says("sessions", "\"next_cursor\"");
+    assert!(!listed.contains(&other), "an agent sees nothing else of its human's: {listed}");
+    says("audit list", "error:");
+    // Who lies elsewhere is the human.
+    let human = machine.world.run_json(None, &["whoami"]);
+    assert!(human.get("agent_of").is_none_or(Value::is_null), "{human}");
+    // The next daemon finds it out again.
+    machine.world.kill();
+    machine.world.up();
+    machine.world.me().until_status(&id, "running");
+    until("the host is claimed", || machine.world.log().matches("session hosts adopted live=2").count() == 1);
+    let before = shown(&machine.world.recording(&id)).matches("agent_of").count();
+    let message = json!({ "message": "whoami" });
+    machine.world.me().post(&format!("/sessions/{id}/messages"), message).unwrap();
+    until("it is the agent again", || {
+        shown(&machine.world.recording(&id)).matches("agent_of").count() > before
     });
 }
 
