@@ -9,7 +9,7 @@ use crate::client::{self, Endpoint};
 use crate::config::load::{self, Loaded};
 use crate::config::paths::Environment;
 use crate::daemon::run::{Daemon, system_clock};
-use crate::daemon::{database, log};
+use crate::daemon::{database, listen, log};
 use crate::store::connect;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -34,7 +34,9 @@ pub fn daemon(console: &mut Console<'_>, socket: Option<&Path>) -> Result<u8, Fa
     }
     log::init(&loaded.config.log, environment.var("TELECLAUDE_LOG")).map_err(local)?;
     let exe = std::env::current_exe().map_err(local)?;
-    let daemon = Daemon { loaded, environment, exe, clock: system_clock() };
+    // Before there are threads: it changes the environment of the process.
+    let inherited = listen::inherited(environment.var("LISTEN_FDNAMES")).map_err(local)?;
+    let daemon = Daemon { loaded, environment, exe, clock: system_clock(), inherited };
     let stop = CancellationToken::new();
     let runtime = runtime(true)?;
     let served = runtime.block_on(async {
