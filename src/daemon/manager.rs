@@ -64,7 +64,9 @@ pub async fn keep_told(app: Arc<App>, stop: CancellationToken) {
             if alive {
                 tell(&[NotifyState::Watchdog]);
             } else {
-                tracing::error!("the writer shows no sign of life; if that lasts, the watchdog ends this daemon");
+                tracing::error!(
+                    "the writer shows no sign of life; if that lasts, the watchdog ends this daemon"
+                );
             }
         }
         let now = status(&app);

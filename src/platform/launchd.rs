@@ -55,7 +55,8 @@ mod tests {
     #[test]
     fn who_was_not_started_by_launchd_has_no_socket_of_its() {
         assert!(listeners().unwrap().is_empty());
-        for (code, nothing) in [(0, false), (libc::ENOENT, true), (libc::ESRCH, true), (libc::EINVAL, false)] {
+        for (code, nothing) in [(0, false), (libc::ENOENT, true), (libc::ESRCH, true), (libc::EINVAL, false)]
+        {
             assert_eq!(is_nothing(code), nothing, "{code}");
         }
     }
