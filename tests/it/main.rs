@@ -13,6 +13,7 @@ mod parity;
 mod postgres;
 mod process;
 mod review;
+#[cfg(target_os = "linux")]
 mod service;
 mod sessions;
 mod socket;

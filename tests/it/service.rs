@@ -1,5 +1,5 @@
 //! The daemon as a service manager's child, with the manager's ends in the test's hands: the socket it hands over, the
-//! socket it is told things on, and journald's. What real systemd makes of it is shown by `tests/system`.
+//! socket it is told things on, and journald's. Linux only. What real systemd makes of it is shown by `tests/system`.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, too, may stop where they cannot go on")]
 
@@ -84,20 +84,18 @@ fn a_socket_that_was_handed_over_is_served_and_stays_with_the_daemon_alone() {
     assert!(!world.log().contains("not where the config says"), "{}", world.log());
 
     let id = world.session(&world.me(), "shell");
-    if cfg!(target_os = "linux") {
-        let run = world.host(&id).unwrap();
-        let agent = run.agent_pid.unwrap();
-        assert!(environ(agent).contains(&format!("TELECLAUDE_SESSION={id}")));
-        for pid in [run.pid, agent] {
-            let environment = environ(pid);
-            for name in ["LISTEN_", "NOTIFY_SOCKET", "WATCHDOG_"] {
-                assert!(!environment.contains(name), "{name} reached {pid}: {environment}");
-            }
-            let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
-            let ours = kept_inode(&kept);
-            let leaked = open.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|to| to == Path::new(&ours));
-            assert!(!leaked, "the listening socket reached {pid}");
+    let run = world.host(&id).unwrap();
+    let agent = run.agent_pid.unwrap();
+    assert!(environ(agent).contains(&format!("TELECLAUDE_SESSION={id}")));
+    for pid in [run.pid, agent] {
+        let environment = environ(pid);
+        for name in ["LISTEN_", "NOTIFY_SOCKET", "WATCHDOG_"] {
+            assert!(!environment.contains(name), "{name} reached {pid}: {environment}");
         }
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+        let ours = kept_inode(&kept);
+        let leaked = open.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|to| to == Path::new(&ours));
+        assert!(!leaked, "the listening socket reached {pid}");
     }
 
     // Who comes while nobody serves waits in the socket, which outlives the daemon.
