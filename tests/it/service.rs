@@ -5,6 +5,7 @@
 
 use crate::process::{PATIENCE, World, answer, said};
 use nix::sys::signal::Signal;
+use sea_orm::ConnectionTrait as _;
 use std::fs;
 use std::io::Write as _;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -209,6 +210,24 @@ fn the_manager_is_told_of_start_reload_health_and_stop() {
     world.signal(Signal::SIGTERM);
     assert!(world.ended().success());
     manager.until("STOPPING=1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_database_that_somebody_else_holds_is_told_and_is_no_reason_to_be_killed() {
+    let mut world = World::single("");
+    let notify = world.path("notify");
+    let manager = Manager::at(&notify);
+    let mut command = world.command(Path::new(env!("CARGO_BIN_EXE_teleclaude")));
+    command.arg("daemon").env("NOTIFY_SOCKET", &notify).env("WATCHDOG_USEC", "3000000");
+    world.spawn_as(command);
+    manager.until("READY=1");
+    let raw = world.database().await;
+    raw.execute_unprepared("BEGIN IMMEDIATE").await.unwrap();
+    manager.until("STATUS=serving; open sessions: 0; the database is locked by another process");
+    manager.until("WATCHDOG=1");
+    raw.execute_unprepared("COMMIT").await.unwrap();
+    raw.close().await.unwrap();
+    manager.until("STATUS=serving; open sessions: 0");
 }
 
 #[test]
