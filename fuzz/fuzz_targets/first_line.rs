@@ -92,7 +92,7 @@ fuzz_target!(|data: &[u8]| {
     WORLD.with(|world| {
         let all = async {
             let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
-            let peer = Arc::new(Peer { uid: 3_000_001, gid: 3_000_001, groups: Vec::new(), pid: None });
+            let peer = Arc::new(Peer { uid: 3_000_001, gid: 3_000_001, groups: Vec::new(), pid: None, runner: None });
             let served = tokio::spawn(connection::serve(
                 Arc::clone(&world.front),
                 world.mouth.clone(),
