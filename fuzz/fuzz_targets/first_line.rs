@@ -15,6 +15,7 @@ use teleclaude::daemon::front::Front;
 use teleclaude::daemon::limits::Limits;
 use teleclaude::daemon::peer::Names;
 use teleclaude::daemon::{connection, http};
+use teleclaude::domain::action::Verb;
 use teleclaude::domain::caller::{Caller, Peer, Role, Rule, Via};
 use teleclaude::domain::person::Standing;
 use teleclaude::wire::fault::Fault;
@@ -49,7 +50,7 @@ impl Backend for Nobody {
         }
     }
 
-    fn may(&self, _: &Caller, _: &'static str) -> bool {
+    fn may(&self, _: &Caller, _: Verb) -> bool {
         true
     }
 
@@ -58,7 +59,7 @@ impl Backend for Nobody {
         _: &'a Peer,
         _: Via,
         _: Option<&'a SecretString>,
-        _: &'static str,
+        _: Verb,
     ) -> BoxFuture<'a, ()> {
         Box::pin(async {})
     }

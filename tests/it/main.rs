@@ -14,6 +14,7 @@ mod parity;
 mod postgres;
 mod process;
 mod review;
+mod runner;
 #[cfg(target_os = "linux")]
 mod service;
 mod sessions;
