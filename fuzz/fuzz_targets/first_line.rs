@@ -54,13 +54,7 @@ impl Backend for Nobody {
         true
     }
 
-    fn refused<'a>(
-        &'a self,
-        _: &'a Peer,
-        _: Via,
-        _: Option<&'a SecretString>,
-        _: Verb,
-    ) -> BoxFuture<'a, ()> {
+    fn refused<'a>(&'a self, _: &'a Peer, _: Via, _: Option<&'a SecretString>, _: Verb) -> BoxFuture<'a, ()> {
         Box::pin(async {})
     }
 
@@ -93,13 +87,15 @@ fuzz_target!(|data: &[u8]| {
     WORLD.with(|world| {
         let all = async {
             let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
-            let peer = Arc::new(Peer { uid: 3_000_001, gid: 3_000_001, groups: Vec::new(), pid: None, runner: None });
-            let served = tokio::spawn(connection::serve(
-                Arc::clone(&world.front),
-                world.mouth.clone(),
-                theirs,
-                peer,
-            ));
+            let peer = Arc::new(Peer {
+                uid: 3_000_001,
+                gid: 3_000_001,
+                groups: Vec::new(),
+                pid: None,
+                runner: None,
+            });
+            let served =
+                tokio::spawn(connection::serve(Arc::clone(&world.front), world.mouth.clone(), theirs, peer));
             let (mut reads, mut writes) = ours.into_split();
             let sent = async {
                 // The other side may have had enough.
