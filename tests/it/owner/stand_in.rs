@@ -72,7 +72,7 @@ impl StandIn {
         self.shared().manner = manner;
     }
 
-    pub fn asked(&self) -> Vec<(Run, u32)> {
+    pub fn asked(&self) -> Vec<(Run, nix::libc::mode_t)> {
         self.shared().asked.clone()
     }
 }
