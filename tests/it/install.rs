@@ -434,10 +434,10 @@ fn what_is_missing_or_wrong_is_mended() {
     let done: Vec<String> =
         steps(&done, "  ").into_iter().filter(|step| !step.starts_with(['1', '2', '3', '-', ' '])).collect();
     assert_eq!(planned, done);
-    let (after, mut expected) = (stage.tree(), whole);
-    // Narrowing keeps what the owner may do.
-    expected.get_mut("etc/teleclaude/config.yml").unwrap().mode = 0o644;
-    assert_eq!(after, expected);
+    let mut expected = whole;
+    // What others may do is taken away, and a group that may read may go on.
+    expected.get_mut("etc/teleclaude/secrets.yml").unwrap().mode = 0o640;
+    assert_eq!(stage.tree(), expected);
 }
 
 #[test]
