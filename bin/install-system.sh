@@ -466,6 +466,11 @@ disable_units() {
 # ---- PostgreSQL -------------------------------------------------------------------------------------------------
 
 as_postgres() { (cd / && runuser -u postgres -- "$@"); }
+as_owner() {
+    as_postgres env TELECLAUDE_SYSTEM_MODE=1 \
+        DATABASE_URL='postgres://postgres@%2Fvar%2Frun%2Fpostgresql/teleclaude?options=-c%20role%3Dteleclaude_owner' \
+        "$bin/teleclaude" "$@"
+}
 
 check_postgres() {
     [ "$with_postgres" = yes ] && [ "$staged" = no ] || return 0
@@ -497,18 +502,19 @@ set_up_postgres() {
         return
     }
     # As the superuser, in the place of the owner of the tables, who cannot log in.
-    url='postgres://postgres@%2Fvar%2Frun%2Fpostgresql/teleclaude?options=-c%20role%3Dteleclaude_owner'
-    as_postgres env TELECLAUDE_SYSTEM_MODE=1 DATABASE_URL="$url" "$bin/teleclaude" db migrate >"$work/psql" 2>&1 || {
-        not_done "the schema: $(grep -v '^warning' "$work/psql" | head -n 1)"
-        note "stop the daemon (systemctl stop teleclaude.socket; sessions go on) and run this again with --with-postgres"
-        return
-    }
+    if as_owner db status 2>/dev/null | grep -q '^pending'; then
+        as_owner db migrate >"$work/psql" 2>&1 || {
+            not_done "the schema: $(grep -v '^warning' "$work/psql" | head -n 1)"
+            note "stop the daemon (systemctl stop teleclaude.socket; sessions go on) and run this again with --with-postgres"
+            return
+        }
+    fi
     as_postgres psql -Xq -f "$grants" >"$work/psql" 2>&1 || not_done "the daemon's rights: $(head -n 1 "$work/psql")"
     (cd / && runuser -u "$user" -- psql -XAtqc 'SELECT 1' teleclaude) >/dev/null 2>&1 || {
         not_done "the login of $user: the server does not let it in"
         note "pg_hba.conf needs before other lines: local teleclaude teleclaude peer"
     }
-    [ "$config_kept" = no ] ||
+    grep -qs 'engine: *postgresql' "$config_dir/config.yml" "$config_dir"/config.d/*.yml ||
         note "config.yml was there and was not touched: it wants database: { engine: postgresql, auto_migrate: false }"
 }
 
