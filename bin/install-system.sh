@@ -164,6 +164,10 @@ find_system() {
             for program in systemctl systemd-sysusers; do
                 command -v "$program" >/dev/null || die "$program was not found" "teleclaude is run by systemd here"
             done
+            version=$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
+            [ "${version:-0}" -ge 247 ] ||
+                die "systemd ${version:-of an unknown version} is too old" \
+                    "247 or later is needed (Debian 11, Ubuntu 22.04, RHEL 9)"
             [ ! -e /usr/bin/teleclaude ] ||
                 die "/usr/bin/teleclaude is there: the package is installed" "upgrade it, or remove it first"
         fi
