@@ -4,6 +4,7 @@
 use super::repository;
 use crate::install::plist::Plist;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output};
 use teleclaude::config::paths::{Environment, Mode, Os, Paths};
@@ -27,7 +28,7 @@ fn analyze(test: &str, args: &[&str], folder: &Path) -> Option<Output> {
     match Command::new("systemd-analyze").args(args).current_dir(folder).output() {
         Ok(output) => Some(output),
         Err(_) => {
-            eprintln!("{test}: skipped, there is no systemd-analyze here");
+            let _ = writeln!(std::io::stderr(), "{test}: skipped, there is no systemd-analyze here");
             None
         }
     }
