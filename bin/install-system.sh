@@ -410,7 +410,8 @@ enable_units() {
     if systemd_runs && [ "$dry_run" = no ] && [ "$changes" != 0 ]; then
         systemctl daemon-reload
     fi
-    for unit in teleclaude.socket teleclaude-runner.socket teleclaude.service; do
+    # The first client starts the daemon; nothing of anybody's waits for it before.
+    for unit in teleclaude.socket teleclaude-runner.socket; do
         [ "$(systemctl is-enabled "$unit" 2>/dev/null)" = enabled ] ||
             act "enable $unit" systemctl --quiet enable "$unit"
     done
@@ -598,6 +599,8 @@ remove_all() {
     gone "$run_dir"
     if [ "$action" = purge ]; then
         gone "$config_dir" "$state_dir" "$log_dir" "$share/teleclaude"
+        # What `systemctl edit` made.
+        [ "$os" = macos ] || for unit in $units; do gone "$root/etc/systemd/system/$unit.d"; done
         [ "$os" = linux ] || gone "$root/usr/local/var/log/teleclaude-runner.log"
         remove_account
     else
