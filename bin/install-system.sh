@@ -607,6 +607,10 @@ remove_all() {
         gone_empty "$share/teleclaude/docs" "$share/teleclaude"
         note "kept: $config_dir, $state_dir, $log_dir, the user $user (--purge removes them)"
     fi
+    # Folders of /usr/local are the system's; those of another prefix were made for this.
+    [ "$prefix" = /usr/local ] || gone_empty "$bin" "$share/bash-completion/completions" "$share/bash-completion" \
+        "$share/zsh/site-functions" "$share/zsh" "$share/fish/vendor_completions.d" "$share/fish" \
+        "$share/man/man1" "$share/man" "$share" "$root$prefix"
     note "a PostgreSQL database is not touched: dropdb teleclaude; dropuser teleclaude; dropuser teleclaude_owner"
     [ "$changes" != 0 ] || say "There was nothing to remove."
     report
