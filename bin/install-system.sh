@@ -350,9 +350,9 @@ install_files() {
     elif [ "$os" = linux ]; then
         put "$source/etc/secrets.yml" "$config_dir/secrets.yml" 600
     else
-        put "$source/etc/secrets.yml" "$config_dir/secrets.yml" 600
-        [ "$dry_run" = yes ] || { own "$config_dir/secrets.yml" "root:$user" && mode "$config_dir/secrets.yml" 640; }
+        put "$source/etc/secrets.yml" "$config_dir/secrets.yml" 640
     fi
+    [ "$os" = linux ] || [ ! -f "$config_dir/secrets.yml" ] || own "$config_dir/secrets.yml" "root:$user"
 
     folder "$state_dir" 700 "$user:$user"
     folder "$log_dir" 750 "$user:$user"

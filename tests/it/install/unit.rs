@@ -128,6 +128,8 @@ fn the_units_and_the_program_speak_of_the_same_places() {
     }
     let secrets = values(&daemon, "LoadCredential");
     assert_eq!(secrets, [format!("secrets.yml:{}", paths.secrets.display())]);
+    // What stands in for a file that is not there; without it the daemon would not start.
+    assert_eq!(values(&daemon, "SetCredential"), ["secrets.yml:{}"]);
     let sysusers = fs::read_to_string(repository().join("etc/sysusers.d/teleclaude.conf")).unwrap();
     let user = values(&daemon, "User")[0];
     assert!(sysusers.lines().any(|line| line.starts_with(&format!("u {user} "))), "{sysusers}");
