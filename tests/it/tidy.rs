@@ -18,8 +18,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("daemon", &["domain", "wire", "config", "agent", "platform", "store", "runner", "host", "usecase"]),
     ("client", &["domain", "wire", "config"]),
     ("bridge", &["domain", "wire", "config", "client"]),
+    ("install", &["domain", "wire", "config", "agent", "platform", "store", "host", "client"]),
     // The commands are the outermost layer: besides the client they start the daemon and the host.
-    ("cli", &["domain", "wire", "config", "client", "bridge", "daemon", "host", "store", "platform"]),
+    (
+        "cli",
+        &["domain", "wire", "config", "client", "bridge", "install", "daemon", "host", "store", "platform"],
+    ),
     ("lib", &[]),
     ("main", &["cli"]),
 ];
@@ -28,7 +32,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const ROOMS: &[(&str, &[&str])] = &[
     ("sea_orm", &["store"]),
     ("migrations", &["store"]),
-    ("nix", &["platform", "daemon/peer.rs", "daemon/listen.rs", "host", "runner", "config/paths.rs", "bridge"]),
+    (
+        "nix",
+        &["platform", "daemon/peer.rs", "daemon/listen.rs", "host", "runner", "config/paths.rs", "bridge"],
+    ),
     ("libc", &["platform", "daemon/peer.rs", "daemon/listen.rs", "host", "runner", "bridge"]),
     ("rmcp", &["daemon/mcp"]),
     ("axum", &["daemon/http"]),
