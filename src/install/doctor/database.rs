@@ -5,6 +5,7 @@ use crate::config::schema::database::{SslMode, Target};
 use crate::domain::timestamp::Timestamp;
 use crate::install::doctor::facts::Facts;
 use crate::install::doctor::files::{bits, exposed, look, quoted};
+use crate::install::doctor::state::well;
 use crate::install::doctor::{Finding, Found, Report};
 use crate::store::about::{About, Server, about};
 use crate::store::audit::{Filter, page};
@@ -203,14 +204,10 @@ pub fn file(f: &Facts) -> Vec<Found> {
         all.push(Found::warning(seen, "restart the daemon, which sets it"));
     }
     match (all.is_empty(), there) {
-        (true, true) => vec![Found::ok(format!("{}, for {} alone", path.display(), whose(f)))],
+        (true, true) => vec![well(f, &path)],
         (true, false) => vec![Found::ok("not there yet")],
         (false, _) => all,
     }
-}
-
-fn whose(f: &Facts) -> &'static str {
-    if f.is_system() { f.service_name() } else { "this user" }
 }
 
 fn guarded(f: &Facts, path: &Path, about: &std::fs::Metadata) -> Vec<Found> {

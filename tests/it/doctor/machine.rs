@@ -170,6 +170,11 @@ impl Machine {
         m.vars.insert("XDG_RUNTIME_DIR".to_owned(), m.at("run/user").display().to_string());
         m.vars.insert("PATH".to_owned(), m.at("bin").display().to_string());
         m.vars.insert("TELECLAUDE_SYSTEM_MODE".to_owned(), "0".to_owned());
+        m.folder_at("home/me/.local/state/teleclaude");
+        m.mode("home/me/.local/state/teleclaude", 0o700);
+        let database = "home/me/.local/state/teleclaude/teleclaude.db";
+        fs::write(m.at(database), empty_database()).unwrap();
+        m.mode(database, 0o600);
         m.listen("run/user/teleclaude.sock", 0o600, None);
         let mut answers = m.answers.lock().unwrap();
         answers.whoami["single_user"] = json!(true);
