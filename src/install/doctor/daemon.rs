@@ -96,6 +96,11 @@ pub fn socket(f: &Facts) -> Vec<Found> {
     }
     let mut all = Vec::new();
     all.extend(found_by_clients(f, &path));
+    let trusted: Vec<u32> = [Some(0), f.keeper()].into_iter().flatten().collect();
+    if f.keeper().is_some() && !trusted.contains(&about.uid()) {
+        let mend = format!("{}rm {} and {}", f.sudo(), quoted(&path), start_command(f.is_system()));
+        all.push(Found::error(format!("{} belongs to uid {}", path.display(), about.uid()), mend));
+    }
     if let Ok(loaded) = f.loaded() {
         let wanted = loaded.config.socket_mode.0;
         if bits(&about) != wanted {
@@ -119,7 +124,6 @@ pub fn socket(f: &Facts) -> Vec<Found> {
         }
     }
     if let Some(folder) = path.parent() {
-        let trusted: Vec<u32> = [Some(0), f.keeper()].into_iter().flatten().collect();
         let root = &f.system.environment.root;
         all.extend(exposed(root, folder, &trusted).unwrap_or_else(|found| vec![found]));
     }

@@ -329,7 +329,8 @@ mod tests {
             change(&mut server);
             judged(&server)
         };
-        let table: [(fn(&mut Server), State, &str); 7] = [
+        type Weakness = (fn(&mut Server), State, &'static str);
+        let table: [Weakness; 7] = [
             (|s| s.fsync = false, State::Error, "fsync is off"),
             (|s| s.standby = true, State::Error, "standby"),
             (|s| s.full_page_writes = false, State::Warning, "full_page_writes"),
