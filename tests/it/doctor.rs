@@ -636,6 +636,11 @@ fn faults_of_a_single_user() {
             (&["socket"], W, "is not there", |m| {
                 m.remove("run/user/teleclaude.sock");
             }),
+            (&["daemon"], W, "nobody listens on it", |m| {
+                m.remove("run/user/teleclaude.sock");
+                drop(std::os::unix::net::UnixListener::bind(m.at("run/user/teleclaude.sock")).unwrap());
+                m.mode("run/user/teleclaude.sock", 0o600);
+            }),
             (&["identity"], W, "the daemon is in system mode", |m| {
                 m.answers.lock().unwrap().whoami["single_user"] = json!(false);
             }),

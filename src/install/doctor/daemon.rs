@@ -169,7 +169,11 @@ pub fn daemon(f: &Facts) -> Vec<Found> {
     }
     let asked = f.asked();
     match &asked.whoami {
-        Err(ClientError::Unreachable { message, hint, .. }) => vec![Found::error(message, hint)],
+        Err(ClientError::Unreachable { message, hint, .. }) if f.is_system() => {
+            vec![Found::error(message, hint)]
+        }
+        // One's own daemon is started when one wants it.
+        Err(ClientError::Unreachable { message, hint, .. }) => vec![Found::warning(message, hint)],
         Err(error) => vec![Found::error(error.to_string(), log_command(f))],
         Ok(_) => match &asked.health {
             None => vec![Found::error("it does not say how it is", log_command(f))],

@@ -295,6 +295,9 @@ pub fn judged(server: &Server) -> Vec<Found> {
         let seen = "one role for everything: only triggers keep the daemon's login from changing audit rows";
         all.push(Found::note(seen).mend("an owner role and a daemon role: see docs/install.md, PostgreSQL"));
     }
+    if all.is_empty() && server.audit_changeable.is_none() {
+        all.push(Found::skipped(format!("{}, no audit log in it yet", number(server.version))));
+    }
     if all.is_empty() {
         all.push(Found::ok(format!("{}, the audit log can only be added to", number(server.version))));
     }
@@ -344,6 +347,7 @@ mod tests {
             assert_eq!((found.len(), found[0].state), (1, state), "{words}");
             assert!(found[0].seen.contains(words) && found[0].mend.is_some(), "{:?}", found[0]);
         }
+        assert_eq!(with(|s| s.audit_changeable = None)[0].state, State::Skipped);
         assert_eq!(number(160_004), "16.4");
     }
 }

@@ -163,6 +163,7 @@ impl Machine {
             ("etc/teleclaude", "usr/local/etc/teleclaude"),
             ("var/lib/teleclaude", "usr/local/var/lib/teleclaude"),
             ("run/teleclaude", "usr/local/var/run/teleclaude"),
+            ("run/teleclaude-runner.sock", "usr/local/var/run/teleclaude-runner.sock"),
         ] {
             m.folder_at(Path::new(to).parent().unwrap().to_str().unwrap());
             fs::rename(m.at(from), m.at(to)).unwrap();
