@@ -574,6 +574,10 @@ fn agents_and_projects_are_tried_as_each_person() {
     machine.mode("srv/work", 0o700);
     machine.config("name: work,", "name: work, people: [ann],");
     assert_eq!(machine.examine(&["projects"]).worst, State::Ok);
+    // Not even an admin.
+    machine.own("srv/work", BOB);
+    machine.config("people: [ann]", "people: [bob]");
+    assert_eq!(machine.examine(&["projects"]).worst, State::Ok);
 }
 
 #[test]
