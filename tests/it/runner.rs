@@ -7,8 +7,8 @@ pub mod machine;
 
 use crate::process::until;
 use crate::runner::machine::{
-    ANN, BOB, Call, EVE, Machine, PROJ, SERVICE, Terminal, agent, as_user, can_be_made, ended, folder, lives,
-    own, run_as, shell, signal, write,
+    ANN, BOB, Call, EVE, Machine, PROJ, SERVICE, Terminal, agent, as_user, can_be_made, ended, folder,
+    hide_processes, lives, own, run_as, shell, signal, write,
 };
 use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
@@ -228,6 +228,19 @@ fn nothing_is_left_when_the_host_is_killed() {
     host.kill().unwrap();
     host.wait().unwrap();
     ended(&mut call.runner);
+    assert_gone(&pids);
+}
+
+#[test]
+fn nothing_is_left_where_proc_hides_the_processes_of_others() {
+    if !can_be_made("nothing_is_left_where_proc_hides_the_processes_of_others") {
+        return;
+    }
+    let machine = messy("while :; do sleep 1; done");
+    hide_processes();
+    let (mut call, _terminal, _) = machine.run(agent("messy"));
+    let pids = left_behind();
+    assert_eq!(call.close().code(), Some(0));
     assert_gone(&pids);
 }
 
@@ -564,12 +577,21 @@ fn bytes_that_are_no_request_are_refused_and_logged() {
     assert!(
         matches!(answer_to(&machine, &good, &many, false).0, Reply::Refused(why) if why.contains("201 descriptors"))
     );
-    // A request at the largest size is one: it is judged.
-    let value = "x".repeat(FRAME_BYTES_MAX + 4 - good.len());
+    let escaping = open(path("aa/file")).encode().unwrap();
+    let at = escaping.windows(7).position(|bytes| bytes == b"aa/file").unwrap();
+    let escaping = [&escaping[..at], b"../file"].concat();
+    let (reply, _) = answer_to(&machine, &escaping, &[], false);
+    let expected = "the request: path: must not have an empty part, `.` or `..`";
+    assert_eq!(reply, Reply::Refused(expected.to_owned()));
+    // A request of the largest size is one.
     let mut large = shell();
-    large.values[0].1.push_str(&value);
-    let frame = Request::Run(Run { token: large.token, values: large.values, ..shell() }).encode();
-    assert_eq!(frame.unwrap().len(), FRAME_BYTES_MAX + 4);
+    large.values[0].1 = "x".repeat(FRAME_BYTES_MAX + 4 - good.len() + large.values[0].1.len());
+    assert_eq!(Request::Run(large.clone()).encode().unwrap().len(), 4 + FRAME_BYTES_MAX);
+    let length = large.values[0].1.len();
+    let (mut call, mut terminal, _) = machine.run(large);
+    terminal.enter("echo length=${#API_KEY}; exit 0");
+    terminal.until(&format!("length={length}"));
+    assert_eq!(call.exited(), Exited::Code(0));
 }
 
 #[test]
@@ -602,6 +624,7 @@ fn what_goes_wrong_before_the_agent_runs_is_told_and_leaves_nothing() {
         ..shell()
     };
     let table = [
+        (below("\x1b[2Jx"), "working directory /mnt/shop/\\u{1b}[2Jx: ENOENT: No such file or directory"),
         (below("none"), "working directory /mnt/shop/none: ENOENT: No such file or directory"),
         (below("file"), "working directory /mnt/shop/file: ENOTDIR: Not a directory"),
         (below("closed"), "working directory /mnt/shop/closed: EACCES: Permission denied"),

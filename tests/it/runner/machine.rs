@@ -400,6 +400,11 @@ fn own_mounts() {
     mount("none", "/", "", libc::MS_REC | libc::MS_PRIVATE, "");
 }
 
+/// From here on `/proc` shows processes of others only to who may trace them, as some systems are set up.
+pub fn hide_processes() {
+    mount("proc", "/proc", "proc", 0, "hidepid=2");
+}
+
 fn mount(what: &str, at: &str, kind: &str, flags: libc::c_ulong, options: &str) {
     let [what, target, kind, options] = [what, at, kind, options].map(|text| CString::new(text).unwrap());
     // SAFETY: four texts that end with a zero byte and live through the call.
