@@ -343,6 +343,18 @@ pub fn run_as(uid: u32, folder: &str, line: &str) {
     assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// What lies in `/tmp`.
+pub fn tmp_dirs() -> Vec<String> {
+    let entries = fs::read_dir("/tmp").unwrap().flatten();
+    entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// The process group in the foreground of a process's terminal.
+pub fn foreground(pid: i32) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(')').unwrap().1.split_whitespace().nth(5).unwrap().parse().unwrap()
+}
+
 /// Whether a process lives.
 pub fn lives(pid: i32) -> bool {
     teleclaude::platform::process::start_time(pid).is_some()
