@@ -87,6 +87,9 @@ impl Settings {
 fn call(settings: &Settings, mut log: Log) -> End {
     sys::close_inherited();
     process::adopt_orphans();
+    // Tokens pass through here: they belong into no core file. An exec undoes it.
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_dumpable(false);
     let heard = Connection::take().and_then(|connection| Ok((connection.peer_uid()?, connection)));
     let (peer_uid, mut connection) = match heard {
         Ok(heard) => heard,

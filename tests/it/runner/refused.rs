@@ -1,7 +1,7 @@
 //! Who and what is refused: people, things that the config has not, the config itself, descriptors, bytes.
 
 use crate::runner::machine::{
-    ANN, BOB, EVE, Machine, SERVICE, Terminal, agent, as_user, can_be_made, ended, own, shell, write,
+    ANN, BOB, EVE, Machine, SERVICE, Terminal, agent, as_user, can_be_made, ended, mount, own, shell, write,
 };
 use std::fs;
 use std::fs::{File, Permissions};
@@ -63,6 +63,10 @@ fn who_and_what_is_refused() {
     assert!(
         matches!(machine.no_run(of(EVE)), Reply::Failed(why) if why == "working directory /mnt/shop: EACCES: Permission denied")
     );
+    write("/mnt/login.defs", 0, "UID_MIN 5000000\n");
+    mount("/mnt/login.defs", "/etc/login.defs", "", libc::MS_BIND, "");
+    let expected = "uid 4242001 is a system user's: those of people begin at 5000000";
+    assert_eq!(machine.no_run(shell()), Reply::Refused(expected.to_owned()));
     machine.reconfigure("agents:", "sessions: { run_as: service }\nagents:");
     let expected = "sessions.run_as is not `owner` in the config";
     assert_eq!(machine.no_run(shell()), Reply::Refused(expected.to_owned()));

@@ -2,8 +2,8 @@
 
 use crate::process::until;
 use crate::runner::machine::{
-    Machine, SERVICE, Terminal, agent, can_be_made, ended, foreground, hide_processes, lives, shell, signal,
-    tmp_dirs, write,
+    Machine, SERVICE, Terminal, agent, can_be_made, ended, folder, foreground, hide_processes, lives, mount,
+    shell, signal, tmp_dirs, write,
 };
 use nix::sys::signal::Signal;
 use std::fs;
@@ -221,6 +221,28 @@ fn one_session_is_never_run_twice_at_a_time() {
     let (mut third, mut terminal, _) = machine.run(run);
     terminal.enter("exit 0");
     assert_eq!(third.exited(), Exited::Code(0));
+}
+
+#[test]
+fn what_a_killed_runner_left_behind_is_waited_for() {
+    if !can_be_made("what_a_killed_runner_left_behind_is_waited_for") {
+        return;
+    }
+    let machine = Machine::new("");
+    // As systemd would show it until it has ended the rest.
+    let cgroup = "/system.slice/system-teleclaude\\x2drunner.slice/teleclaude-runner@3-77-0.service";
+    mount("tmpfs", "/sys/fs/cgroup", "tmpfs", 0, "mode=755");
+    let procs = format!("/sys/fs/cgroup{cgroup}/cgroup.procs");
+    folder(procs.rsplit_once('/').unwrap().0, 0);
+    fs::write(&procs, "4711\n").unwrap();
+    let run = shell();
+    folder("/mnt/run", 0);
+    fs::write(format!("/mnt/run/{}.lock", run.place.session), format!("0::{cgroup}\n")).unwrap();
+    assert_eq!(machine.no_run(run.clone()), Reply::Refused("the session is still running".to_owned()));
+    fs::write(&procs, "").unwrap();
+    let (mut call, mut terminal, _) = machine.run(run);
+    terminal.enter("exit 0");
+    assert_eq!(call.exited(), Exited::Code(0));
 }
 
 #[test]
