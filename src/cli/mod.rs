@@ -6,6 +6,8 @@ pub mod catalogue;
 pub mod config;
 pub mod console;
 pub mod db;
+pub mod doctor;
+pub mod end_all;
 pub mod failure;
 pub mod health;
 pub mod mcp;
@@ -75,6 +77,8 @@ enum Command {
     /// Look after the database
     #[command(subcommand)]
     Db(db::Command),
+    /// Find what is wrong with this installation, and say how to mend it
+    Doctor(doctor::Args),
     /// Say how the daemon is
     Health,
     /// Have the daemon read its config again
@@ -138,6 +142,7 @@ fn perform(cli: &Cli, console: &mut Console<'_>) -> Result<u8, Failure> {
             return mcp::run(console, endpoint, args);
         }
         Command::Db(command) => db::run(console, *command)?,
+        Command::Doctor(args) => return doctor::run(console, socket, args, cli.json),
         Command::Completions { shell } => completions(console, *shell)?,
         Command::Config(command) => match command.run_alone(console, cli.json) {
             Some(done) => done?,
@@ -182,6 +187,7 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             | Command::Mcp(_)
             | Command::Config(_)
             | Command::Db(_)
+            | Command::Doctor(_)
             | Command::Completions { .. } => Err(Failure::Local("this command asks no daemon".to_owned())),
         }
     })

@@ -5,6 +5,7 @@ use crate::daemon::app::App;
 use crate::daemon::backend::{Event, SessionChange, SessionEvent};
 use crate::daemon::effects::{GRACE, write};
 use crate::daemon::hosts::{HostEvent, HostEventKind};
+use crate::daemon::peer;
 use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::session::{Exit, Session, SessionId, SessionStatus};
 use crate::domain::timestamp::Timestamp;
@@ -93,7 +94,17 @@ async fn take(app: &App, event: &HostEvent) -> Result<(), StoreError> {
     let at = app.now();
     match &event.kind {
         HostEventKind::Running { agent_pid } => {
-            let (pid, first) = (agent_pid.unwrap_or(0), session.status == SessionStatus::Starting);
+            let (pid, first) = (*agent_pid, session.status == SessionStatus::Starting);
+            // Before the row says that it runs: its agent may ask something at once.
+            if app.settings().runner().is_some()
+                && let Some(group) = peer::runner_of(pid)
+            {
+                app.tokens().runs_in(id, session.owner_uid, group);
+            }
+            if first {
+                let (person, uid) = (&session.owner_name, session.owner_uid);
+                tracing::info!(session = %id, person, uid, agent = session.agent, pid, "a session runs");
+            }
             let row = activity_row(id, at, "started", None);
             write(app, move |tx| {
                 let row = row.clone();
@@ -187,6 +198,7 @@ pub(super) async fn ended(
         .with_detail(&serde_json::json!({ "exit": exit.to_string(), "lost_bytes": lost_bytes }));
     draft.via = "host".to_owned();
     let row = activity_row(id, at, "ended", Some(exit.to_string()));
+    tracing::info!(session = %id, person = of.owner_name, uid = of.owner_uid, %exit, "a session has ended");
     let exit = exit.clone();
     write(app, move |tx| {
         let (exit, draft, row) = (exit.clone(), draft.clone(), row.clone());

@@ -66,7 +66,13 @@ mod linux {
             Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => Vec::new(),
             Err(error) => return Err(classify(error)),
         };
-        Ok(Peer { uid: cred.uid, gid: cred.gid, groups, pid: (cred.pid > 0).then_some(cred.pid) })
+        Ok(Peer {
+            uid: cred.uid,
+            gid: cred.gid,
+            groups,
+            pid: (cred.pid > 0).then_some(cred.pid),
+            runner: None,
+        })
     }
 
     fn groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
@@ -141,6 +147,7 @@ mod macos {
             gid: groups.first().copied().unwrap_or(u32::MAX),
             groups,
             pid: (done == 0 && pid > 0).then_some(pid),
+            runner: None,
         })
     }
 }
@@ -156,6 +163,56 @@ pub fn is_nobody(uid: u32) -> bool {
         }
     });
     uid == u32::MAX || *OVERFLOW == Some(uid)
+}
+
+/// The runner's control group that the process at the other end lies in, if it lies in one. `pid` is the kernel's word
+/// of who connected; it may have passed to another process since, and counts only where the kernel has nothing better.
+/// Whoever is gone lies nowhere.
+pub fn runner_at(socket: BorrowedFd<'_>, pid: Option<i32>) -> Option<String> {
+    #[cfg(target_os = "linux")]
+    match nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::PeerPidfd) {
+        Ok(process) => {
+            let alive = || {
+                let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", process.as_raw_fd()));
+                pid_of_pidfd(&info.ok()?)
+            };
+            let pid = alive()?;
+            let group = runner_of(pid)?;
+            // It still lives, so the number was its own all the while.
+            return (alive() == Some(pid)).then_some(group);
+        }
+        // An old kernel.
+        Err(nix::errno::Errno::ENOPROTOOPT) => {}
+        Err(_) => return None,
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = socket;
+    runner_of(pid?)
+}
+
+/// From `/proc/self/fdinfo/FD` of a pidfd: the process, as long as it lives.
+#[cfg(any(target_os = "linux", test))]
+fn pid_of_pidfd(text: &str) -> Option<i32> {
+    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+    pid.trim().parse().ok().filter(|pid| *pid > 0)
+}
+
+/// The runner's control group that process `pid` lies in, if it lies in one. Only Linux has them.
+pub fn runner_of(pid: i32) -> Option<String> {
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
+    runner_group(&std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?).map(str::to_owned)
+}
+
+/// From `/proc/PID/cgroup` (`hierarchy:controllers:path`): the path down to the instance of the runner, which is the
+/// same for everything below it.
+fn runner_group(text: &str) -> Option<&str> {
+    text.lines().filter_map(|line| line.splitn(3, ':').nth(2)).find_map(|path| {
+        let begin = path.find("/teleclaude-runner@")? + 1;
+        let end = path[begin..].find('/').map_or(path.len(), |length| begin + length);
+        path[begin..end].ends_with(".service").then(|| &path[..end])
+    })
 }
 
 /// How long an answer of NSS is believed.
@@ -309,7 +366,9 @@ fn make_room(users: &mut HashMap<u32, Remembered>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Names, Remembered, is_nobody, make_room, of_socket};
+    use super::{
+        Names, Remembered, is_nobody, make_room, of_socket, pid_of_pidfd, runner_at, runner_group, runner_of,
+    };
     use std::collections::HashMap;
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
@@ -330,6 +389,41 @@ mod tests {
         assert!(is_nobody(u32::MAX));
         assert!(!is_nobody(0));
         assert_eq!(is_nobody(65_534), cfg!(target_os = "linux"));
+    }
+
+    #[test]
+    fn a_runners_group_is_found_in_both_layouts_and_below_it() {
+        let slice = "/system.slice/system-teleclaude\\x2drunner.slice";
+        let unit = format!("{slice}/teleclaude-runner@3-1204-995.service");
+        let table = [
+            (format!("0::{unit}\n"), Some(unit.as_str())),
+            (format!("0::{unit}/build/x\n"), Some(&unit)),
+            (format!("12:pids:/x\n5:devices:/\n1:name=systemd:{unit}\n0::/\n"), Some(&unit)),
+            (format!("1:name=systemd:/lxc{unit}\n"), Some(&format!("/lxc{unit}"))),
+            (format!("0::{slice}\n"), None),
+            (format!("0::{slice}/teleclaude-runner@3\n"), None),
+            ("0::/system.slice/teleclaude-runner.service\n".to_owned(), None),
+            ("0::/system.slice/my-teleclaude-runner@1.service\n".to_owned(), None),
+            ("0::/user.slice/user-1000.slice/session-4.scope\n".to_owned(), None),
+            ("0::/system.slice/teleclaude.service\n0::\n:::\n\nteleclaude-runner@1.service".to_owned(), None),
+            (String::new(), None),
+        ];
+        for (text, group) in table {
+            assert_eq!(runner_group(&text), group, "{text:?}");
+        }
+        assert_eq!(runner_of(std::process::id().cast_signed()), None, "this test is nobody's agent");
+        assert_eq!(runner_of(i32::MAX), None);
+    }
+
+    #[test]
+    fn a_pidfd_names_the_living_only() {
+        let info = |pid: &str| format!("pos:\t0\nflags:\t02000002\nPid:\t{pid}\nNSpid:\t7\n");
+        for (pid, expected) in [("1204", Some(1_204)), ("-1", None), ("0", None), ("", None)] {
+            assert_eq!(pid_of_pidfd(&info(pid)), expected, "{pid}");
+        }
+        assert_eq!(pid_of_pidfd("NSpid:\t7\n"), None);
+        let (one, _other) = UnixStream::pair().unwrap();
+        assert_eq!(runner_at(one.as_fd(), None), None, "this test is nobody's agent");
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
-//! Where a session may run: from what somebody typed to a folder that exists and lies where it must.
-//! Symbolic links are followed first, so none leads out. Looks at the file system, never at the database.
+//! Where a session may run: from what somebody typed to a folder that lies where it must. Where the daemon runs agents
+//! itself the folder must exist, and symbolic links are followed first, so that none leads out. Where the runner runs
+//! them as their owners, only the text is looked at: the daemon may not be able to look into projects at all, and the
+//! runner, as the owner, sees to it that nothing leads out. Never looks at the database.
 
 use crate::domain::caller::Caller;
 use crate::domain::project::Project;
@@ -34,6 +36,9 @@ pub async fn look(
 ) -> Result<Place, Fault> {
     let (whose, facts) = (caller.clone(), facts.clone());
     let (project, subdir) = (project.to_owned(), subdir.map(str::to_owned));
+    if facts.runner.is_some() {
+        return find(&whose, &facts, &project, subdir.as_deref());
+    }
     LOOKING.run(caller.uid, move || find(&whose, &facts, &project, subdir.as_deref())).await?
 }
 
@@ -44,7 +49,7 @@ pub fn find(caller: &Caller, facts: &Facts, project: &str, subdir: Option<&str>)
     let projects = facts.config.projects();
     if let Some(found) = projects.iter().find(|p| p.name == project) {
         let open = found.open_to(caller, &facts.own_projects);
-        return inside(found.path.clone(), Some(found.clone()), open, subdir)
+        return inside(facts, found.path.clone(), Some(found.clone()), open, subdir)
             .and_then(|place| not_of_another(caller, facts, &projects, place));
     }
     if !project.starts_with('/') {
@@ -65,6 +70,7 @@ pub fn find(caller: &Caller, facts: &Facts, project: &str, subdir: Option<&str>)
         };
         let joined = joined.to_string_lossy().into_owned();
         return inside(
+            facts,
             found.path.clone(),
             Some(found.clone()),
             open,
@@ -74,7 +80,7 @@ pub fn find(caller: &Caller, facts: &Facts, project: &str, subdir: Option<&str>)
     }
     if facts.single_user && projects.is_empty() {
         let real = real_dir("project", &path)?;
-        return inside(real, None, true, subdir);
+        return inside(facts, real, None, true, subdir);
     }
     Ok(closed(project))
 }
@@ -83,27 +89,42 @@ fn closed(project: &str) -> Place {
     Place { project: None, project_path: project.to_owned(), subdir: None, open: false }
 }
 
-fn inside(root: PathBuf, project: Option<Project>, open: bool, subdir: Option<&str>) -> Result<Place, Fault> {
+fn inside(
+    facts: &Facts,
+    root: PathBuf,
+    project: Option<Project>,
+    open: bool,
+    subdir: Option<&str>,
+) -> Result<Place, Fault> {
     if !open {
         return Ok(Place { project, ..closed(&root.to_string_lossy()) });
     }
-    let root = real_dir("project", &root)?;
     let subdir = match subdir {
         None => None,
         Some(text) => {
             check_text("subdir", text)?;
-            let relative = Path::new(text);
-            if relative.is_absolute() || lexical(relative).is_none() {
-                return Err(Fault::invalid("subdir", "must be a folder inside the project, without `..`"));
-            }
-            let real = real_dir("subdir", &root.join(relative))?;
-            let below = real
-                .strip_prefix(&root)
-                .map_err(|_| Fault::invalid("subdir", "leads out of the project through a symbolic link"))?;
-            Some(below.to_string_lossy().into_owned()).filter(|s| !s.is_empty())
+            let below = lexical(Path::new(text)).filter(|below| !below.is_absolute());
+            Some(below.ok_or_else(|| {
+                Fault::invalid("subdir", "must be a folder inside the project, without `..`")
+            })?)
         }
     };
+    let (root, subdir) =
+        if facts.runner.is_some() { (root, subdir) } else { on_disk(&root, subdir.as_deref())? };
+    let subdir = subdir.map(|below| below.to_string_lossy().into_owned()).filter(|below| !below.is_empty());
     Ok(Place { project, project_path: root.to_string_lossy().into_owned(), subdir, open })
+}
+
+/// Where root and folder really are; they must exist, the one inside the other.
+fn on_disk(root: &Path, subdir: Option<&Path>) -> Result<(PathBuf, Option<PathBuf>), Fault> {
+    let root = real_dir("project", root)?;
+    let Some(subdir) = subdir else { return Ok((root, None)) };
+    let real = real_dir("subdir", &root.join(subdir))?;
+    let below = real
+        .strip_prefix(&root)
+        .map_err(|_| Fault::invalid("subdir", "leads out of the project through a symbolic link"))?
+        .to_owned();
+    Ok((root, Some(below)))
 }
 
 /// A folder inside a project may itself be, or lie in, a project that is closed to the caller: then it is not there.
@@ -117,7 +138,10 @@ fn not_of_another(
     let root = Path::new(&place.project_path);
     let real = root.join(subdir);
     let closed = projects.iter().filter(|p| !p.open_to(caller, &facts.own_projects)).any(|p| {
-        let path = std::fs::canonicalize(&p.path).unwrap_or_else(|_| p.path.clone());
+        let path = match facts.runner {
+            Some(_) => p.path.clone(),
+            None => std::fs::canonicalize(&p.path).unwrap_or_else(|_| p.path.clone()),
+        };
         path != root && path.starts_with(root) && real.starts_with(path)
     });
     if closed {
@@ -166,5 +190,105 @@ fn plain(error: &std::io::Error) -> String {
         std::io::ErrorKind::NotFound => "no such folder".to_owned(),
         std::io::ErrorKind::PermissionDenied => "the daemon may not look there".to_owned(),
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::find;
+    use crate::config::schema::Config;
+    use crate::config::schema::access::ProjectEntry;
+    use crate::domain::caller::{Caller, PersonRef, Role, Rule, Via};
+    use crate::domain::person::{PersonId, Standing};
+    use crate::domain::timestamp::Timestamp;
+    use crate::usecase::Facts;
+    use std::path::Path;
+    use std::sync::Arc;
+    use uuid::Uuid;
+
+    /// A project that is open to all, a folder of which is another one, open to ann; the daemon sees neither.
+    fn facts() -> Facts {
+        let mut config = Config::default();
+        for (name, path, people) in [("shop", "/none/shop", &[][..]), ("vault", "/none/shop/vault", &["ann"])]
+        {
+            config.projects.push(ProjectEntry {
+                name: name.to_owned(),
+                path: path.into(),
+                description: None,
+                roles: Vec::new(),
+                people: people.iter().map(|p| (*p).to_owned()).collect(),
+                worktrees: false,
+            });
+        }
+        let id = Uuid::nil();
+        Facts {
+            config: Arc::new(config),
+            single_user: false,
+            runner: Some(Arc::from(Path::new("/none/runner.sock"))),
+            computer: Arc::from("here"),
+            now: Timestamp::from_micros(0),
+            request_id: id,
+            session_id: id,
+            message_id: id,
+            own_projects: Arc::from([]),
+            personal: None,
+            recordings: Arc::default(),
+        }
+    }
+
+    fn caller(name: &str) -> Caller {
+        Caller {
+            uid: 1_000,
+            gid: 1_000,
+            groups: Vec::new(),
+            os_username: None,
+            person: Some(PersonRef { id: PersonId(Uuid::nil()), name: name.to_owned() }),
+            role: Role::Member,
+            standing: Standing::Active,
+            rule: Rule { text: "a test".to_owned(), origin: None },
+            via: Via::Http,
+            agent_of: None,
+        }
+    }
+
+    #[test]
+    fn of_a_place_that_the_daemon_cannot_see_the_text_decides() {
+        const CLOSED: Result<Option<&str>, &str> = Ok(None);
+        let table = [
+            ("shop", None, Ok(Some(""))),
+            ("shop", Some("api/v1"), Ok(Some("api/v1"))),
+            ("shop", Some(".//api/./v1/"), Ok(Some("api/v1"))),
+            ("shop", Some("."), Ok(Some(""))),
+            ("shop", Some("vaulted"), Ok(Some("vaulted"))),
+            ("shop", Some("vault"), Err("subdir")),
+            ("shop", Some("./vault//x"), Err("subdir")),
+            ("shop", Some("a/../b"), Err("subdir")),
+            ("shop", Some("/none/shop/api"), Err("subdir")),
+            ("shop", Some(""), Err("subdir")),
+            ("/none/shop", Some("api"), Ok(Some("api"))),
+            ("/none/shop/./api//", Some("v1"), Ok(Some("api/v1"))),
+            ("/none/shop", Some("vault"), Err("subdir")),
+            ("/none/shop/api", Some("/etc"), Err("subdir")),
+            ("/none/shop/api", Some("../.."), Err("subdir")),
+            ("/none/shop/../etc", None, Err("project")),
+            ("/none/shop/vault", None, CLOSED),
+            ("/none/shop/./vault/x", None, CLOSED),
+            ("vault", None, CLOSED),
+            ("/etc", None, CLOSED),
+            ("shopping", None, CLOSED),
+        ];
+        for (project, subdir, expected) in table {
+            let found = find(&caller("bob"), &facts(), project, subdir);
+            let found = match &found {
+                Ok(place) if place.open => Ok(Some(place.subdir.as_deref().unwrap_or_default())),
+                Ok(_) => Ok(None),
+                Err(fault) => Err(fault.field.as_deref().unwrap_or_default()),
+            };
+            assert_eq!(found, expected, "{project} {subdir:?}");
+        }
+        let found = find(&caller("ann"), &facts(), "shop", Some("vault/x")).unwrap();
+        assert_eq!((found.open, found.subdir.as_deref()), (true, Some("vault/x")));
+        let found = find(&caller("ann"), &facts(), "/none/shop/vault/x", None).unwrap();
+        assert_eq!((found.project_path.as_str(), found.subdir.as_deref()), ("/none/shop/vault", Some("x")));
     }
 }

@@ -1,13 +1,14 @@
 //! What follows one host, from its first connection to its acknowledged end: a task that keeps the connection,
 //! carries commands to the host, and turns what comes back into events.
 
-use crate::daemon::hosts::sweep::{is_alive, read_run_file, sweep};
+use crate::daemon::hosts::sweep::{end_tree, is_alive, read_run_file, sweep};
 use crate::daemon::hosts::{Command, HostEvent, HostEventKind, Inner, Outcome};
 use crate::domain::session::Exit;
 use crate::host::client::{self, Receiver, Sender};
 use crate::host::files::{self, ExitFile, RunFile};
 use crate::host::message::{Message, MessageState};
 use crate::host::protocol::{FromHost, Snapshot, Status, TAKEN_OVER, ToHost};
+use crate::platform::process;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -108,12 +109,13 @@ impl Watch {
     async fn serve(&mut self, mut sender: Sender, mut receiver: Receiver, status: Status) -> Parting {
         // Dropping it is the message.
         self.claimed = None;
-        // An agent that started meanwhile is in the run file now, and a sweep needs it.
-        self.run.agent_pid = status.agent_pid.or(self.run.agent_pid);
+        if let Some(pid) = status.agent_pid {
+            self.remember_agent(pid);
+        }
         if let Some(exit) = status.exit {
             self.exited_as(exit).await;
-        } else {
-            self.emit(HostEventKind::Running { agent_pid: status.agent_pid }).await;
+        } else if let Some(agent_pid) = status.agent_pid {
+            self.emit(HostEventKind::Running { agent_pid }).await;
             self.emit(HostEventKind::Activity(status.activity)).await;
         }
         // What an earlier connection may have lost: the host types no id twice.
@@ -203,7 +205,19 @@ impl Watch {
             FromHost::Activity(activity) => self.emit(HostEventKind::Activity(activity)).await,
             FromHost::Gap(gap) => self.emit(HostEventKind::RecordingGap(gap)).await,
             FromHost::Exited(exit) => self.exited_as(exit).await,
+            FromHost::Started { agent_pid } => {
+                self.remember_agent(agent_pid);
+                self.emit(HostEventKind::Running { agent_pid }).await;
+            }
             _ => {}
+        }
+    }
+
+    /// A sweep needs to know the agent, also one that started after the run file was read.
+    fn remember_agent(&mut self, pid: i32) {
+        if self.run.agent_pid != Some(pid) || self.run.agent_start_time.is_none() {
+            self.run.agent_pid = Some(pid);
+            self.run.agent_start_time = process::start_time(pid);
         }
     }
 
@@ -211,6 +225,12 @@ impl Watch {
     async fn exited_as(&mut self, exit: Exit) {
         if std::mem::replace(&mut self.exited, true) {
             return;
+        }
+        if exit == Exit::Lost && self.run.by_runner {
+            // The runner was lost, and the host waited no longer for the terminal than it does: whoever reads `lost` may
+            // start the session again.
+            let run = self.run.clone();
+            let _ = tokio::task::spawn_blocking(move || end_tree(&run)).await;
         }
         let file = files::read::<ExitFile>(&self.run.exit_path).ok();
         let (at, lost_bytes) = file.map_or_else(|| (SystemTime::now().into(), 0), |f| (f.at, f.lost_bytes));
@@ -224,6 +244,7 @@ impl Watch {
         // The run file may know an agent that this daemon never heard of.
         if let Some(run) = read_run_file(&files::run_path(&self.inner.run_dir, self.run.session_id)) {
             self.run.agent_pid = run.agent_pid.or(self.run.agent_pid);
+            self.run.agent_start_time = run.agent_start_time.or(self.run.agent_start_time);
         }
         let run = self.run.clone();
         if let Ok(file) = tokio::task::spawn_blocking(move || sweep(&run)).await
