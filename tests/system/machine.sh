@@ -1,0 +1,119 @@
+# shellcheck shell=bash
+# A machine to test on: a Debian tree made once, a copy of it for each run, real systemd booted in it as a container,
+# and ways to do something in there. What is checked is not here.
+
+# What the machine has beside the base system. Changing it makes a new tree.
+machine_packages=systemd,systemd-sysv,dbus,init-system-helpers,procps,util-linux,git,sudo,strace,python3-minimal,adduser
+machine_suite=bookworm
+
+# Makes the tree once; sets $base to it.
+make_base() {
+    local cache=${TELECLAUDE_SYSTEM_CACHE:-/var/tmp/tc-system} mirror key began
+    key=$(printf '%s %s\n' "$machine_suite" "$machine_packages" | sha256sum | cut -c 1-12)
+    base=$cache/base-$key
+    [ ! -e "$base/ready" ] || return 0
+    mkdir -p "$cache"
+    rm -rf "$base"
+    # The mirror that this machine is set up with.
+    mirror=$(cat /etc/apt/sources.list.d/*.sources 2>/dev/null | sed -n 's/^URIs:[[:space:]]*//p' |
+        tr ' ' '\n' | grep -E '/debian/?$' | head -n 1 || true)
+    [ -n "$mirror" ] || mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
+        sed -n 's/^deb[[:space:]]*\(\[[^]]*\]\)\{0,1\}[[:space:]]*\([^[:space:]]*\).*/\2/p' |
+        grep -E '/debian/?$' | head -n 1 || true)
+    mirror=${mirror:-http://deb.debian.org/debian}
+    say "a Debian tree (once, into $cache)"
+    began=$SECONDS
+    if ! debootstrap --variant=minbase --include="$machine_packages" "$machine_suite" "$base/tree" "$mirror" \
+        >"$cache/debootstrap.log" 2>&1; then
+        tail -n 20 "$cache/debootstrap.log" >&2
+        rm -rf "$base"
+        die "debootstrap failed" "its log is $cache/debootstrap.log"
+    fi
+    # Not needed by any check, and everything here is copied for each run.
+    rm -rf "$base/tree/var/cache/apt/archives"/*.deb "$base/tree/var/lib/apt/lists"/* \
+        "$base/tree/usr/share/doc"/* "$base/tree/usr/share/locale"/*
+    # A container has no devices and no network of its own to wait for, and each copy is a machine of its own.
+    for unit in systemd-networkd-wait-online.service systemd-udevd.service systemd-udev-trigger.service \
+        systemd-timesyncd.service console-getty.service apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer; do
+        ln -sf /dev/null "$base/tree/etc/systemd/system/$unit"
+    done
+    : >"$base/tree/etc/machine-id"
+    echo tc-system >"$base/tree/etc/hostname"
+    touch "$base/ready"
+    say "the tree took $((SECONDS - began)) s"
+}
+
+# Copies the base to $machine/tree.
+copy_base() {
+    mkdir -p "$machine"
+    cp -a --reflink=auto "$base/tree" "$machine/tree"
+}
+
+# Boots the machine; sets $nspawn and $leader (pids on this side).
+boot() {
+    local tries=150 state
+    # A session of its own, so that ^C reaches this script and not the machine before it is cleaned up.
+    setsid systemd-nspawn --quiet --boot --register=no --keep-unit --console=pipe --machine="$(basename "$machine")" \
+        --directory="$machine/tree" </dev/null >>"$machine/console.log" 2>&1 &
+    nspawn=$!
+    leader=''
+    while [ "$tries" -gt 0 ]; do
+        kill -0 "$nspawn" 2>/dev/null || break
+        if [ -z "$leader" ]; then
+            leader=$(cut -d ' ' -f 1 "/proc/$nspawn/task/$nspawn/children" 2>/dev/null || true)
+        else
+            state=$(inside systemctl is-system-running 2>/dev/null || true)
+            case $state in running | degraded) return 0 ;; esac
+        fi
+        tries=$((tries - 1))
+        sleep 0.2
+    done
+    tail -n 30 "$machine/console.log" >&2 || true
+    die "the machine did not boot (state ${state:-unknown})" "its console is above"
+}
+
+# Ends the machine: as a shutdown, and by force if that takes too long.
+halt() {
+    local tries=150
+    [ -n "${nspawn:-}" ] || return 0
+    if kill -0 "$nspawn" 2>/dev/null; then
+        # systemd's word for "shut down" (SIGRTMIN+4); --keep-unit leaves nobody else to ask.
+        [ -z "$leader" ] || kill -s RTMIN+4 "$leader" 2>/dev/null || true
+        while [ "$tries" -gt 0 ] && kill -0 "$nspawn" 2>/dev/null; do
+            tries=$((tries - 1))
+            sleep 0.1
+        done
+        if kill -0 "$nspawn" 2>/dev/null; then
+            [ -z "$leader" ] || kill -KILL "$leader" 2>/dev/null || true
+            kill -KILL "$nspawn" 2>/dev/null || true
+        fi
+    fi
+    wait "$nspawn" 2>/dev/null || true
+    nspawn='' leader=''
+}
+
+# Runs a command in the machine as root, with an environment that holds nothing of ours.
+inside() {
+    nsenter --target "$leader" --mount --uts --ipc --net --pid --cgroup --root --wd -- \
+        /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 TERM=dumb \
+        HOME=/root SYSTEMD_PAGER=cat SYSTEMD_COLORS=0 DEBIAN_FRONTEND=noninteractive "$@"
+}
+
+# Runs a command in the machine as one of its users, in their home.
+as() {
+    local user=$1
+    shift
+    # shellcheck disable=SC2016
+    inside runuser --user "$user" -- /usr/bin/env HOME="/home/$user" USER="$user" LOGNAME="$user" \
+        /bin/sh -c 'cd && exec "$@"' sh "$@"
+}
+
+# Waits until "$@" succeeds: `until_ok SECONDS command…`.
+until_ok() {
+    local deadline=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ "$SECONDS" -lt "$deadline" ] || return 1
+        sleep 0.1
+    done
+}
