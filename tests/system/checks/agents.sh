@@ -15,14 +15,14 @@ group_agents() {
     same "all four gids are mel's" "$gid $gid $gid $gid" "$(sed -n 's/^Gid:[[:space:]]*//p' <<<"$status" | tr '\t' ' ')"
     same "the groups are mel's" "$(inside id -G mel | tr ' ' '\n' | sort -n | paste -sd ' ')" \
         "$(sed -n 's/^Groups:[[:space:]]*//p' <<<"$status" | tr ' ' '\n' | grep . | sort -n | paste -sd ' ')"
-    holds "no capability, in any set" '^(Cap(Inh|Prm|Eff|Amb):.0{16} ){4}$' \
-        "$(grep -E '^Cap(Inh|Prm|Eff|Amb)' <<<"$status" | tr '\n\t' '  ' | sed 's/  */ /g; s/: /:/g; s/:/: /g')"
+    same "no capability, in any set" "CapAmb CapEff CapInh CapPrm" \
+        "$(sed -n 's/^\(Cap\(Inh\|Prm\|Eff\|Amb\)\):[[:space:]]*0\{16\}$/\1/p' <<<"$status" | sort | paste -sd ' ')"
     same "no new privileges" 1 "$(sed -n 's/^NoNewPrivs:[[:space:]]*//p' <<<"$status")"
     same "the folder is the project" /srv/shop "$(inside readlink "/proc/$pid/cwd")"
     same "umask" 0022 "$(sed -n 's/^Umask:[[:space:]]*//p' <<<"$status")"
 
     environ=$(inside cat "/proc/$pid/environ" | tr '\0' '\n')
-    names=$(sed 's/=.*//' <<<"$environ" | sort | paste -sd ' ')
+    names=$(cut -d = -f 1 <<<"$environ" | sort | paste -sd ' ')
     same "these variables and no others" \
         "COLORTERM HOME LANG LOGNAME PATH SHELL TELECLAUDE_SESSION TELECLAUDE_SOCKET TELECLAUDE_TOKEN TERM TMPDIR USER" "$names"
     holds "HOME is mel's" '^HOME=/home/mel$' "$environ"
@@ -34,8 +34,8 @@ group_agents() {
     lacks "no secret and no token in any command line" "$planted_secret|$(sed -n 's/^TELECLAUDE_TOKEN=//p' <<<"$environ")" \
         "$(inside sh -c 'cat /proc/[0-9]*/cmdline' | tr '\0' ' ')"
     # 255 is bash's own, the terminal once more.
-    lacks "no open file but the terminal" '^(0|1|2|255) /dev/pts/[0-9]+$|^$' \
-        "$(inside sh -c "cd /proc/$pid/fd && for n in *; do echo \"\$n \$(readlink \"\$n\")\"; done" | grep -Ev '^(0|1|2|255) /dev/(pts/[0-9]+|tty)$' | sed 's/^$/none/' | grep . || echo none)"
+    same "no open file but the terminal" "0 1 2 255" \
+        "$(inside sh -c "cd /proc/$pid/fd && for n in *; do case \$n\$(readlink \$n) in ?/dev/pts/*|255/dev/*) echo \$n ;; *) echo \$n is \$(readlink \$n) ;; esac; done" | paste -sd ' ')"
 
     cgroup=$(inside cat "/proc/$pid/cgroup")
     holds "it lives in a unit of its own" 'teleclaude-runner@[^/]*\.service' "$cgroup"

@@ -16,17 +16,17 @@ group_identity() {
     same "zoe is nobody known" "- public $(inside id -u zoe)" "$(who_is zoe)"
     same "root is nobody special" "- public 0" "$(who_is root)"
     holds "what one says of oneself changes nothing" '"role": *"public"' \
-        "$(as zoe env USER=ada LOGNAME=ada HOME=/home/ada SUDO_USER=ada teleclaude --json whoami)"
-    same "who becomes mel is mel" "mel member $(inside id -u mel)" "$(who_is mel)"
+        "$(as zoe env USER=ada LOGNAME=ada SUDO_USER=ada TELECLAUDE_SESSION=ada teleclaude --json whoami)"
 
-    for word in "sessions" "projects" "agents" "audit list" "people list"; do
+    # What somebody may not ask for at all answers as if it did not exist: exit code 4, not 3.
+    for word in "sessions" "projects" "agents" "audit list" "people explain mel"; do
         # shellcheck disable=SC2086
-        exits 3 "zoe is refused: $word" tc zoe $word
+        exits 4 "zoe gets nothing: $word" tc zoe $word
     done
-    exits 3 "zoe starts no session" tc zoe sessions start talker --project shop
-    for word in "audit list" "reload"; do
+    exits 4 "zoe starts no session" tc zoe sessions start talker --project shop
+    for word in "audit list" "reload" "people explain max"; do
         # shellcheck disable=SC2086
-        exits 3 "mel is refused: $word" tc mel $word
+        exits 4 "mel may not: $word" tc mel $word
     done
     check "ada may read the audit log" tc ada audit list
 

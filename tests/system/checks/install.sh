@@ -19,7 +19,7 @@ group_install() {
             /var/lib/teleclaude /run/teleclaude | paste -sd , | sed 's/,/, /g')"
     check "the shipped config is right" inside teleclaude config check
     check "the completions are bash" inside bash -n /usr/share/bash-completion/completions/teleclaude
-    verify=$(inside systemd-analyze verify teleclaude.service teleclaude.socket teleclaude-runner.socket \
+    verify=$(inside systemd-analyze verify --man=no teleclaude.service teleclaude.socket teleclaude-runner.socket \
         teleclaude-runner@1.service 2>&1 | grep -i teleclaude || true)
     same "systemd-analyze verify has nothing to say" "" "$verify"
 
@@ -28,7 +28,7 @@ group_install() {
     check "the socket starts" inside systemctl start teleclaude.socket
     same "the runner's socket starts with it" active "$(inside systemctl is-active teleclaude-runner.socket)"
     same "the daemon waits for somebody" inactive "$(inside systemctl is-active teleclaude.service)"
-    same "the socket is for everybody, the runner's for the daemon" "666 root:root, 600 teleclaude:root" \
+    same "the socket is for everybody, the runner's for the daemon" "666 root:root, 600 teleclaude:teleclaude" \
         "$(inside stat --format '%a %U:%G' /run/teleclaude.sock /run/teleclaude-runner.sock | paste -sd , | sed 's/,/, /')"
     check "the first who asks starts the daemon" tc ada whoami
     same "the daemon is active" active "$(inside systemctl is-active teleclaude.service)"
@@ -45,12 +45,13 @@ group_install() {
 # Everything on the disk, for comparing: kind, mode, owner, name, where a link points to, and what is in a file. What the
 # system itself writes while it runs, and dpkg's own books, are left out.
 picture() {
-    # shellcheck disable=SC2016
     inside sh -c '
-        cd / && find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev -o -path ./tmp -o -path ./var/tmp -o -path ./root \
-            -o -path ./home -o -path ./var/log/journal -o -path ./var/lib/dpkg -o -path ./var/lib/systemd -o -path ./var/cache \
-            -o -path ./var/lib/private -o -path ./var/log -o -path ./etc/machine-id \) -prune -o -print0 |
-            sort -z | xargs -0 sh -c '\''
-                find "$@" -maxdepth 0 \( -type f -printf "%y %m %u:%g %p " -exec sh -c "sha256sum <\"\$1\"" sh {} \; \) -o \
-                    -printf "%y %m %u:%g %p %l\n"'\'' sh'
+        cd /
+        everything() {
+            find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev -o -path ./tmp -o -path ./var/tmp -o -path ./root \
+                -o -path ./home -o -path ./var/log -o -path ./var/lib/dpkg -o -path ./var/lib/systemd \
+                -o -path ./var/lib/private -o -path ./var/cache -o -path ./etc/machine-id \) -prune -o "$@"
+        }
+        everything -printf "%p %y %m %u:%g %l\n" | sort
+        everything -type f -print0 | sort -z | xargs -0 sha256sum'
 }

@@ -33,6 +33,10 @@ group_walls() {
         ["trace the daemon"]="timeout 5 strace -p $daemon -o /dev/null"
         ["enter mel's home"]="ls /home/mel"
     )
+    # The tools themselves work, so a refusal is one.
+    check "max can trace what is his" as max strace -o /dev/null true
+    check "and connect to the daemon" as max python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect("/run/teleclaude.sock")'
+    check "and signal what is his" as max sh -c "kill -0 $(agent_pid "$other") && cat /proc/$(agent_pid "$other")/environ"
     for word in "${!tries[@]}"; do
         exits 1 "max cannot $word" as max sh -c "{ ${tries[$word]}; } 2>&1 || exit 1"
     done

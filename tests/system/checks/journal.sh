@@ -1,0 +1,18 @@
+# shellcheck shell=bash
+# What the journal says of a request: fields to search by, and no secret.
+
+group_journal() {
+    local id uid entry all
+    id=$(begin mel shop --title journal) || { fail "mel starts a session"; return; }
+    uid=$(inside id -u mel)
+    tc mel sessions send "$id" "echo invented-words-of-mel" >/dev/null
+    tc mel sessions end "$id" >/dev/null
+    entry=$(inside journalctl --boot --no-pager --output=verbose --unit=teleclaude.service "SESSION=$id" 2>/dev/null || true)
+    holds "entries are found by SESSION" "SESSION=$id" "$entry"
+    holds "they say which person" 'PERSON=mel' "$entry"
+    holds "with which uid" "\\bUID=$uid" "$entry"
+    holds "and in which request" 'REQUEST_ID=[0-9A-Za-z-]+' "$entry"
+    all=$(inside journalctl --boot --no-pager --output=verbose)
+    holds "the runner logs its calls" "_SYSTEMD_UNIT=teleclaude-runner@" "$all"
+    lacks "no secret, token or message in it" "$planted_secret|TELECLAUDE_TOKEN|invented-words-of-mel" "$all"
+}
