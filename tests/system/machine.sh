@@ -60,7 +60,7 @@ boot() {
     while [ "$tries" -gt 0 ]; do
         kill -0 "$nspawn" 2>/dev/null || break
         if [ -z "$leader" ]; then
-            leader=$(cut -d ' ' -f 1 "/proc/$nspawn/task/$nspawn/children" 2>/dev/null || true)
+            leader=$(first_process)
         else
             state=$(inside systemctl is-system-running 2>/dev/null || true)
             case $state in running | degraded) return 0 ;; esac
@@ -70,6 +70,15 @@ boot() {
     done
     tail -n 30 "$machine/console.log" >&2 || true
     die "the machine did not boot (state ${state:-unknown})" "its console is above"
+}
+
+# The child of systemd-nspawn that is process 1 in there; others come and go while it starts.
+first_process() {
+    local child
+    # shellcheck disable=SC2013
+    for child in $(cat "/proc/$nspawn/task/$nspawn/children" 2>/dev/null); do
+        if grep -q '^NSpid:.*[[:space:]]1$' "/proc/$child/status" 2>/dev/null; then echo "$child"; fi
+    done
 }
 
 # Ends the machine: as a shutdown, and by force if that takes too long.
