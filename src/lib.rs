@@ -12,7 +12,7 @@
 //! | `platform` | what differs between Linux and macOS, and nothing else | - |
 //! | `store` | what is kept; the only user of sea-orm | domain, config |
 //! | `runner` | the privileged helper that acts as a session's owner, and the way to ask it | domain, config, agent, platform |
-| `host` | the session host process: pty, screen, recording, control socket | domain, platform, runner |
+//! | `host` | the session host process: pty, screen, recording, control socket | domain, platform, runner |
 //! | `usecase` | what is done once allowed | domain, wire, store, agent, config, host |
 //! | `daemon` | the shell, one file per step of a request | everything above |
 //! | `client` | the only dialer: HTTP over the socket | domain, wire, config |

@@ -88,7 +88,7 @@ fn main() {
     while let Some(word) = args.next() {
         match word.as_str() {
             "--quick" => plan = Plan { only: plan.only, ..Plan::quick() },
-            "--json" => json = args.next().expect(USAGE).into(),
+            "--json" => json = args.next().filter(|file| !file.starts_with("--")).expect(USAGE).into(),
             "--exe" => {
                 let _ = daemon::OTHER.set(args.next().expect(USAGE).into());
             }
