@@ -8,6 +8,7 @@ pub mod console;
 pub mod db;
 pub mod failure;
 pub mod health;
+pub mod man;
 pub mod mcp;
 pub mod people;
 pub mod personal;
@@ -84,6 +85,12 @@ enum Command {
         /// Which shell
         shell: clap_complete::Shell,
     },
+    /// Write the man pages into a folder; without one, print the first
+    #[command(hide = true)]
+    Man {
+        /// Where to
+        folder: Option<PathBuf>,
+    },
 }
 
 /// Runs one command line to its end and gives the exit code.
@@ -139,6 +146,10 @@ fn perform(cli: &Cli, console: &mut Console<'_>) -> Result<u8, Failure> {
         }
         Command::Db(command) => db::run(console, *command)?,
         Command::Completions { shell } => completions(console, *shell)?,
+        Command::Man { folder: Some(folder) } => man::write_all(Cli::command(), &console.cwd.join(folder))?,
+        Command::Man { folder: None } => {
+            console.out.write_all(&man::main_page(Cli::command())?).map_err(Failure::Output)?;
+        }
         Command::Config(command) => match command.run_alone(console, cli.json) {
             Some(done) => done?,
             None => ask(cli, console, socket)?,
@@ -182,7 +193,8 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             | Command::Mcp(_)
             | Command::Config(_)
             | Command::Db(_)
-            | Command::Completions { .. } => Err(Failure::Local("this command asks no daemon".to_owned())),
+            | Command::Completions { .. }
+            | Command::Man { .. } => Err(Failure::Local("this command asks no daemon".to_owned())),
         }
     })
 }

@@ -13,6 +13,7 @@ mod parity;
 mod postgres;
 mod process;
 mod review;
+mod service;
 mod sessions;
 mod socket;
 mod store;

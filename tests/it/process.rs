@@ -120,10 +120,15 @@ impl World {
 
     /// Starts the daemon and does not wait for it.
     pub fn spawn(&mut self) {
-        let log = OpenOptions::new().append(true).create(true).open(self.path("log")).unwrap();
         let mut command = self.command(Path::new(EXE));
-        command.arg("daemon").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        self.child = Some(command.spawn().unwrap());
+        command.arg("daemon").stdin(Stdio::null()).stdout(Stdio::null());
+        self.spawn_as(command);
+    }
+
+    /// Starts the daemon by a command of one's own.
+    pub fn spawn_as(&mut self, mut command: Command) {
+        let log = OpenOptions::new().append(true).create(true).open(self.path("log")).unwrap();
+        self.child = Some(command.stderr(log).spawn().unwrap());
     }
 
     /// Starts the daemon and waits until it answers.

@@ -28,7 +28,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const ROOMS: &[(&str, &[&str])] = &[
     ("sea_orm", &["store"]),
     ("migrations", &["store"]),
-    ("nix", &["platform", "daemon/peer.rs", "daemon/listen.rs", "host", "runner", "config/paths.rs", "bridge"]),
+    (
+        "nix",
+        &["platform", "daemon/peer.rs", "daemon/listen.rs", "host", "runner", "config/paths.rs", "bridge"],
+    ),
     ("libc", &["platform", "daemon/peer.rs", "daemon/listen.rs", "host", "runner", "bridge"]),
     ("rmcp", &["daemon/mcp"]),
     ("axum", &["daemon/http"]),
