@@ -2,7 +2,7 @@
 # The packages themselves: what is in them, with which modes, and what the tools of their formats say. Sets nothing up.
 
 group_package() {
-    local info list name rpm image
+    local info list name rpm
     info=$(dpkg-deb --info "$new_deb")
     list=$(dpkg-deb --contents "$new_deb")
     holds "the deb says which C library it needs" '^ Depends: libc6 \(>= 2\.[0-9]+\), ' "$info"
@@ -48,12 +48,11 @@ group_package() {
     holds "its config is config" '^/etc/teleclaude/config\.yml .* 0100644 root root 1 ' "$list"
     holds "its units are where Fedora looks" '^/usr/lib/systemd/system/teleclaude-runner@\.service .* 0100644 root root 0 ' "$list"
     lacks "everything in it is root's" '^/[^ ]+ [0-9]+ [0-9]+ [0-9a-f]+ 0[0-7]+ (root [^r]|[^r])' "$list"
-    image=$(dpkg-deb --contents "$new_deb" | sed -n 's|^[^/]*/.* \./||p' | grep -v '/$' |
-        sed -e 's|^lib/systemd|usr/lib/systemd|' -e 's|zsh/vendor-completions|zsh/site-functions|' |
-        grep -Ev '^usr/share/doc/teleclaude/(copyright|changelog\.Debian\.gz)$' | sort)
-    same "both packages have the same files" "$image" \
-        "$(rpm -qpl --nosignature "$rpm" | sed 's|^/||' | grep -Fxf <(rpm -qp --nosignature --queryformat \
-            '[%{FILEMODES:perms} %{FILENAMES}\n]' "$rpm" | sed -n 's|^-[^ ]* /||p') |
-            grep -v '^usr/share/licenses/' | sort)"
+    same "both packages have the same files" "" "$(diff \
+        <(dpkg-deb --contents "$new_deb" | sed -n 's|^-.* \./||p' |
+            sed -e 's|^lib/systemd|usr/lib/systemd|' -e 's|zsh/vendor-completions|zsh/site-functions|' |
+            grep -Ev '^usr/share/doc/teleclaude/(copyright|changelog\.Debian\.gz)$' | sort) \
+        <(rpm -qp --nosignature --queryformat '[%{FILEMODES:perms} %{FILENAMES}\n]' "$rpm" |
+            sed -n 's|^-[^ ]* /||p' | grep -v '^usr/share/licenses/' | sort) || true)"
     holds "the rpm asks for the C library" '^libc\.so\.6\(GLIBC_' "$(rpm -qp --requires --nosignature "$rpm")"
 }

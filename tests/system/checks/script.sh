@@ -4,6 +4,8 @@
 
 group_script() {
     local before once twice id
+    # Where only this group runs the package is still there.
+    inside dpkg --purge teleclaude >/dev/null 2>&1 || true
     before=$(picture)
     install -d "$machine/tree/root/source/bin" "$machine/tree/root/source/programs"
     install -m 755 bin/install-system.sh "$machine/tree/root/source/bin/"
