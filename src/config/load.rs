@@ -5,7 +5,7 @@ use crate::config::decode;
 use crate::config::env;
 use crate::config::layer::{Layer, LayerKind};
 use crate::config::origins::{Origin, Origins};
-use crate::config::paths::{Environment, Mode, Paths};
+use crate::config::paths::{Environment, Mode, Os, Paths};
 use crate::config::problem::{Problem, Problems};
 use crate::config::rules;
 use crate::config::schema::Config;
@@ -54,6 +54,28 @@ pub fn load(env: &Environment) -> Result<Loaded, Problems> {
     read(env, mode, paths, &files, &[], problems)
 }
 
+/// The system's config from its file and `config.d` alone, for who believes neither variables nor secrets: the
+/// privileged runner.
+pub fn system_files(config: &Path) -> Result<Config, Problems> {
+    let env = Environment {
+        vars: BTreeMap::new(),
+        home: PathBuf::from("/"),
+        uid: 0,
+        hostname: "localhost".to_owned(),
+        os: Os::HERE,
+        root: PathBuf::from("/"),
+        socket: None,
+    };
+    let beside = config.parent().unwrap_or_else(|| Path::new("/")).join("config.d");
+    let paths = Paths { config: config.to_owned(), config_d: beside, ..Paths::of(&env, Mode::System) };
+    let mut files = vec![paths.config.clone()];
+    files.extend(config_d(&paths.config_d)?);
+    let (mut problems, mut warnings) = (Problems::default(), Vec::new());
+    let merged = merge(&env, Mode::System, &paths, &files, &mut problems, &mut warnings);
+    problems.into_result()?;
+    merged.map(|(config, _)| config).ok_or_else(Problems::default)
+}
+
 /// Checks `files` in place of the installed config, or the installed config if there are none. A file whose
 /// name begins with `secrets` is read as secrets. Gives the warnings.
 pub fn check(env: &Environment, files: &[PathBuf]) -> Result<Vec<String>, Problems> {
@@ -97,9 +119,34 @@ fn read(
     mut problems: Problems,
 ) -> Result<Loaded, Problems> {
     let mut warnings = Vec::new();
-    let defaults = Config::defaults(mode, &paths, &env.hostname);
+    let Some((config, origins)) = merge(env, mode, &paths, files, &mut problems, &mut warnings) else {
+        return Err(problems);
+    };
+    let mut agent_names: Vec<String> =
+        config.agents.by_name.values().flat_map(|agent| agent.env.iter().cloned()).collect();
+    agent_names.sort();
+    agent_names.dedup();
+    let strict = config.secrets.strict;
+    let (secrets, found) = secrets::read(env, &paths, secret_files, mode, strict, &agent_names);
+    problems.0.extend(found.problems);
+    warnings.extend(found.warnings);
+    problems.into_result()?;
+    Ok(Loaded { config: Arc::new(config), secrets, paths, mode, origins, warnings })
+}
+
+/// Everything but the secrets. None if nothing can be made of it; what is wrong is then among the problems.
+fn merge(
+    env: &Environment,
+    mode: Mode,
+    paths: &Paths,
+    files: &[PathBuf],
+    problems: &mut Problems,
+    warnings: &mut Vec<String>,
+) -> Option<(Config, Origins)> {
+    let defaults = Config::defaults(mode, paths, &env.hostname);
     let Ok(Value::Dict(_, values)) = Value::serialize(&defaults) else {
-        return Err(Problem::new("the defaults cannot be written down").into());
+        problems.push(Problem::new("the defaults cannot be written down"));
+        return None;
     };
     let known: Vec<String> = values.keys().cloned().collect();
     let mut layers = vec![Layer { index: 0, kind: LayerKind::Defaults, values, lines: BTreeMap::new() }];
@@ -111,7 +158,7 @@ fn read(
             layers.push(Layer::of_tree(layers.len(), LayerKind::File(file.clone()), &root));
         }
     }
-    let (root, mut found) = env::tree(env, &known, &mut warnings);
+    let (root, mut found) = env::tree(env, &known, warnings);
     decode::check::<Config>(&root, &mut found);
     problems.0.extend(found.into_iter().map(|problem| Problem {
         line: None,
@@ -127,7 +174,7 @@ fn read(
         Err(error) => {
             let key = error.path.join(".");
             problems.push(Problem::new("the layers do not fit together").key(key));
-            return Err(problems);
+            return None;
         }
     };
     if let Some(socket) = &env.socket {
@@ -144,17 +191,7 @@ fn read(
     let (found, odd) = rules::check(&config, mode, &origins);
     warnings.extend(odd);
     problems.0.extend(found.into_iter().map(|problem| placed(problem, &origins)));
-
-    let mut agent_names: Vec<String> =
-        config.agents.by_name.values().flat_map(|agent| agent.env.iter().cloned()).collect();
-    agent_names.sort();
-    agent_names.dedup();
-    let strict = config.secrets.strict;
-    let (secrets, found) = secrets::read(env, &paths, secret_files, mode, strict, &agent_names);
-    problems.0.extend(found.problems);
-    warnings.extend(found.warnings);
-    problems.into_result()?;
-    Ok(Loaded { config: Arc::new(config), secrets, paths, mode, origins, warnings })
+    Some((config, origins))
 }
 
 /// One config file: what is left of it after checking, what is wrong, what is odd.

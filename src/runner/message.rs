@@ -353,6 +353,15 @@ impl Request {
         }
     }
 
+    /// For which session, if for one.
+    pub const fn session(&self) -> Option<SessionId> {
+        match self {
+            Self::Run(run) => Some(run.place.session),
+            Self::AddWorktree(place) | Self::RemoveWorktree(place) => Some(place.session),
+            Self::Open(_) => None,
+        }
+    }
+
     /// How many descriptors come with it.
     pub const fn descriptors(&self) -> usize {
         match self {

@@ -22,6 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cli", &["domain", "wire", "config", "client", "bridge", "daemon", "host", "store", "platform"]),
     ("lib", &[]),
     ("main", &["cli"]),
+    ("bin", &["runner"]),
 ];
 
 /// Crate -> the folders that may name it.

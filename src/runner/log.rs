@@ -1,0 +1,44 @@
+//! One line a call: verb, uid, session, outcome. To standard error, which the service manager gives to the journal;
+//! to the system's log where standard error is the connection itself. No token, no value, nothing of what an
+//! unknown peer sent.
+
+use crate::runner::message::Request;
+use crate::runner::sys;
+use nix::sys::stat::fstat;
+use std::io::Write;
+
+/// Where lines go, and what they are about.
+#[derive(Debug)]
+pub struct Log {
+    to_syslog: bool,
+    about: String,
+}
+
+impl Log {
+    /// The log of this process; to be made before anything is moved from its place.
+    pub fn here() -> Self {
+        let place = |number| fstat(sys::standard(number)).ok().map(|found| (found.st_dev, found.st_ino));
+        let (connection, error) = (place(sys::Standard::Input), place(sys::Standard::Error));
+        let to_syslog = cfg!(target_os = "macos") || error.is_none() || error == connection;
+        Self { to_syslog, about: String::new() }
+    }
+
+    /// From now on lines are about this request.
+    pub fn about(&mut self, request: &Request) {
+        let uid = request.uid();
+        self.about = match request.session() {
+            Some(session) => format!("{} uid={uid} session={session}: ", request.verb()),
+            None => format!("{} uid={uid}: ", request.verb()),
+        };
+    }
+
+    /// Writes one line. What cannot be logged is not done differently for that.
+    pub fn line(&self, what: &str, warning: bool) {
+        let line = format!("{}{}", self.about, what.replace('\n', "; "));
+        if self.to_syslog {
+            sys::syslog(&line, warning);
+        } else {
+            let _ = writeln!(std::io::stderr(), "{line}");
+        }
+    }
+}
