@@ -23,7 +23,8 @@ fn main() {
 }
 
 fn caller() -> Caller {
-    let Peer { uid, gid, groups, .. } = Peer { uid: 1_000, gid: 1_000, groups: vec![4, 24, 27], pid: None };
+    let Peer { uid, gid, groups, .. } =
+        Peer { uid: 1_000, gid: 1_000, groups: vec![4, 24, 27], pid: None, runner: None };
     Caller {
         uid,
         gid,

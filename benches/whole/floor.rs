@@ -61,7 +61,7 @@ async fn echo(stream: UnixStream) {
 }
 
 async fn plain(stream: UnixStream) {
-    let peer = Arc::new(Peer { uid: 0, gid: 0, groups: Vec::new(), pid: None });
+    let peer = Arc::new(Peer { uid: 0, gid: 0, groups: Vec::new(), pid: None, runner: None });
     let limits = Arc::new(Limits::default());
     let transport = LineTransport::new(stream.into_split(), Asker(peer), limits, CancellationToken::new());
     if let Ok(service) = (OneTool { answer: Arc::new(answer()) }).serve(transport).await {

@@ -6,13 +6,14 @@ use crate::config::problem::Problem;
 use crate::config::tree::{self, Kind, Node};
 
 /// Variables of ours that are no config. `TELECLAUDE_SOCKET` is for clients.
-const NOT_CONFIG: [&str; 7] = [
+const NOT_CONFIG: [&str; 8] = [
     "TELECLAUDE_SESSION",
     "TELECLAUDE_TOKEN",
     "TELECLAUDE_SOCKET",
     "TELECLAUDE_CONFIG_PATH",
     "TELECLAUDE_SECRETS_PATH",
     "TELECLAUDE_SYSTEM_MODE",
+    "TELECLAUDE_RUNNER_SOCKET",
     "TELECLAUDE_LOG",
 ];
 /// Secrets, taken as raw text by `secrets`.

@@ -114,6 +114,8 @@ pub struct Paths {
     pub run_dir: PathBuf,
     /// Where the daemon listens unless the config says otherwise.
     pub socket: PathBuf,
+    /// Where the runner is asked, in system mode.
+    pub runner_socket: PathBuf,
     /// The `SQLite` file unless the config says otherwise.
     pub database: PathBuf,
     /// Shared documents unless the config says otherwise.
@@ -162,6 +164,7 @@ impl Paths {
                 .given("RUNTIME_DIRECTORY")
                 .unwrap_or_else(|| at("run/teleclaude", "usr/local/var/run/teleclaude")),
             socket: at("var/run/teleclaude.sock", "var/run/teleclaude.sock"),
+            runner_socket: runner_socket(env),
             docs: at("usr/local/share/teleclaude/docs", "usr/local/share/teleclaude/docs"),
         }
         .overridden(env)
@@ -180,6 +183,7 @@ impl Paths {
             state_dir,
             run_dir: runtime.as_ref().map_or_else(|| fallback.clone(), |dir| dir.join("teleclaude")),
             socket: runtime.unwrap_or(fallback).join("teleclaude.sock"),
+            runner_socket: runner_socket(env),
             docs: env.xdg("XDG_DATA_HOME", ".local/share").join("teleclaude/docs"),
         }
         .overridden(env)
@@ -195,6 +199,16 @@ impl Paths {
         self.secrets = env.path("TELECLAUDE_SECRETS_PATH").unwrap_or_else(|| beside.join("secrets.yml"));
         self
     }
+}
+
+/// `TELECLAUDE_RUNNER_SOCKET`, else where its service manager has it.
+fn runner_socket(env: &Environment) -> PathBuf {
+    env.path("TELECLAUDE_RUNNER_SOCKET").unwrap_or_else(|| {
+        env.root.join(match env.os {
+            Os::Linux => "run/teleclaude-runner.sock",
+            Os::MacOs => "usr/local/var/run/teleclaude-runner.sock",
+        })
+    })
 }
 
 fn personal(env: &Environment) -> PathBuf {

@@ -19,6 +19,7 @@ use crate::domain::caller::{Caller, Peer, Role, Via};
 use crate::domain::people::{self, OsUser, PeopleMap, Resolved};
 use crate::domain::person::PersonId;
 use crate::domain::policy;
+use crate::domain::session::SessionId;
 use crate::domain::timestamp::Timestamp;
 use crate::store::connect::{Clock, Store};
 use crate::store::denial::{Counted, DenialMeter};
@@ -199,6 +200,7 @@ impl App {
         Facts {
             config: Arc::clone(&settings.loaded.config),
             single_user: settings.single_user(),
+            runner: settings.runner().map(Arc::from),
             computer: Arc::clone(&self.computer),
             now: self.now(),
             request_id: Uuid::now_v7(),
@@ -253,8 +255,15 @@ impl App {
                         .hint("TELECLAUDE_TOKEN belongs to one session and ends with it"));
                 }
             }
+        } else {
+            caller.agent_of = self.agent_by_place(peer);
         }
         Ok((caller, projects))
+    }
+
+    /// Whose agent `peer` is by where its process lies, without having shown a token.
+    fn agent_by_place(&self, peer: &Peer) -> Option<SessionId> {
+        self.tokens.agent_in(peer.runner.as_deref()?, peer.uid)
     }
 
     /// What the map in force says about `peer`, whose name is `username`. Gives the name back.
@@ -349,7 +358,7 @@ impl App {
             return Some(asker.clone());
         }
         let groups = self.names.groups(uid).await;
-        let peer = Peer { uid, gid: groups.first().copied().unwrap_or(uid), groups, pid: None };
+        let peer = Peer { uid, gid: groups.first().copied().unwrap_or(uid), groups, pid: None, runner: None };
         let (name, resolved) = self.resolve_now(&self.settings(), &peer, name);
         Some(caller(&peer, asker.via, name, resolved))
     }
@@ -599,12 +608,20 @@ impl Backend for App {
                     caller.person = None;
                 }
             }
+        } else {
+            caller.agent_of = self.agent_by_place(peer);
         }
         caller
     }
 
     fn may(&self, caller: &Caller, kind: &'static str) -> bool {
         verb_of(kind).is_some_and(|verb| policy::may(caller, verb))
+    }
+
+    fn look_at(&self, peer: &mut Peer) {
+        if self.settings.load().runner().is_some() && !self.tokens.is_empty() {
+            peer.runner = peer.pid.and_then(peer::runner_of);
+        }
     }
 
     fn turns_away(&self, peer: &Peer) -> bool {

@@ -109,6 +109,11 @@ pub trait Backend: Send + Sync + 'static {
     /// The limits in force.
     fn limits(&self) -> Arc<Limits>;
 
+    /// Looks where the peer's process lies, where that may tell an agent from its human. Once a connection.
+    fn look_at(&self, peer: &mut Peer) {
+        let _ = peer;
+    }
+
     /// Whether a connection of `peer` is to be closed without a word: single-user mode, or `access.unmapped: refuse`.
     fn turns_away(&self, peer: &Peer) -> bool {
         let _ = peer;

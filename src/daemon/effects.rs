@@ -3,7 +3,7 @@
 //! order; another's do not wait for them.
 
 use crate::agent::{self, Manner, Owner, SessionVars};
-use crate::config::schema::RunAs;
+use crate::config::schema::agents::Agent;
 use crate::daemon::app::App;
 use crate::daemon::backend::{Event, SessionChange, SessionEvent};
 use crate::daemon::hosts::{HostError, Outcome};
@@ -13,7 +13,8 @@ use crate::daemon::tokens::Tokens;
 use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::session::{Exit, Session, SessionId, SessionStatus};
 use crate::host::message::{Message, Typing};
-use crate::host::spec::{SPEC_VERSION, Size, StartSpec};
+use crate::host::spec::{Launch, Program, SPEC_VERSION, Size, StartSpec};
+use crate::runner::message::{Native, Place, Run};
 use crate::store::error::StoreError;
 use crate::store::message::{self, MessageState};
 use crate::store::outbox::{self, Effect};
@@ -22,7 +23,7 @@ use crate::store::{host, session};
 use crate::usecase::run::{END, START};
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -189,14 +190,9 @@ async fn spec(
         .get(&session.agent)
         .filter(|a| a.enabled)
         .ok_or_else(|| format!("the agent `{}` is no longer configured", session.agent))?;
-    // The config may have changed since the session was asked for.
-    if !settings.single_user() && config.sessions.run_as == RunAs::Owner {
-        return Err("sessions.run_as: owner needs teleclaude-runner, which is not there".to_owned());
+    if agent.profile(session.profile).is_none() {
+        return Err(format!("the agent `{}` has no {} profile", session.agent, session.profile.name()));
     }
-    // Whom the agent runs as has the home that it can use; the owner need not have an account here at all.
-    let uid = app.own_uid();
-    let owner =
-        app.names().account(uid).await.ok_or_else(|| format!("the system has no account for uid {uid}"))?;
     let paths = app.hosts().paths(session.id);
     let value_of = |name: &String| {
         let system = settings.loaded.secrets.get(name).cloned();
@@ -208,30 +204,18 @@ async fn spec(
             None
         }
     };
-    let listed: Vec<(String, String)> = agent
+    let values: Vec<(String, String)> = agent
         .env
         .iter()
         .filter_map(|name| value_of(name).map(|value| (name.clone(), value.expose_secret().to_owned())))
         .collect();
-    let vars = SessionVars {
-        session: session.id.to_string(),
-        token: token.expose_secret().to_owned(),
-        socket: app.socket().to_owned(),
-        tmp_dir: paths.tmp.to_string_lossy().into_owned(),
-    };
-    let owner = Owner { home: owner.home, user: owner.name, shell: owner.shell };
-    let native = Uuid::new_v4().to_string();
-    let argv = agent::argv(agent, &owner, session.profile, session.thinking_mode, &native)
-        .ok_or_else(|| format!("the agent `{}` has no {} profile", session.agent, session.profile.name()))?;
-    let own_path = settings.single_user().then(|| app.variable("PATH")).flatten();
-    let path = agent::path(&config.agents.path, &owner, own_path);
-    let env = agent::environment(&owner, &path, app.variable("LANG").unwrap_or("C.UTF-8"), &vars, &listed);
-    let cwd = match &session.subdir {
-        Some(subdir) => PathBuf::from(&session.project_path).join(subdir),
-        None => PathBuf::from(&session.project_path),
+    let native = Uuid::new_v4();
+    let launch = match settings.runner() {
+        Some(socket) => by_runner(socket, session, token, native, values)?,
+        None => by_host(app, settings, session, agent, token, native, paths.tmp, &values).await?,
     };
     let recording = &config.sessions.recording;
-    let chosen = (!agent.native_id.is_empty()).then_some(native);
+    let chosen = (!agent.native_id.is_empty()).then(|| native.to_string());
     let spec = StartSpec {
         version: SPEC_VERSION,
         session_id: session.id,
@@ -239,10 +223,7 @@ async fn spec(
         recording_path: paths.recording,
         socket_path: paths.socket,
         exit_path: paths.exit,
-        tmp_dir: Some(paths.tmp),
-        argv,
-        env,
-        cwd,
+        launch,
         size: Size { cols: 120, rows: 40 },
         scrollback_lines: config.sessions.scrollback_lines,
         fsync_ms: recording.fsync_ms,
@@ -255,6 +236,67 @@ async fn spec(
         lease: Uuid::now_v7().to_string(),
     };
     Ok((spec, chosen))
+}
+
+/// The owner's account, command line, environment and folders are the runner's to find: it reads them from files that
+/// root owns, and believes nothing of this but names.
+fn by_runner(
+    socket: &Path,
+    session: &Session,
+    token: &SecretString,
+    native: Uuid,
+    values: Vec<(String, String)>,
+) -> Result<Launch, String> {
+    let project = session.project.clone().ok_or("a session of its owner's lies in a configured project")?;
+    Ok(Launch::Runner {
+        socket: socket.to_owned(),
+        request: Run {
+            place: Place { uid: session.owner_uid, session: session.id, project },
+            subdir: session.subdir.clone(),
+            worktree: false,
+            agent: session.agent.clone(),
+            profile: session.profile,
+            thinking: session.thinking_mode,
+            native: Native::New(native),
+            token: token.expose_secret().to_owned(),
+            values,
+        },
+    })
+}
+
+/// The agent runs as the daemon's own user.
+#[expect(clippy::too_many_arguments, reason = "what a command line and an environment are made of")]
+async fn by_host(
+    app: &App,
+    settings: &Settings,
+    session: &Session,
+    agent: &Agent,
+    token: &SecretString,
+    native: Uuid,
+    tmp: PathBuf,
+    values: &[(String, String)],
+) -> Result<Launch, String> {
+    // Whom the agent runs as has the home that it can use; the owner need not have an account here at all.
+    let uid = app.own_uid();
+    let account =
+        app.names().account(uid).await.ok_or_else(|| format!("the system has no account for uid {uid}"))?;
+    let owner = Owner { home: account.home, user: account.name, shell: account.shell };
+    let vars = SessionVars {
+        session: session.id.to_string(),
+        token: token.expose_secret().to_owned(),
+        socket: app.socket().to_owned(),
+        tmp_dir: tmp.to_string_lossy().into_owned(),
+    };
+    let argv = agent::argv(agent, &owner, session.profile, session.thinking_mode, &native.to_string())
+        .ok_or("the agent has no such profile")?;
+    let own_path = settings.single_user().then(|| app.variable("PATH")).flatten();
+    let path = agent::path(&settings.loaded.config.agents.path, &owner, own_path);
+    let env = agent::environment(&owner, &path, app.variable("LANG").unwrap_or("C.UTF-8"), &vars, values);
+    let cwd = match &session.subdir {
+        Some(subdir) => PathBuf::from(&session.project_path).join(subdir),
+        None => PathBuf::from(&session.project_path),
+    };
+    Ok(Launch::Own(Program { argv, env, cwd, tmp_dir: Some(tmp) }))
 }
 
 async fn end(app: &App, effect: &Effect, session: &Session) -> Result<(), StoreError> {

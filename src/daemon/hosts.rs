@@ -6,7 +6,7 @@ mod sweep;
 mod watch;
 
 use crate::daemon::hosts::sweep::{
-    close_recording, end_processes, is_alive, read_run_file, sweep, sweep_without_run_file,
+    close_recording, end_processes, end_tree, is_alive, read_run_file, sweep, sweep_without_run_file,
 };
 use crate::daemon::hosts::watch::Watch;
 use crate::domain::session::{Exit, SessionActivity, SessionId};
@@ -47,10 +47,10 @@ pub struct HostEvent {
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostEventKind {
-    /// The host serves; comes again after each adoption.
+    /// The agent runs; comes again after each adoption.
     Running {
-        /// The agent's pid.
-        agent_pid: Option<i32>,
+        /// Its pid.
+        agent_pid: i32,
     },
     /// Busy or idle.
     Activity(SessionActivity),
@@ -421,11 +421,15 @@ impl Inner {
 
     async fn clear_failed_start(&self, session: SessionId, pid: i32, spec: &StartSpec) {
         let path = files::run_path(&self.run_dir, session);
-        let agent_pid = read_run_file(&path).and_then(|run| run.agent_pid);
-        let (run_dir, socket, tmp) = (self.run_dir.clone(), spec.socket_path.clone(), spec.tmp_dir.clone());
+        let run = read_run_file(&path);
+        let (run_dir, socket, tmp) =
+            (self.run_dir.clone(), spec.socket_path.clone(), spec.tmp_dir().cloned());
         let recording = spec.recording_path.clone();
         let _ = tokio::task::spawn_blocking(move || {
-            end_processes(session, agent_pid);
+            match run {
+                Some(run) => end_tree(&run),
+                None => end_processes(session, None),
+            }
             if recording.exists() {
                 close_recording(session, &recording);
             }

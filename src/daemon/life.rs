@@ -5,6 +5,7 @@ use crate::daemon::app::App;
 use crate::daemon::backend::{Event, SessionChange, SessionEvent};
 use crate::daemon::effects::{GRACE, write};
 use crate::daemon::hosts::{HostEvent, HostEventKind};
+use crate::daemon::peer;
 use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::session::{Exit, Session, SessionId, SessionStatus};
 use crate::domain::timestamp::Timestamp;
@@ -93,7 +94,13 @@ async fn take(app: &App, event: &HostEvent) -> Result<(), StoreError> {
     let at = app.now();
     match &event.kind {
         HostEventKind::Running { agent_pid } => {
-            let (pid, first) = (agent_pid.unwrap_or(0), session.status == SessionStatus::Starting);
+            let (pid, first) = (*agent_pid, session.status == SessionStatus::Starting);
+            // Before the row says that it runs: its agent may ask something at once.
+            if app.settings().runner().is_some()
+                && let Some(group) = peer::runner_of(pid)
+            {
+                app.tokens().runs_in(id, session.owner_uid, group);
+            }
             let row = activity_row(id, at, "started", None);
             write(app, move |tx| {
                 let row = row.clone();

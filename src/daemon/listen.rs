@@ -340,13 +340,14 @@ fn admit(front: &Arc<Front>, gate: &Arc<Gate>, stream: &UnixStream) -> Option<(P
 }
 
 /// Learns the peer's name, counts it with the unmapped if it is that, and serves it.
-async fn settle(front: Arc<Front>, gate: Arc<Gate>, mouth: Mouth, stream: UnixStream, peer: Peer) {
+async fn settle(front: Arc<Front>, gate: Arc<Gate>, mouth: Mouth, stream: UnixStream, mut peer: Peer) {
     if !peer::is_nobody(peer.uid) {
         front.names.user_name(peer.uid).await;
     }
     if front.backend.turns_away(&peer) {
         return;
     }
+    front.backend.look_at(&mut peer);
     let mapped = front.caller(&peer, Via::Mcp, None).person.is_some();
     let _shared = if mapped {
         None

@@ -66,7 +66,13 @@ mod linux {
             Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => Vec::new(),
             Err(error) => return Err(classify(error)),
         };
-        Ok(Peer { uid: cred.uid, gid: cred.gid, groups, pid: (cred.pid > 0).then_some(cred.pid) })
+        Ok(Peer {
+            uid: cred.uid,
+            gid: cred.gid,
+            groups,
+            pid: (cred.pid > 0).then_some(cred.pid),
+            runner: None,
+        })
     }
 
     fn groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
@@ -141,6 +147,7 @@ mod macos {
             gid: groups.first().copied().unwrap_or(u32::MAX),
             groups,
             pid: (done == 0 && pid > 0).then_some(pid),
+            runner: None,
         })
     }
 }
@@ -156,6 +163,24 @@ pub fn is_nobody(uid: u32) -> bool {
         }
     });
     uid == u32::MAX || *OVERFLOW == Some(uid)
+}
+
+/// The runner's control group that process `pid` lies in, if it lies in one. Only Linux has them.
+pub fn runner_of(pid: i32) -> Option<String> {
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
+    runner_group(&std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?).map(str::to_owned)
+}
+
+/// From `/proc/PID/cgroup` (`hierarchy:controllers:path`): the path down to the instance of the runner, which is the
+/// same for everything below it.
+fn runner_group(text: &str) -> Option<&str> {
+    text.lines().filter_map(|line| line.splitn(3, ':').nth(2)).find_map(|path| {
+        let begin = path.find("/teleclaude-runner@")? + 1;
+        let end = path[begin..].find('/').map_or(path.len(), |length| begin + length);
+        path[begin..end].ends_with(".service").then(|| &path[..end])
+    })
 }
 
 /// How long an answer of NSS is believed.
@@ -309,7 +334,7 @@ fn make_room(users: &mut HashMap<u32, Remembered>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Names, Remembered, is_nobody, make_room, of_socket};
+    use super::{Names, Remembered, is_nobody, make_room, of_socket, runner_group, runner_of};
     use std::collections::HashMap;
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
@@ -330,6 +355,30 @@ mod tests {
         assert!(is_nobody(u32::MAX));
         assert!(!is_nobody(0));
         assert_eq!(is_nobody(65_534), cfg!(target_os = "linux"));
+    }
+
+    #[test]
+    fn a_runners_group_is_found_in_both_layouts_and_below_it() {
+        let slice = "/system.slice/system-teleclaude\\x2drunner.slice";
+        let unit = format!("{slice}/teleclaude-runner@3-1204-995.service");
+        let table = [
+            (format!("0::{unit}\n"), Some(unit.as_str())),
+            (format!("0::{unit}/build/x\n"), Some(&unit)),
+            (format!("12:pids:/x\n5:devices:/\n1:name=systemd:{unit}\n0::/\n"), Some(&unit)),
+            (format!("1:name=systemd:/lxc{unit}\n"), Some(&format!("/lxc{unit}"))),
+            (format!("0::{slice}\n"), None),
+            (format!("0::{slice}/teleclaude-runner@3\n"), None),
+            ("0::/system.slice/teleclaude-runner.service\n".to_owned(), None),
+            ("0::/system.slice/my-teleclaude-runner@1.service\n".to_owned(), None),
+            ("0::/user.slice/user-1000.slice/session-4.scope\n".to_owned(), None),
+            ("0::/system.slice/teleclaude.service\n0::\n:::\n\nteleclaude-runner@1.service".to_owned(), None),
+            (String::new(), None),
+        ];
+        for (text, group) in table {
+            assert_eq!(runner_group(&text), group, "{text:?}");
+        }
+        assert_eq!(runner_of(std::process::id().cast_signed()), None, "this test is nobody's agent");
+        assert_eq!(runner_of(i32::MAX), None);
     }
 
     #[tokio::test]

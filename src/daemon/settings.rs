@@ -3,12 +3,14 @@
 
 use crate::config::load::Loaded;
 use crate::config::paths::Mode;
+use crate::config::schema::RunAs;
 use crate::config::schema::access::{AccessEntry, PersonEntry, Unmapped};
 use crate::daemon::limits::Limits;
 use crate::daemon::peer::Names;
 use crate::daemon::rates::Allowance;
 use crate::domain::caller::Role;
 use crate::domain::people::{ConfigPerson, Listed, PeopleMap, Selector, Sources};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +29,13 @@ impl Settings {
     /// Whether one user only is served.
     pub fn single_user(&self) -> bool {
         self.loaded.mode == Mode::SingleUser
+    }
+
+    /// Where the runner is asked, if agents run as the owners of their sessions. There is no falling back from this to
+    /// running them as the service user.
+    pub fn runner(&self) -> Option<&Path> {
+        let by_runner = !self.single_user() && self.loaded.config.sessions.run_as == RunAs::Owner;
+        by_runner.then_some(self.loaded.paths.runner_socket.as_path())
     }
 
     /// What a role may spend in requests.

@@ -1,5 +1,5 @@
-//! Session tokens: what tells an agent from its human. Only hashes are kept. A token narrows what its owner may do;
-//! shown by another uid it is refused.
+//! What tells an agent from its human: the session's token, of which only the hash is kept, or the runner's control group
+//! that its process lies in. Either narrows what the owner may do; a token that another uid shows is refused.
 
 use crate::domain::session::SessionId;
 use secrecy::{ExposeSecret, SecretString};
@@ -10,10 +10,11 @@ use std::sync::{PoisonError, RwLock};
 /// The SHA-256 of a token.
 pub type TokenHash = [u8; 32];
 
-/// Tokens of open sessions, by hash.
+/// Tokens of open sessions by hash, and the control groups of their agents.
 #[derive(Debug, Default)]
 pub struct Tokens {
     by_hash: RwLock<HashMap<TokenHash, (SessionId, u32)>>,
+    by_group: RwLock<HashMap<String, (SessionId, u32)>>,
 }
 
 impl Tokens {
@@ -33,9 +34,15 @@ impl Tokens {
         self.by_hash.write().unwrap_or_else(PoisonError::into_inner).insert(hash, (session, uid));
     }
 
-    /// Forgets a session's tokens.
+    /// Remembers the runner's control group in which an open session's agent runs.
+    pub fn runs_in(&self, session: SessionId, uid: u32, group: String) {
+        self.by_group.write().unwrap_or_else(PoisonError::into_inner).insert(group, (session, uid));
+    }
+
+    /// Forgets a session's tokens and where its agent runs.
     pub fn revoke(&self, session: SessionId) {
         self.by_hash.write().unwrap_or_else(PoisonError::into_inner).retain(|_, (s, _)| *s != session);
+        self.by_group.write().unwrap_or_else(PoisonError::into_inner).retain(|_, (s, _)| *s != session);
     }
 
     /// How many there are.
@@ -46,6 +53,12 @@ impl Tokens {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whose agent a process of this uid in this control group is. Unknown is no agent: a group never refuses anybody.
+    pub fn agent_in(&self, group: &str, uid: u32) -> Option<SessionId> {
+        let groups = self.by_group.read().unwrap_or_else(PoisonError::into_inner);
+        groups.get(group).filter(|(_, owner)| *owner == uid).map(|(session, _)| *session)
     }
 
     /// Whose session this token stands for.
@@ -79,5 +92,16 @@ mod tests {
         assert_eq!(tokens.find(&token, 1001), Err("the session token is another user's"));
         tokens.revoke(session);
         assert!(tokens.find(&token, 1000).is_err());
+    }
+
+    #[test]
+    fn a_group_is_one_sessions_until_its_end_and_nobody_elses() {
+        let tokens = Tokens::default();
+        let session = SessionId(Uuid::from_u128(1));
+        tokens.runs_in(session, 1000, "/a".to_owned());
+        let agents = || [("/a", 1000), ("/a", 1001), ("/b", 1000)].map(|(g, uid)| tokens.agent_in(g, uid));
+        assert_eq!(agents(), [Some(session), None, None]);
+        tokens.revoke(session);
+        assert_eq!(agents(), [None, None, None]);
     }
 }

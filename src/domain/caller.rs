@@ -16,6 +16,9 @@ pub struct Peer {
     pub groups: Vec<u32>,
     /// For logs only: the pid may be reused and never decides.
     pub pid: Option<i32>,
+    /// The runner's control group that the process lay in when it connected, if it lay in one: it may be an agent then,
+    /// and so less than its human; never more.
+    pub runner: Option<String>,
 }
 
 /// What somebody may do at most. Ordered: `Public` is the least.

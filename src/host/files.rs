@@ -3,7 +3,7 @@
 
 use crate::domain::session::{Exit, SessionId};
 use crate::domain::timestamp::Timestamp;
-use crate::host::spec::StartSpec;
+use crate::host::spec::{Launch, StartSpec};
 use crate::platform::process;
 use anyhow::{Context, bail};
 use nix::fcntl::{Flock, FlockArg};
@@ -43,8 +43,14 @@ pub struct RunFile {
     pub tmp_dir: Option<PathBuf>,
     /// Who may claim the host shows this.
     pub lease: String,
-    /// The agent's pid, which is also its terminal session and process group.
+    /// The agent's pid, which is also its terminal session and process group …
     pub agent_pid: Option<i32>,
+    /// … and when it started, if it still ran when that was looked at.
+    #[serde(default)]
+    pub agent_start_time: Option<u64>,
+    /// Whether the agent is a runner's to end, and not the daemon's.
+    #[serde(default)]
+    pub by_runner: bool,
 }
 
 /// What an exit file says. Written once; removed when the daemon has taken it.
@@ -190,9 +196,11 @@ impl Run {
             socket_path: spec.socket_path.clone(),
             recording_path: spec.recording_path.clone(),
             exit_path: spec.exit_path.clone(),
-            tmp_dir: spec.tmp_dir.clone(),
+            tmp_dir: spec.tmp_dir().cloned(),
             lease: spec.lease.clone(),
             agent_pid: None,
+            agent_start_time: None,
+            by_runner: matches!(spec.launch, Launch::Runner { .. }),
         };
         // The lock is ours, so whatever is at these names is of a host that is gone.
         let _ = fs::remove_file(&spec.socket_path);
@@ -224,6 +232,7 @@ impl Run {
     /// What the file system says.
     pub fn agent_started(&mut self, pid: i32) -> io::Result<()> {
         self.file.agent_pid = Some(pid);
+        self.file.agent_start_time = process::start_time(pid);
         write_atomically(&run_path(&self.dir, self.file.session_id), &self.file)
     }
 

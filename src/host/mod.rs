@@ -9,11 +9,13 @@ pub mod peers;
 pub mod protocol;
 pub mod pty;
 pub mod recording;
+pub mod replay;
 pub mod resident;
 pub mod screen;
 pub mod serve;
 pub mod spec;
 pub mod text;
+pub mod tree;
 pub mod typist;
 
 use crate::platform::process;

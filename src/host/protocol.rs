@@ -129,6 +129,11 @@ pub enum FromHost {
     },
     /// Kind 142: `{"cols":80,"rows":24}`. The terminal has this size now.
     Resized(Size),
+    /// Kind 143: `{"agent_pid":42}`. The agent runs now; hosts that start it themselves welcome with its pid instead.
+    Started {
+        /// Its pid.
+        agent_pid: i32,
+    },
 }
 
 /// How a session stands.
@@ -240,6 +245,10 @@ struct Reason {
     why: String,
 }
 #[derive(Serialize, Deserialize)]
+struct StartedAs {
+    agent_pid: i32,
+}
+#[derive(Serialize, Deserialize)]
 struct Kind {
     kind: u8,
 }
@@ -343,6 +352,7 @@ impl FromHost {
             Self::Dropped { why } => json_frame(140, &Reason { why: why.clone() }),
             Self::Unsupported { kind } => json_frame(141, &Kind { kind: *kind }),
             Self::Resized(size) => json_frame(142, size),
+            Self::Started { agent_pid } => json_frame(143, &StartedAs { agent_pid: *agent_pid }),
         }
     }
 
@@ -374,6 +384,7 @@ impl FromHost {
             140 => Self::Dropped { why: read::<Reason>(kind, payload)?.why },
             141 => Self::Unsupported { kind: read::<Kind>(kind, payload)?.kind },
             142 => Self::Resized(read(kind, payload)?),
+            143 => Self::Started { agent_pid: read::<StartedAs>(kind, payload)?.agent_pid },
             other => return Ok(Known::Other(other)),
         }))
     }
@@ -440,6 +451,7 @@ mod tests {
             FromHost::Dropped { why: text() },
             FromHost::Unsupported { kind: 77 },
             FromHost::Resized(SIZE),
+            FromHost::Started { agent_pid: 42 },
         ] {
             let bytes = said.encode();
             assert_eq!(FromHost::decode(bytes[4], &bytes[5..]), Ok(Known::Frame(said)));

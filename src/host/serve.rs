@@ -1,46 +1,40 @@
-//! The host's loop: terminal, connections, children and clocks in one `poll(2)`. Nothing here blocks but the
+//! The host's loop: terminal, connections, the agent's tree and clocks in one `poll(2)`. Nothing here blocks but the
 //! recording's sync; every queue has a bound. An idle host makes no wake-ups.
+
+mod requests;
 
 use crate::domain::session::{Exit, SessionActivity, SessionId};
 use crate::domain::timestamp::Timestamp;
 use crate::host::files::{self, ExitFile, Run};
-use crate::host::message::MessageState;
 use crate::host::peers::{PEERS_MAX, Peer};
-use crate::host::protocol::{
-    FromHost, Gap, Hello, Known, Missed, PROTOCOL_VERSION, Snapshot, Status, TAKEN_OVER, ToHost,
-};
-use crate::host::pty::{self, ENDED_BYTES, Ended};
+use crate::host::protocol::{FromHost, Gap, PROTOCOL_VERSION, Status};
+use crate::host::pty::{Output, Terminal};
 use crate::host::recording::{Header, Recorded, Writer};
+use crate::host::replay::Replay;
 use crate::host::resident;
 use crate::host::screen::{Decoder, Screen};
-use crate::host::spec::{SCROLLBACK_MAX, Size, StartSpec};
+use crate::host::spec::{Launch, SCROLLBACK_MAX, StartSpec};
+use crate::host::tree::{Event, Tree};
 use crate::host::typist::{Keys, Seen, Typist};
-use crate::platform::process;
 use anyhow::Context;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::Signal;
-use std::collections::VecDeque;
-use std::io::{PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Output that is kept for who subscribes late, in bytes.
-const REPLAY_BYTES: usize = 256 * 1024;
-/// Keystrokes that the terminal has not taken yet, in bytes.
-const INPUT_BYTES_MAX: usize = 1 << 20;
 /// A screen that did not change for this long is idle.
 const IDLE_AFTER: Duration = Duration::from_secs(1);
 /// What the agent leaves behind gets this long to end by itself.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(2);
 /// Longest grace that can be asked for.
 const GRACE_MAX: Duration = Duration::from_secs(60);
-/// Between two rounds of killing what is still there, and between two tries to write the exit file.
-const AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// Between two tries to write the exit file.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Once the agent's tree is gone, output that is still on its way is waited for this long.
 const DRAIN: Duration = Duration::from_secs(1);
-/// Characters of snapshot text, at most.
-const SNAPSHOT_CHARS: usize = 1 << 20;
+/// Once the runner is lost, the terminal's hang-up is waited for this long: the service manager ends what a killed
+/// runner left within 5 s.
+const HUNG_UP_WITHIN: Duration = Duration::from_secs(7);
 
 /// A host at work.
 pub struct Server {
@@ -52,12 +46,11 @@ pub struct Server {
     record_input: bool,
     fsync: Duration,
     clock: Clock,
-    master: Option<OwnedFd>,
-    children: Option<PipeReader>,
+    terminal: Terminal,
+    /// None once it is gone, or lost.
+    tree: Option<Tree>,
     agent: Option<i32>,
     agent_exit: Option<Exit>,
-    /// Ending the tree: when to kill what is left.
-    kill_at: Option<Instant>,
     /// The tree is gone: when to stop waiting for output.
     drain_until: Option<Instant>,
     exit: Option<Exit>,
@@ -67,12 +60,10 @@ pub struct Server {
     decoder: Decoder,
     recording: Writer,
     sync_at: Option<Instant>,
-    replay: VecDeque<u8>,
-    seq: u64,
+    replay: Replay,
     activity: SessionActivity,
     last_output: Option<Instant>,
     typist: Typist,
-    input: VecDeque<u8>,
     peers: Vec<Peer>,
 }
 
@@ -105,9 +96,9 @@ impl Server {
             let header = Header::new(size, clock.wall, spec.title.clone());
             let recording = Writer::open(&spec.recording_path, &header, clock.wall, spec.max_bytes)
                 .context("opening the recording")?;
-            Ok((recording, pty::open(size)?))
+            Ok((recording, Terminal::open(size)?))
         })();
-        let (recording, pty) = match opened {
+        let (recording, (terminal, slave)) = match opened {
             Ok(opened) => opened,
             Err(e) => {
                 run.remove();
@@ -124,11 +115,10 @@ impl Server {
             record_input: spec.record_input,
             fsync: Duration::from_millis(spec.fsync_ms),
             clock,
-            master: Some(pty.master),
-            children: None,
+            terminal,
+            tree: None,
             agent: None,
             agent_exit: None,
-            kill_at: None,
             drain_until: None,
             exit: None,
             exit_unwritten: None,
@@ -137,12 +127,10 @@ impl Server {
             decoder: Decoder::default(),
             recording,
             sync_at: None,
-            replay: VecDeque::new(),
-            seq: 0,
+            replay: Replay::default(),
             activity: SessionActivity::Busy,
             last_output: None,
             typist: Typist::default(),
-            input: VecDeque::new(),
             peers: Vec::new(),
         };
         if let Some(notice) = &spec.notice {
@@ -151,24 +139,22 @@ impl Server {
         if let Some(message) = spec.first_message.clone() {
             let _ = server.typist.take(message);
         }
-        server.start_agent(&spec, pty.slave);
+        server.start_agent(&spec.launch, slave);
         Ok(server)
     }
 
-    fn start_agent(&mut self, spec: &StartSpec, slave: OwnedFd) {
-        let started = pty::spawn(spec, slave).and_then(|pid| {
-            self.agent = Some(pid);
-            self.children = Some(pty::wait_for_children().map_err(|e| {
-                let _ = process::kill(pid);
-                format!("waiting for the agent: {e}")
-            })?);
-            // The next daemon finds the agent without this, too, by its environment.
-            let _ = self.run.agent_started(pid);
-            Ok(())
-        });
-        if let Err(why) = started {
-            self.agent_exit = Some(Exit::Failed(why));
-            self.drain_until = Some(Instant::now());
+    fn start_agent(&mut self, launch: &Launch, slave: OwnedFd) {
+        let now = Instant::now();
+        match Tree::start(launch, slave, now) {
+            Ok(tree) => {
+                self.tree = Some(tree);
+                // One that the host started itself runs already.
+                self.read_tree(now);
+            }
+            Err(why) => {
+                self.agent_exit = Some(Exit::Failed(why));
+                self.drain_until = Some(now);
+            }
         }
     }
 
@@ -197,8 +183,8 @@ impl Server {
                 Keys::State(id, state) => self.tell_daemon(&FromHost::MessageState { id, state }, now),
             }
         }
-        self.write_input();
-        if self.activity == SessionActivity::Busy && now >= self.idle_at() && self.exit.is_none() {
+        self.terminal.write();
+        if self.is_busy() && now >= self.idle_at() {
             self.activity = SessionActivity::Idle;
             self.tell_daemon(&FromHost::Activity(self.activity), now);
             resident::forget_code();
@@ -209,17 +195,16 @@ impl Server {
                 self.hole(e.to_string(), now);
             }
         }
-        if self.kill_at.is_some_and(|at| at <= now) {
-            self.kill_tree();
-            self.kill_at = Some(now + AGAIN_AFTER);
+        if let Some(event) = self.tree.as_mut().and_then(|tree| tree.act(now)) {
+            self.happened(event, now);
         }
-        if self.exit.is_none() && self.drain_until.is_some_and(|at| at <= now || self.master.is_none()) {
+        if self.exit.is_none() && self.drain_until.is_some_and(|at| at <= now || !self.terminal.is_open()) {
             self.finish(now);
         }
         if let Some((file, again)) = &mut self.exit_unwritten
             && *again <= now
         {
-            *again = now + 5 * AGAIN_AFTER;
+            *again = now + AGAIN_AFTER;
             if files::write_atomically(&self.exit_path, file).is_ok() {
                 self.exit_unwritten = None;
             }
@@ -240,11 +225,11 @@ impl Server {
         let writing =
             |yes: bool| if yes { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN };
         let mut fds = vec![PollFd::new(self.run.listener().as_fd(), PollFlags::POLLIN)];
-        if let Some(master) = &self.master {
-            fds.push(PollFd::new(master.as_fd(), writing(!self.input.is_empty())));
+        if let Some(terminal) = self.terminal.fd() {
+            fds.push(PollFd::new(terminal, writing(!self.terminal.has_taken_all())));
         }
-        if let Some(children) = &self.children {
-            fds.push(PollFd::new(children.as_fd(), PollFlags::POLLIN));
+        if let Some(tree) = &self.tree {
+            fds.push(PollFd::new(tree.fd(), PollFlags::POLLIN));
         }
         for peer in &self.peers {
             fds.push(PollFd::new(peer.stream().as_fd(), writing(peer.wants_to_write())));
@@ -258,17 +243,18 @@ impl Server {
         let mut next = || events.next().unwrap_or(false);
         Ok(Happened {
             connection: next(),
-            output: self.master.is_some() && next(),
-            child: self.children.is_some() && next(),
+            output: self.terminal.is_open() && next(),
+            tree: self.tree.is_some() && next(),
             peers: self.peers.iter().map(|_| next()).collect(),
         })
     }
 
     fn deadline(&self, now: Instant) -> Option<Instant> {
-        let idle = (self.activity == SessionActivity::Busy && self.exit.is_none()).then(|| self.idle_at());
+        let idle = self.is_busy().then(|| self.idle_at());
         let drain = self.drain_until.filter(|_| self.exit.is_none());
         let unwritten = self.exit_unwritten.as_ref().map(|(_, again)| *again);
-        [idle, drain, unwritten, self.sync_at, self.kill_at, self.typist.deadline(self.seen(now))]
+        let tree = self.tree.as_ref().and_then(Tree::deadline);
+        [idle, drain, unwritten, self.sync_at, tree, self.typist.deadline(self.seen(now))]
             .into_iter()
             .chain(self.peers.iter().map(Peer::deadline))
             .flatten()
@@ -279,8 +265,8 @@ impl Server {
         if happened.output {
             self.read_output(now);
         }
-        if happened.child {
-            self.read_children(now);
+        if happened.tree {
+            self.read_tree(now);
         }
         for (i, readable) in happened.peers.into_iter().enumerate() {
             if readable {
@@ -307,10 +293,15 @@ impl Server {
             now,
             started: self.clock.steady,
             last_output: self.last_output,
-            seq: self.seq,
-            taken: self.input.is_empty(),
+            seq: self.replay.seq(),
+            taken: self.terminal.has_taken_all(),
             bracketed: self.screen.wants_bracketed_paste(),
         }
+    }
+
+    /// Whether it may become idle by being quiet: an agent that is not there yet is neither.
+    fn is_busy(&self) -> bool {
+        self.activity == SessionActivity::Busy && self.agent.is_some() && self.exit.is_none()
     }
 
     fn idle_at(&self) -> Instant {
@@ -320,9 +311,8 @@ impl Server {
     /// Reads what the agent wrote, a bounded piece.
     fn read_output(&mut self, now: Instant) {
         let mut buffer = [0; 16 * 1024];
-        let Some(master) = &self.master else { return };
-        match nix::unistd::read(master, &mut buffer) {
-            Ok(n) if n > 0 => {
+        match self.terminal.read(&mut buffer) {
+            Output::Bytes(n) => {
                 let text = self.decoder.push(&buffer[..n]);
                 self.last_output = Some(now);
                 if self.activity == SessionActivity::Idle {
@@ -331,13 +321,10 @@ impl Server {
                 }
                 self.show(&text, now);
             }
-            Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => {}
-            // Linux says EIO, macOS end of file, when the last slave is closed.
-            Ok(_) | Err(_) => {
+            Output::Nothing => {}
+            Output::End => {
                 let rest = self.decoder.finish();
                 self.show(rest, now);
-                self.master = None;
-                self.input = VecDeque::new();
             }
         }
     }
@@ -350,14 +337,12 @@ impl Server {
         let recorded = self.recording.output(text, self.clock.at(now));
         self.recorded(recorded, now);
         let answers = self.screen.feed(text);
-        if self.master.is_some() && !answers.is_empty() {
-            self.queue_input(answers.as_bytes());
+        if !answers.is_empty() {
+            // Too many questions get no answers.
+            let _ = self.terminal.queue(answers.as_bytes());
         }
-        let frame = FromHost::Output { seq: self.seq, bytes: text.as_bytes().to_vec() }.encode();
-        self.seq += text.len() as u64;
-        self.replay.extend(text.as_bytes());
-        let too_many = self.replay.len().saturating_sub(REPLAY_BYTES);
-        self.replay.drain(..too_many);
+        let frame = FromHost::Output { seq: self.replay.seq(), bytes: text.as_bytes().to_vec() }.encode();
+        self.replay.push(text);
         for peer in self.peers.iter_mut().filter(|p| p.subscribed) {
             peer.send_encoded(frame.clone(), now);
         }
@@ -386,97 +371,63 @@ impl Server {
             let recorded = self.recording.input(&String::from_utf8_lossy(bytes), self.clock.at(now));
             self.recorded(recorded, now);
         }
-        self.queue_input(bytes);
+        let _ = self.terminal.queue(bytes);
     }
 
-    fn queue_input(&mut self, bytes: &[u8]) {
-        if self.master.is_some() && self.input.len() + bytes.len() <= INPUT_BYTES_MAX {
-            self.input.extend(bytes);
+    fn read_tree(&mut self, now: Instant) {
+        while let Some(event) = self.tree.as_mut().and_then(Tree::next) {
+            self.happened(event, now);
         }
     }
 
-    /// Gives the terminal as much of the input as it takes.
-    fn write_input(&mut self) {
-        let Some(master) = &self.master else { return };
-        while !self.input.is_empty() {
-            match nix::unistd::write(master, self.input.as_slices().0) {
-                Ok(n) if n > 0 => drop(self.input.drain(..n)),
-                Err(nix::errno::Errno::EINTR) => {}
-                Ok(_) | Err(_) => return,
+    fn happened(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Started(pid) => {
+                self.agent = Some(pid);
+                // The next daemon finds an agent of the host's own without this, too, by its environment.
+                let _ = self.run.agent_started(pid);
+                self.tell_daemon(&FromHost::Started { agent_pid: pid }, now);
             }
-        }
-        self.input = VecDeque::new();
-    }
-
-    fn read_children(&mut self, now: Instant) {
-        let mut bytes = [0; ENDED_BYTES];
-        loop {
-            let Some(children) = &mut self.children else { return };
-            match children.read(&mut bytes) {
-                Ok(ENDED_BYTES) => {
-                    let ended = Ended::from_bytes(bytes);
-                    if Some(ended.pid) == self.agent {
-                        let exit = ended.signal.map_or(Exit::Code(ended.code.unwrap_or(0)), Exit::Signal);
-                        self.agent_exit.get_or_insert(exit);
-                        self.end_tree(LEFTOVER_GRACE, now);
-                    }
+            Event::Exited(exit) => {
+                self.agent_exit.get_or_insert(exit);
+                self.end_tree(LEFTOVER_GRACE, now);
+            }
+            Event::Failed(why) => {
+                self.agent_exit.get_or_insert(Exit::Failed(why));
+                self.tree = None;
+                self.drain_until = Some(now);
+            }
+            Event::Gone => {
+                if self.agent.is_none() {
+                    let why = "it was ended before the agent ran";
+                    self.agent_exit.get_or_insert(Exit::Failed(why.to_owned()));
                 }
-                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return,
-                // No child is left.
-                Ok(_) | Err(_) => {
-                    self.children = None;
-                    self.kill_at = None;
-                    // Where orphans are not adopted, the agent's group may still hold some.
-                    self.kill_tree();
-                    self.drain_until = Some(now + DRAIN);
+                self.tree = None;
+                self.drain_until = Some(now + DRAIN);
+            }
+            Event::Lost => {
+                if self.agent.is_none() {
+                    let why = "teleclaude-runner did not say that the agent runs; its own log may say why";
+                    self.agent_exit.get_or_insert(Exit::Failed(why.to_owned()));
                 }
+                self.tree = None;
+                self.drain_until = Some(now + HUNG_UP_WITHIN);
             }
         }
     }
 
-    /// Asks everything below the host to end, and sets when it is ended.
+    /// Asks the agent and everything that came from it to end, and sets when it is ended.
     fn end_tree(&mut self, grace: Duration, now: Instant) {
-        if self.children.is_none() {
-            return;
+        let foreground = self.terminal.foreground();
+        if let Some(tree) = &mut self.tree {
+            tree.end(grace, foreground, now);
         }
-        let kill_at = now + grace;
-        if self.kill_at.is_some_and(|at| at <= kill_at) {
-            return;
-        }
-        self.kill_at = Some(kill_at);
-        for signal in [Signal::SIGHUP, Signal::SIGCONT, Signal::SIGTERM] {
-            for group in self.foreground().into_iter().chain(self.agent) {
-                let _ = process::send_group(group, signal as i32);
-            }
-            for pid in process::descendants(std::process::id().cast_signed()) {
-                let _ = process::send(pid, signal as i32);
-            }
-        }
-    }
-
-    fn kill_tree(&self) {
-        for pid in process::descendants(std::process::id().cast_signed()) {
-            let _ = process::kill(pid);
-        }
-        #[cfg(not(target_os = "linux"))]
-        if let Some(agent) = self.agent {
-            let _ = process::send_group(agent, Signal::SIGKILL as i32);
-        }
-    }
-
-    fn foreground(&self) -> Option<i32> {
-        let master = self.master.as_ref()?;
-        nix::unistd::tcgetpgrp(master)
-            .ok()
-            .map(nix::unistd::Pid::as_raw)
-            .filter(|g| *g > 1 && Some(*g) != self.agent)
     }
 
     /// It is over: closes the recording, writes the exit file, tells everybody.
     fn finish(&mut self, now: Instant) {
         let exit = self.agent_exit.clone().unwrap_or(Exit::Lost);
-        self.master = None;
-        self.input = VecDeque::new();
+        self.terminal.close();
         for (id, state) in self.typist.give_up() {
             self.tell_daemon(&FromHost::MessageState { id, state }, now);
         }
@@ -511,7 +462,7 @@ impl Server {
             peer.send(&FromHost::Exited(exit.clone()), now);
         }
         // Whoever asks from now on gets the screen; the rest may go.
-        self.replay = VecDeque::new();
+        self.replay.forget();
     }
 
     fn tell_daemon(&mut self, frame: &FromHost, now: Instant) {
@@ -525,126 +476,9 @@ impl Server {
             version: PROTOCOL_VERSION,
             session: self.session,
             agent_pid: self.agent,
-            seq: self.seq,
+            seq: self.replay.seq(),
             activity: self.activity,
             exit: self.exit.clone(),
-        }
-    }
-
-    fn frame(&mut self, i: usize, kind: u8, payload: &[u8], now: Instant) {
-        let asked = match ToHost::decode(kind, payload) {
-            Ok(Known::Frame(asked)) => asked,
-            Ok(Known::Other(kind)) if self.peers[i].greeted => {
-                self.peers[i].send(&FromHost::Unsupported { kind }, now);
-                return;
-            }
-            Ok(Known::Other(_)) => return self.peers[i].drop_saying("no hello", now),
-            Err(e) => return self.peers[i].drop_saying(&e.to_string(), now),
-        };
-        match asked {
-            ToHost::Hello(hello) => self.hello(i, &hello, now),
-            _ if !self.peers[i].greeted => self.peers[i].drop_saying("no hello", now),
-            ToHost::Subscribe { from } => self.subscribe(i, from, now),
-            ToHost::Write(bytes) => {
-                if self.master.is_none() || self.input.len() + bytes.len() > INPUT_BYTES_MAX {
-                    self.refuse(i, "the terminal takes no input", now);
-                } else {
-                    self.type_bytes(&bytes, now);
-                }
-            }
-            ToHost::Message(message) => self.message(i, message, now),
-            ToHost::Resize(size) => self.resize(size, now),
-            ToHost::Signal { signal } => {
-                let group = self.foreground().or(self.agent.filter(|_| self.agent_exit.is_none()));
-                if group.is_none_or(|g| process::send_group(g, signal).is_err()) {
-                    self.refuse(i, "the signal could not be sent", now);
-                }
-            }
-            ToHost::Snapshot { request, scrollback } => {
-                let mut text = self.screen.text(scrollback.min(SCROLLBACK_MAX) as usize);
-                if text.len() > SNAPSHOT_CHARS {
-                    let cut = text.ceil_char_boundary(text.len() - SNAPSHOT_CHARS);
-                    text.drain(..cut);
-                }
-                let (seq, size, dump) = (self.seq, self.screen.size(), self.screen.dump());
-                let snapshot = Snapshot { request, seq, size, text, dump };
-                self.peers[i].send(&FromHost::Snapshot(snapshot), now);
-            }
-            ToHost::Status { request } => {
-                let status = self.status();
-                self.peers[i].send(&FromHost::Status { request, status }, now);
-            }
-            ToHost::End { grace_ms } => self.end_tree(Duration::from_millis(grace_ms).min(GRACE_MAX), now),
-            ToHost::Acknowledge => {
-                if self.exit.is_some() && self.peers[i].claims {
-                    self.acknowledged = true;
-                } else {
-                    self.refuse(i, "there is nothing to acknowledge", now);
-                }
-            }
-        }
-    }
-
-    fn refuse(&mut self, i: usize, why: &str, now: Instant) {
-        self.peers[i].send(&FromHost::Refused { why: why.to_owned() }, now);
-    }
-
-    fn hello(&mut self, i: usize, hello: &Hello, now: Instant) {
-        if self.peers[i].greeted || hello.lease != self.lease {
-            self.peers[i].drop_saying("not the lease", now);
-            return;
-        }
-        if hello.claim {
-            for (other, peer) in self.peers.iter_mut().enumerate() {
-                if other != i && peer.greeted {
-                    peer.drop_saying(TAKEN_OVER, now);
-                }
-            }
-        }
-        let status = self.status();
-        let peer = &mut self.peers[i];
-        peer.greet(hello.claim);
-        peer.send(&FromHost::Welcome(status), now);
-    }
-
-    fn subscribe(&mut self, i: usize, from: u64, now: Instant) {
-        let held_from = self.seq - self.replay.len() as u64;
-        let missed = (!(held_from..=self.seq).contains(&from)).then(|| Missed {
-            seq: self.seq,
-            dump: self.screen.dump(),
-            size: self.screen.size(),
-        });
-        let peer = &mut self.peers[i];
-        peer.subscribed = true;
-        if let Some(missed) = missed {
-            peer.send(&FromHost::Missed(missed), now);
-        } else if from < self.seq {
-            let skip = usize::try_from(from - held_from).unwrap_or(usize::MAX);
-            let bytes: Vec<u8> = self.replay.iter().skip(skip).copied().collect();
-            peer.send(&FromHost::Output { seq: from, bytes }, now);
-        }
-    }
-
-    fn message(&mut self, i: usize, message: crate::host::message::Message, now: Instant) {
-        let id = message.id.clone();
-        let state = if self.master.is_none() { Ok(MessageState::Failed) } else { self.typist.take(message) };
-        let state = state.unwrap_or(MessageState::Failed);
-        self.peers[i].send(&FromHost::MessageState { id, state }, now);
-    }
-
-    fn resize(&mut self, size: Size, now: Instant) {
-        let size = size.clamped();
-        if size == self.screen.size() {
-            return;
-        }
-        self.screen.resize(size);
-        if let Some(master) = &self.master {
-            let _ = pty::resize(master, size);
-        }
-        let recorded = self.recording.resize(size, self.clock.at(now));
-        self.recorded(recorded, now);
-        for peer in self.peers.iter_mut().filter(|p| p.subscribed || p.claims) {
-            peer.send(&FromHost::Resized(size), now);
         }
     }
 }
@@ -653,6 +487,6 @@ impl Server {
 struct Happened {
     connection: bool,
     output: bool,
-    child: bool,
+    tree: bool,
     peers: Vec<bool>,
 }

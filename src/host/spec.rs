@@ -2,12 +2,13 @@
 
 use crate::domain::session::SessionId;
 use crate::host::message::Message;
+use crate::runner::message::{Request, Run};
 use anyhow::{bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// The version of [`StartSpec`] that this binary writes and reads.
-pub const SPEC_VERSION: u32 = 1;
+pub const SPEC_VERSION: u32 = 2;
 /// Bytes of a spec, at most.
 pub const SPEC_BYTES_MAX: usize = 4 << 20;
 /// Bytes of a socket path, at most: the system's own limit is 103 on macOS, 107 on Linux.
@@ -53,14 +54,8 @@ pub struct StartSpec {
     pub socket_path: PathBuf,
     /// Where the exit is written when it is over.
     pub exit_path: PathBuf,
-    /// Private folder for the agent's TMPDIR: made 0700, removed at the end.
-    pub tmp_dir: Option<PathBuf>,
-    /// Program and arguments. No secrets.
-    pub argv: Vec<String>,
-    /// The agent's whole environment.
-    pub env: Vec<(String, String)>,
-    /// Where the agent starts.
-    pub cwd: PathBuf,
+    /// Who starts the agent, and what.
+    pub launch: Launch,
     /// The first size.
     pub size: Size,
     /// Lines of scrollback.
@@ -88,9 +83,89 @@ impl std::fmt::Debug for StartSpec {
         f.debug_struct("StartSpec")
             .field("session_id", &self.session_id)
             .field("run_dir", &self.run_dir)
-            .field("argv", &self.argv)
-            .field("cwd", &self.cwd)
+            .field("launch", &self.launch)
             .finish_non_exhaustive()
+    }
+}
+
+/// Who starts the agent, and what.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Launch {
+    /// The host itself, as its own user.
+    Own(Program),
+    /// The runner, as the session's owner. Command line and environment are the runner's to make.
+    Runner {
+        /// Where the runner is asked.
+        socket: PathBuf,
+        /// What it is asked. Its Debug shows no secret.
+        #[serde(with = "frame")]
+        request: Run,
+    },
+}
+
+/// A program as the host starts it. Its Debug shows no environment.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Program {
+    /// Program and arguments. No secrets.
+    pub argv: Vec<String>,
+    /// The agent's whole environment.
+    pub env: Vec<(String, String)>,
+    /// Where the agent starts.
+    pub cwd: PathBuf,
+    /// Private folder for the agent's TMPDIR: made 0700, removed at the end.
+    pub tmp_dir: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Program").field("argv", &self.argv).field("cwd", &self.cwd).finish_non_exhaustive()
+    }
+}
+
+impl Launch {
+    fn check(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Own(program) => {
+                ensure!(program.argv.first().is_some_and(|name| !name.is_empty()), "argv: must not be empty");
+                ensure!(program.cwd.is_absolute(), "cwd: must be absolute");
+                if program.argv.iter().any(|a| a.contains('\0')) {
+                    bail!("argv: must not contain NUL");
+                }
+                for (name, value) in &program.env {
+                    if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+                        bail!("env: a name or value cannot be used");
+                    }
+                }
+            }
+            Self::Runner { socket, request } => {
+                ensure!(socket.is_absolute(), "the runner's socket: must be absolute");
+                Request::Run(request.clone()).encode().map_err(|e| anyhow::anyhow!("run: {e}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A request travels as the frame that the runner gets, so that there is one way to write it down.
+mod frame {
+    use crate::runner::message::{Request, Run, frame_length};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+
+    pub(super) fn serialize<S: Serializer>(run: &Run, to: S) -> Result<S::Ok, S::Error> {
+        Request::Run(run.clone()).encode().map_err(ser::Error::custom)?.serialize(to)
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Run, D::Error> {
+        let frame = Vec::<u8>::deserialize(from)?;
+        match frame_length(&frame).map_err(de::Error::custom)? {
+            Some(length) if frame.len() == 4 + length => {}
+            _ => return Err(de::Error::custom("not one frame")),
+        }
+        match Request::decode(&frame[4..]).map_err(de::Error::custom)? {
+            Request::Run(run) => Ok(run),
+            other => Err(de::Error::custom(other.verb())),
+        }
     }
 }
 
@@ -106,21 +181,20 @@ impl StartSpec {
             socket <= SOCKET_PATH_MAX,
             "socket path: {socket} bytes, at most {SOCKET_PATH_MAX} are possible"
         );
-        ensure!(!self.argv.is_empty() && !self.argv[0].is_empty(), "argv: must not be empty");
-        ensure!(self.cwd.is_absolute(), "cwd: must be absolute");
         ensure!(!self.lease.is_empty() && self.lease.len() <= 128, "lease: 1 to 128 bytes");
-        if self.argv.iter().any(|a| a.contains('\0')) {
-            bail!("argv: must not contain NUL");
-        }
-        for (name, value) in &self.env {
-            if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-                bail!("env: a name or value cannot be used");
-            }
-        }
+        self.launch.check()?;
         if let Some(message) = &self.first_message {
             message.check().map_err(|e| anyhow::anyhow!("first message: {e}"))?;
         }
         Ok(())
+    }
+
+    /// The private folder that the host makes for the agent, if it makes one.
+    pub fn tmp_dir(&self) -> Option<&PathBuf> {
+        match &self.launch {
+            Launch::Own(program) => program.tmp_dir.as_ref(),
+            Launch::Runner { .. } => None,
+        }
     }
 
     /// How its processes can be recognised: `TELECLAUDE_SESSION=<id>`.
@@ -145,4 +219,87 @@ pub enum Ready {
         /// Why; holds no secret.
         why: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Launch, Program, SPEC_VERSION, Size, StartSpec};
+    use crate::domain::session::{Profile, SessionId, ThinkingMode};
+    use crate::runner::message::{Native, Place, Run};
+    use std::path::PathBuf;
+    use uuid::Uuid;
+
+    fn spec(launch: Launch) -> StartSpec {
+        StartSpec {
+            version: SPEC_VERSION,
+            session_id: SessionId(Uuid::from_u128(7)),
+            run_dir: PathBuf::from("/run/x"),
+            recording_path: PathBuf::from("/state/x.cast"),
+            socket_path: PathBuf::from("/run/x/s.sock"),
+            exit_path: PathBuf::from("/state/x.json"),
+            launch,
+            size: Size { cols: 80, rows: 24 },
+            scrollback_lines: 10,
+            fsync_ms: 250,
+            max_bytes: 1 << 20,
+            strict: false,
+            record_input: false,
+            notice: None,
+            title: None,
+            first_message: None,
+            lease: "lease".to_owned(),
+        }
+    }
+
+    fn by_runner(project: &str) -> StartSpec {
+        let place = Place { uid: 1_000, session: SessionId(Uuid::from_u128(7)), project: project.to_owned() };
+        spec(Launch::Runner {
+            socket: PathBuf::from("/run/r.sock"),
+            request: Run {
+                place,
+                subdir: Some("api".to_owned()),
+                worktree: false,
+                agent: "claude".to_owned(),
+                profile: Profile::Full,
+                thinking: ThinkingMode::Med,
+                native: Native::New(Uuid::from_u128(9)),
+                token: "not-a-real-token".to_owned(),
+                values: vec![("API_KEY".to_owned(), "invented value".to_owned())],
+            },
+        })
+    }
+
+    fn by_host() -> StartSpec {
+        spec(Launch::Own(Program {
+            argv: vec!["/bin/sh".to_owned()],
+            env: vec![("API_KEY".to_owned(), "invented value".to_owned())],
+            cwd: PathBuf::from("/srv"),
+            tmp_dir: None,
+        }))
+    }
+
+    #[test]
+    fn what_is_asked_of_the_runner_arrives_at_the_host() {
+        let (written, read) = (by_runner("shop"), serde_json::to_vec(&by_runner("shop")).unwrap());
+        let read: StartSpec = serde_json::from_slice(&read).unwrap();
+        let (Launch::Runner { request: a, .. }, Launch::Runner { request: b, .. }) =
+            (&written.launch, &read.launch)
+        else {
+            panic!("another launch")
+        };
+        assert_eq!(a, b);
+        assert!(read.check().is_ok());
+        assert!(by_runner("a/b").check().is_err(), "what the runner would not read is not begun");
+        assert!(serde_json::to_vec(&by_runner("")).is_err());
+        let torn = serde_json::json!({ "runner": { "socket": "/r", "request": [0, 0, 0, 9, 1, 1] } });
+        assert!(serde_json::from_value::<Launch>(torn).is_err());
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        for spec in [by_runner("shop"), by_host()] {
+            let shown = format!("{spec:?}");
+            assert!(!shown.contains("not-a-real-token") && !shown.contains("invented value"), "{shown}");
+        }
+    }
 }

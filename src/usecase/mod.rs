@@ -11,7 +11,7 @@ pub mod turns;
 use crate::config::personal::Personal;
 use crate::config::schema::Config;
 use crate::domain::timestamp::Timestamp;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -23,6 +23,9 @@ pub struct Facts {
     pub config: Arc<Config>,
     /// Whether the daemon serves one user only.
     pub single_user: bool,
+    /// Where the runner is asked, if agents run as the owners of their sessions. The daemon then need not be able to
+    /// look into homes and projects, and does not.
+    pub runner: Option<Arc<Path>>,
     /// This machine's name in the database.
     pub computer: Arc<str>,
     /// The moment of the request.

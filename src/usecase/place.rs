@@ -1,5 +1,7 @@
-//! Where a session may run: from what somebody typed to a folder that exists and lies where it must.
-//! Symbolic links are followed first, so none leads out. Looks at the file system, never at the database.
+//! Where a session may run: from what somebody typed to a folder that lies where it must. Where the daemon runs agents
+//! itself the folder must exist, and symbolic links are followed first, so that none leads out. Where the runner runs
+//! them as their owners, only the text is looked at: the daemon may not be able to look into projects at all, and the
+//! runner, as the owner, sees to it that nothing leads out. Never looks at the database.
 
 use crate::domain::caller::Caller;
 use crate::domain::project::Project;
@@ -34,6 +36,9 @@ pub async fn look(
 ) -> Result<Place, Fault> {
     let (whose, facts) = (caller.clone(), facts.clone());
     let (project, subdir) = (project.to_owned(), subdir.map(str::to_owned));
+    if facts.runner.is_some() {
+        return find(&whose, &facts, &project, subdir.as_deref());
+    }
     LOOKING.run(caller.uid, move || find(&whose, &facts, &project, subdir.as_deref())).await?
 }
 
@@ -44,7 +49,7 @@ pub fn find(caller: &Caller, facts: &Facts, project: &str, subdir: Option<&str>)
     let projects = facts.config.projects();
     if let Some(found) = projects.iter().find(|p| p.name == project) {
         let open = found.open_to(caller, &facts.own_projects);
-        return inside(found.path.clone(), Some(found.clone()), open, subdir)
+        return inside(facts, found.path.clone(), Some(found.clone()), open, subdir)
             .and_then(|place| not_of_another(caller, facts, &projects, place));
     }
     if !project.starts_with('/') {
@@ -65,6 +70,7 @@ pub fn find(caller: &Caller, facts: &Facts, project: &str, subdir: Option<&str>)
         };
         let joined = joined.to_string_lossy().into_owned();
         return inside(
+            facts,
             found.path.clone(),
             Some(found.clone()),
             open,
@@ -74,7 +80,7 @@ pub fn find(caller: &Caller, facts: &Facts, project: &str, subdir: Option<&str>)
     }
     if facts.single_user && projects.is_empty() {
         let real = real_dir("project", &path)?;
-        return inside(real, None, true, subdir);
+        return inside(facts, real, None, true, subdir);
     }
     Ok(closed(project))
 }
@@ -83,27 +89,42 @@ fn closed(project: &str) -> Place {
     Place { project: None, project_path: project.to_owned(), subdir: None, open: false }
 }
 
-fn inside(root: PathBuf, project: Option<Project>, open: bool, subdir: Option<&str>) -> Result<Place, Fault> {
+fn inside(
+    facts: &Facts,
+    root: PathBuf,
+    project: Option<Project>,
+    open: bool,
+    subdir: Option<&str>,
+) -> Result<Place, Fault> {
     if !open {
         return Ok(Place { project, ..closed(&root.to_string_lossy()) });
     }
-    let root = real_dir("project", &root)?;
     let subdir = match subdir {
         None => None,
         Some(text) => {
             check_text("subdir", text)?;
-            let relative = Path::new(text);
-            if relative.is_absolute() || lexical(relative).is_none() {
-                return Err(Fault::invalid("subdir", "must be a folder inside the project, without `..`"));
-            }
-            let real = real_dir("subdir", &root.join(relative))?;
-            let below = real
-                .strip_prefix(&root)
-                .map_err(|_| Fault::invalid("subdir", "leads out of the project through a symbolic link"))?;
-            Some(below.to_string_lossy().into_owned()).filter(|s| !s.is_empty())
+            let below = lexical(Path::new(text)).filter(|below| !below.is_absolute());
+            Some(below.ok_or_else(|| {
+                Fault::invalid("subdir", "must be a folder inside the project, without `..`")
+            })?)
         }
     };
+    let (root, subdir) =
+        if facts.runner.is_some() { (root, subdir) } else { on_disk(&root, subdir.as_deref())? };
+    let subdir = subdir.map(|below| below.to_string_lossy().into_owned()).filter(|below| !below.is_empty());
     Ok(Place { project, project_path: root.to_string_lossy().into_owned(), subdir, open })
+}
+
+/// Where root and folder really are; they must exist, the one inside the other.
+fn on_disk(root: &Path, subdir: Option<&Path>) -> Result<(PathBuf, Option<PathBuf>), Fault> {
+    let root = real_dir("project", root)?;
+    let Some(subdir) = subdir else { return Ok((root, None)) };
+    let real = real_dir("subdir", &root.join(subdir))?;
+    let below = real
+        .strip_prefix(&root)
+        .map_err(|_| Fault::invalid("subdir", "leads out of the project through a symbolic link"))?
+        .to_owned();
+    Ok((root, Some(below)))
 }
 
 /// A folder inside a project may itself be, or lie in, a project that is closed to the caller: then it is not there.
@@ -117,7 +138,10 @@ fn not_of_another(
     let root = Path::new(&place.project_path);
     let real = root.join(subdir);
     let closed = projects.iter().filter(|p| !p.open_to(caller, &facts.own_projects)).any(|p| {
-        let path = std::fs::canonicalize(&p.path).unwrap_or_else(|_| p.path.clone());
+        let path = match facts.runner {
+            Some(_) => p.path.clone(),
+            None => std::fs::canonicalize(&p.path).unwrap_or_else(|_| p.path.clone()),
+        };
         path != root && path.starts_with(root) && real.starts_with(path)
     });
     if closed {

@@ -1,7 +1,6 @@
 //! Doing what is permitted. [`read`] changes nothing; [`change`] runs inside the writer's transaction and puts its
 //! audit row beside the change. Effects outside the database are rows here, done afterwards by the daemon.
 
-use crate::config::schema::RunAs;
 use crate::config::show;
 use crate::domain::action::{Action, NewMessage, NewSession, SessionQuery, Verb};
 use crate::domain::audit::{AuditDraft, AuditOutcome};
@@ -249,19 +248,27 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
 }
 
 /// Agents of a system run as their owners, which takes the runner; as the service user only if the config says so in
-/// so many words. There is no falling back from the one to the other.
+/// so many words. There is no falling back from the one to the other. Looks only whether the runner's socket is there.
 ///
 /// # Errors
 /// `needs_runner`.
 pub fn needs_runner(facts: &Facts) -> Result<(), Fault> {
-    if facts.single_user || facts.config.sessions.run_as == RunAs::Service {
-        return Ok(());
-    }
+    let Some(socket) = facts.runner.as_deref().filter(|socket| !socket.exists()) else { return Ok(()) };
+    let enable = if cfg!(target_os = "macos") {
+        "run bin/install-system.sh again"
+    } else {
+        "do `systemctl enable --now teleclaude-runner.socket`"
+    };
     Err(Fault::new(
         FaultCode::NeedsRunner,
-        "sessions run as their owners here (sessions.run_as: owner), and teleclaude-runner, which does that, is not there",
+        format!(
+            "sessions run as their owners here (sessions.run_as: owner), and teleclaude-runner, which does that, is not there: no {}",
+            socket.display()
+        ),
     )
-    .hint("ask an admin to install the runner, or to set sessions.run_as: service where all may read what all do"))
+    .hint(format!(
+        "ask an admin to {enable}, or to set sessions.run_as: service where all may read what all do"
+    )))
 }
 
 async fn start(

@@ -180,7 +180,7 @@ impl World {
     /// A connection of this uid's.
     pub fn connect(&self, uid: u32) -> UnixStream {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let peer = Arc::new(Peer { uid, gid: uid, groups: vec![uid], pid: None });
+        let peer = Arc::new(Peer { uid, gid: uid, groups: vec![uid], pid: None, runner: None });
         let (front, mouth) = (Arc::clone(&self.front), self.mouth.clone());
         tokio::spawn(connection::serve(front, mouth, theirs, peer));
         ours

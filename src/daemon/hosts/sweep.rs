@@ -1,5 +1,5 @@
-//! Clearing up after a host that vanished: ends every process of its session, closes the recording, says how it
-//! ended. Blocks.
+//! Clearing up after a host that vanished: ends every process of its session, or waits until its runner has, closes the
+//! recording, says how it ended. Blocks.
 
 use crate::daemon::hosts::SessionPaths;
 use crate::domain::session::{Exit, SessionId};
@@ -9,7 +9,7 @@ use crate::host::recording;
 use crate::host::spec::StartSpec;
 use crate::platform::process;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A swept session that still has processes after this is reported all the same.
 const SWEEP_WITHIN: Duration = Duration::from_secs(10);
@@ -28,8 +28,7 @@ pub(super) fn is_alive(run_dir: &Path, run: &RunFile) -> bool {
 
 /// Ends every process of a session whose host is gone, closes the recording, and gives how it ended.
 pub(super) fn sweep(run: &RunFile) -> ExitFile {
-    // Pids of before a boot name other processes now.
-    end_processes(run.session_id, run.agent_pid.filter(|_| run.boot == process::boot_id()));
+    end_tree(run);
     if let Ok(file) = files::read::<ExitFile>(&run.exit_path) {
         return file;
     }
@@ -68,10 +67,29 @@ pub(super) fn close_recording(session: SessionId, path: &Path) -> Timestamp {
     at
 }
 
+/// Ends what is left of the tree of a host that is gone. That of a runner is another user's: the runner ends it with the
+/// host's connection, or the service manager does if the runner is gone too, and here it is only waited for.
+pub(super) fn end_tree(run: &RunFile) {
+    // Pids of before a boot name other processes now.
+    let agent = run.agent_pid.filter(|_| run.boot == process::boot_id());
+    if !run.by_runner {
+        return end_processes(run.session_id, agent);
+    }
+    let (Some(pid), Some(start_time)) = (agent, run.agent_start_time) else { return };
+    let deadline = Instant::now() + SWEEP_WITHIN;
+    while process::is_alive(pid, start_time) {
+        if Instant::now() >= deadline {
+            tracing::error!(session = %run.session_id, pid, "the agent of a lost session has not been ended by its runner");
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Kills until nobody is left: who is killed may have had a child in the meantime.
 pub(super) fn end_processes(session: SessionId, leader: Option<i32>) {
     let mark = StartSpec::mark(session);
-    let deadline = std::time::Instant::now() + SWEEP_WITHIN;
+    let deadline = Instant::now() + SWEEP_WITHIN;
     loop {
         let left = process::marked(&mark, leader, process::own_uid());
         if left.is_empty() {
@@ -80,7 +98,7 @@ pub(super) fn end_processes(session: SessionId, leader: Option<i32>) {
         for pid in left {
             let _ = process::kill(pid);
         }
-        if std::time::Instant::now() >= deadline {
+        if Instant::now() >= deadline {
             tracing::error!(%session, "processes of a lost session cannot be ended");
             return;
         }

@@ -8,6 +8,7 @@ use crate::host::client::{self, Receiver, Sender};
 use crate::host::files::{self, ExitFile, RunFile};
 use crate::host::message::{Message, MessageState};
 use crate::host::protocol::{FromHost, Snapshot, Status, TAKEN_OVER, ToHost};
+use crate::platform::process;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -108,12 +109,13 @@ impl Watch {
     async fn serve(&mut self, mut sender: Sender, mut receiver: Receiver, status: Status) -> Parting {
         // Dropping it is the message.
         self.claimed = None;
-        // An agent that started meanwhile is in the run file now, and a sweep needs it.
-        self.run.agent_pid = status.agent_pid.or(self.run.agent_pid);
+        if let Some(pid) = status.agent_pid {
+            self.remember_agent(pid);
+        }
         if let Some(exit) = status.exit {
             self.exited_as(exit).await;
-        } else {
-            self.emit(HostEventKind::Running { agent_pid: status.agent_pid }).await;
+        } else if let Some(agent_pid) = status.agent_pid {
+            self.emit(HostEventKind::Running { agent_pid }).await;
             self.emit(HostEventKind::Activity(status.activity)).await;
         }
         // What an earlier connection may have lost: the host types no id twice.
@@ -203,7 +205,19 @@ impl Watch {
             FromHost::Activity(activity) => self.emit(HostEventKind::Activity(activity)).await,
             FromHost::Gap(gap) => self.emit(HostEventKind::RecordingGap(gap)).await,
             FromHost::Exited(exit) => self.exited_as(exit).await,
+            FromHost::Started { agent_pid } => {
+                self.remember_agent(agent_pid);
+                self.emit(HostEventKind::Running { agent_pid }).await;
+            }
             _ => {}
+        }
+    }
+
+    /// A sweep needs to know the agent, also one that started after the run file was read.
+    fn remember_agent(&mut self, pid: i32) {
+        if self.run.agent_pid != Some(pid) || self.run.agent_start_time.is_none() {
+            self.run.agent_pid = Some(pid);
+            self.run.agent_start_time = process::start_time(pid);
         }
     }
 
@@ -224,6 +238,7 @@ impl Watch {
         // The run file may know an agent that this daemon never heard of.
         if let Some(run) = read_run_file(&files::run_path(&self.inner.run_dir, self.run.session_id)) {
             self.run.agent_pid = run.agent_pid.or(self.run.agent_pid);
+            self.run.agent_start_time = run.agent_start_time.or(self.run.agent_start_time);
         }
         let run = self.run.clone();
         if let Ok(file) = tokio::task::spawn_blocking(move || sweep(&run)).await
