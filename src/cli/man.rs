@@ -23,6 +23,10 @@ pub fn main_page(command: clap::Command) -> Result<Vec<u8>, Failure> {
     page(&command).map_err(Failure::Output)
 }
 
+/// Two builds of one source are to be the same bytes. A blank, since an empty one would be left out and the version
+/// take its place.
+const NO_DATE: &str = " ";
+
 /// File names and pages.
 fn pages(command: clap::Command) -> std::io::Result<Vec<(String, Vec<u8>)>> {
     let mut found = vec![("teleclaude-runner.8".to_owned(), RUNNER.as_bytes().to_vec())];
@@ -41,7 +45,7 @@ fn pages(command: clap::Command) -> std::io::Result<Vec<(String, Vec<u8>)>> {
 fn page(command: &clap::Command) -> std::io::Result<Vec<u8>> {
     let mut text = Vec::new();
     let source = format!("teleclaude {}", env!("CARGO_PKG_VERSION"));
-    Man::new(command.clone()).source(source).manual("teleclaude").render(&mut text)?;
+    Man::new(command.clone()).date(NO_DATE).source(source).manual("teleclaude").render(&mut text)?;
     Ok(text)
 }
 
@@ -66,6 +70,10 @@ mod tests {
             let text = String::from_utf8(text.clone()).unwrap();
             for section in [".TH ", ".SH NAME", ".SH SYNOPSIS", ".SH DESCRIPTION"] {
                 assert!(text.contains(section), "{name} lacks {section}");
+            }
+            if name.ends_with(".1") {
+                let version = concat!("\" \" \"teleclaude ", env!("CARGO_PKG_VERSION"), "\" teleclaude");
+                assert!(text.contains(version), "{name}: {}", text.lines().nth(2).unwrap());
             }
         }
     }
