@@ -101,6 +101,13 @@ halt() {
     nspawn='' leader=''
 }
 
+# Ends the machine as a power cut does.
+power_off() {
+    kill -KILL "$leader"
+    wait "$nspawn" 2>/dev/null || true
+    nspawn='' leader=''
+}
+
 # Runs a command in the machine as root, with an environment that holds nothing of ours.
 inside() {
     nsenter --target "$leader" --mount --uts --ipc --net --pid --cgroup --root --wd -- \

@@ -43,14 +43,16 @@ group_install() {
 }
 
 # Everything on the disk, for comparing: kind, mode, owner, name, where a link points to, and what is in a file. What the
-# system itself writes while it runs, and dpkg's own books, are left out.
+# system itself writes while it runs, backups of the user database, dpkg's own books and the people's own files are left
+# out.
 picture() {
     inside sh -c '
         cd /
         everything() {
             find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev -o -path ./tmp -o -path ./var/tmp -o -path ./root \
                 -o -path ./home -o -path ./var/log -o -path ./var/lib/dpkg -o -path ./var/lib/systemd \
-                -o -path ./var/lib/private -o -path ./var/cache -o -path ./etc/machine-id \) -prune -o "$@"
+                -o -path ./var/lib/private -o -path ./var/cache -o -path ./etc/machine-id -o -path ./srv \
+                -o -path "./etc/*-" \) -prune -o "$@"
         }
         everything -printf "%p %y %m %u:%g %l\n" | sort
         everything -type f -print0 | sort -z | xargs -0 sha256sum'

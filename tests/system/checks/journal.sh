@@ -5,7 +5,8 @@ group_journal() {
     local id uid entry all
     id=$(begin mel shop --title journal) || { fail "mel starts a session"; return; }
     uid=$(inside id -u mel)
-    tc mel sessions send "$id" "echo invented-words-of-mel" >/dev/null
+    # By standard input: what stands on a command line is everybody's to see.
+    as mel sh -c "echo 'echo invented-words-of-mel' | teleclaude sessions send $id -" >/dev/null
     tc mel sessions end "$id" >/dev/null
     entry=$(inside journalctl --boot --no-pager --output=verbose --unit=teleclaude.service "SESSION=$id" 2>/dev/null || true)
     holds "entries are found by SESSION" "SESSION=$id" "$entry"

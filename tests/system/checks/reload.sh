@@ -10,7 +10,7 @@ group_reload() {
     echo '  - { name: max, os_username: max, role: newcomer }' >>"$file"
     check "systemctl reload" inside systemctl reload teleclaude.service
     check "max is a newcomer now" until_ok 5 max_is newcomer
-    exits 3 "and starts no session any more" tc max sessions start talker --project shop
+    exits 4 "and starts no session any more" tc max sessions start talker --project shop
     printf 'people: 7\n' >"$file"
     inside systemctl reload teleclaude.service
     check "a wrong config is said to the journal" until_ok 10 journal_has 'old config stays in force'

@@ -33,10 +33,14 @@ group_walls() {
         ["trace the daemon"]="timeout 5 strace -p $daemon -o /dev/null"
         ["enter mel's home"]="ls /home/mel"
     )
-    # The tools themselves work, so a refusal is one.
+    # What is refused is there, and the tools themselves work, so a refusal is one.
+    for word in "$database" /var/lib/teleclaude/recordings /etc/teleclaude/secrets.yml \
+        /run/credentials/teleclaude.service/secrets.yml /run/teleclaude /run/teleclaude-runner.sock "$tty" /home/mel; do
+        check "$word is there" inside test -e "$word"
+    done
     check "max can trace what is his" as max strace -o /dev/null true
     check "and connect to the daemon" as max python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect("/run/teleclaude.sock")'
-    check "and signal what is his" as max sh -c "kill -0 $(agent_pid "$other") && cat /proc/$(agent_pid "$other")/environ"
+    check "and signal what is his" as max sh -c "kill -0 $(agent_pid "$other") && cat /proc/$(agent_pid "$other")/environ >/dev/null"
     for word in "${!tries[@]}"; do
         exits 1 "max cannot $word" as max sh -c "{ ${tries[$word]}; } 2>&1 || exit 1"
     done
@@ -49,6 +53,25 @@ group_walls() {
         "read the daemon's environment" "trace the daemon"; do
         holds "mel's own agent cannot $word" '^refused$' "$(told mel "$id" "{ ${tries[$word]}; } >/dev/null 2>&1 && echo done || echo refused")"
     done
+
+    # Root may open the socket, but the runner knows its one client.
+    same "the runner tells root nothing" "b''" "$(inside python3 -c '
+import socket
+s = socket.socket(socket.AF_UNIX)
+s.settimeout(10)
+s.connect("/run/teleclaude-runner.sock")
+try:
+    s.sendall(b"\0\0\0\1\1")
+    print(s.recv(1))
+except ConnectionError:
+    print(bytes())')"
+    check "and says so in the journal" until_ok 5 journal_of_runner 'uid[= ]"?0\b'
+
+    # An agent is recognised by its token, and without one by where it runs.
+    holds "mel's agent is known as an agent" '"agent_of"' "$(told mel "$id" 'teleclaude --json whoami')"
+    holds "without its token too" '"agent_of"' \
+        "$(told mel "$id" 'env -u TELECLAUDE_TOKEN -u TELECLAUDE_SESSION teleclaude --json whoami')"
+    lacks "mel herself is not" '"agent_of"' "$(tc mel --json whoami)"
 
     exits 4 "max cannot read mel's transcript" tc max transcript "$id"
     exits 4 "nor with a reason" tc max transcript "$id" --reason curious
@@ -67,3 +90,5 @@ group_walls() {
     check "mel ends hers" tc mel sessions end "$id"
     check "max ends his" tc max sessions end "$other"
 }
+
+journal_of_runner() { inside journalctl --boot --no-pager --unit='teleclaude-runner@*' | grep -Eq -- "$1"; }
