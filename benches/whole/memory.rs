@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 use teleclaude::domain::session::SessionId;
 use teleclaude::host::files;
-use teleclaude::host::spec::{Ready, SPEC_VERSION, Size, StartSpec};
+use teleclaude::host::spec::{Launch, Program, Ready, SPEC_VERSION, Size, StartSpec};
 use uuid::Uuid;
 
 /// Measures.
@@ -64,10 +64,12 @@ async fn host(report: &mut Report, table: &mut Vec<Vec<Cell>>) {
         recording_path: home.path("r.cast"),
         socket_path: files::socket_path(&run_dir, session),
         exit_path: home.path("exit"),
-        tmp_dir: None,
-        argv: vec!["/bin/sh".to_owned(), "-c".to_owned(), "echo ready; read line".to_owned()],
-        env,
-        cwd: run_dir.clone(),
+        launch: Launch::Own(Program {
+            argv: vec!["/bin/sh".to_owned(), "-c".to_owned(), "echo ready; read line".to_owned()],
+            env,
+            cwd: run_dir.clone(),
+            tmp_dir: None,
+        }),
         size: Size { cols: 120, rows: 40 },
         scrollback_lines: 10_000,
         fsync_ms: 250,

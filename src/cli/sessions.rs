@@ -1,6 +1,7 @@
 //! `teleclaude sessions`: list, show, start, send to and end them. Reading what they showed is `transcript`.
 
 use crate::cli::console::Console;
+use crate::cli::end_all;
 use crate::cli::failure::Failure;
 use crate::cli::reason;
 use crate::cli::render::{
@@ -54,8 +55,14 @@ enum Command {
     /// End a session and everything its agent started
     End {
         /// The session's id, or the first 8 characters of it or more
-        #[arg(value_parser = NonEmptyStringValueParser::new())]
-        id: String,
+        #[arg(value_parser = NonEmptyStringValueParser::new(), required_unless_present = "all", conflicts_with = "all")]
+        id: Option<String>,
+        /// All of your own open sessions; with --reason those of everybody (administrators)
+        #[arg(long)]
+        all: bool,
+        /// Do not ask before ending all
+        #[arg(long, requires = "all")]
+        yes: bool,
         /// Why, where the session is somebody else's
         #[arg(long)]
         reason: Option<String>,
@@ -162,7 +169,10 @@ pub async fn run(console: &mut Console<'_>, client: &Client, args: &Args, json: 
             }
             console.say(&sent(&answer.reply))
         }
-        Some(Command::End { id, reason }) => {
+        Some(Command::End { id: None, yes, reason, .. }) => {
+            end_all::run(console, client, reason.as_deref(), *yes, json).await
+        }
+        Some(Command::End { id: Some(id), reason, .. }) => {
             let mut answer = client.end_session(id, reason.as_deref()).await;
             if let Some(reason) = reason::ask_for(console, answer.as_ref().err(), reason.as_deref()) {
                 answer = client.end_session(id, Some(&reason)).await;

@@ -18,6 +18,7 @@ use crate::wire::reply::Reply;
 use crate::wire::request::Request;
 use std::sync::Arc;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 /// Handles one request of `peer`.
 ///
@@ -29,6 +30,41 @@ pub async fn handle(app: &App, peer: &Peer, call: Call) -> Result<Reply, Fault> 
     app.spend(&settings, &caller)?;
     let facts = app.facts(&settings, &caller, projects);
     let verb = verb_of(&call.request);
+    // By these whatever is logged on the way is found again. What is asked and answered is never among them.
+    let span = tracing::error_span!(
+        "request",
+        request = %facts.request_id,
+        uid = caller.uid,
+        person = caller.name(),
+        session = tracing::field::Empty,
+    );
+    let done = resolved_and_judged(app, &settings, facts, caller, call).instrument(span.clone()).await;
+    if let Err(fault) = &done
+        && matches!(
+            fault.code,
+            FaultCode::Internal
+                | FaultCode::Unavailable
+                | FaultCode::AuditUnavailable
+                | FaultCode::OutcomeUnknown
+                | FaultCode::NeedsRunner
+        )
+    {
+        span.in_scope(
+            || tracing::warn!(action = verb.name(), %fault, "a request failed, and not by its asker"),
+        );
+    }
+    done
+}
+
+/// Resolve, judge, do.
+async fn resolved_and_judged(
+    app: &App,
+    settings: &Settings,
+    facts: Facts,
+    caller: Caller,
+    call: Call,
+) -> Result<Reply, Fault> {
+    let verb = verb_of(&call.request);
     // Before anything is looked up for them: may they do such a thing at all?
     if !policy::may(&caller, verb) {
         return Err(refuse_early(app, &facts, &caller, verb, call.deadline).await);
@@ -39,13 +75,16 @@ pub async fn handle(app: &App, peer: &Peer, call: Call) -> Result<Reply, Fault> 
         app.note_denial(run::refusal_of(&facts, &caller, verb), verb, call.deadline).await?;
     }
     let action = resolve(app.store().reader(), &facts, &caller, call.request, explained).await?;
+    if let Some(session) = action.session() {
+        tracing::Span::current().record("session", tracing::field::display(session.id));
+    }
     match verb {
         Verb::StartSession | Verb::SendMessage | Verb::EndSession | Verb::PutMyConfig => {
             let reply = change(app, facts, caller, action, call.deadline).await?;
             app.after_change(&reply);
             Ok(reply)
         }
-        _ => read(app, &settings, facts, caller, action, call.deadline).await,
+        _ => read(app, settings, facts, caller, action, call.deadline).await,
     }
 }
 

@@ -25,6 +25,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
 /// A host that is not up after this is given up.
 const START_WITHIN: Duration = Duration::from_secs(10);
@@ -395,7 +396,8 @@ impl Hosts {
         let (claimed, when_claimed) = oneshot::channel();
         if let Entry::Vacant(place) = self.0.lock().entry(run.session_id) {
             place.insert(commands);
-            tokio::spawn(Watch::new(Arc::clone(&self.0), run, receiver, claimed).run());
+            let span = tracing::error_span!("host", session = %run.session_id);
+            tokio::spawn(Watch::new(Arc::clone(&self.0), run, receiver, claimed).run().instrument(span));
         }
         when_claimed
     }

@@ -101,6 +101,10 @@ async fn take(app: &App, event: &HostEvent) -> Result<(), StoreError> {
             {
                 app.tokens().runs_in(id, session.owner_uid, group);
             }
+            if first {
+                let (person, uid) = (&session.owner_name, session.owner_uid);
+                tracing::info!(session = %id, person, uid, agent = session.agent, pid, "a session runs");
+            }
             let row = activity_row(id, at, "started", None);
             write(app, move |tx| {
                 let row = row.clone();
@@ -194,6 +198,7 @@ pub(super) async fn ended(
         .with_detail(&serde_json::json!({ "exit": exit.to_string(), "lost_bytes": lost_bytes }));
     draft.via = "host".to_owned();
     let row = activity_row(id, at, "ended", Some(exit.to_string()));
+    tracing::info!(session = %id, person = of.owner_name, uid = of.owner_uid, %exit, "a session has ended");
     let exit = exit.clone();
     write(app, move |tx| {
         let (exit, draft, row) = (exit.clone(), draft.clone(), row.clone());

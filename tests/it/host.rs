@@ -18,7 +18,7 @@ use teleclaude::host::message::{Message, Typing};
 use teleclaude::host::protocol::{FromHost, Hello, PROTOCOL_VERSION, ToHost};
 use teleclaude::host::recording::{self, Code, Event, Header, Reader, Writer};
 use teleclaude::host::screen::Decoder;
-use teleclaude::host::spec::{SPEC_VERSION, Size, StartSpec};
+use teleclaude::host::spec::{Launch, Program, SPEC_VERSION, Size, StartSpec};
 use teleclaude::host::text;
 use teleclaude::platform::process;
 use tokio::sync::mpsc;
@@ -63,10 +63,12 @@ impl World {
             recording_path: paths.recording,
             socket_path: paths.socket,
             exit_path: paths.exit,
-            tmp_dir: Some(paths.tmp),
-            argv: argv.iter().map(|a| (*a).to_owned()).collect(),
-            env,
-            cwd: self.dir.path().to_owned(),
+            launch: Launch::Own(Program {
+                argv: argv.iter().map(|a| (*a).to_owned()).collect(),
+                env,
+                cwd: self.dir.path().to_owned(),
+                tmp_dir: Some(paths.tmp),
+            }),
             size: Size { cols: 80, rows: 24 },
             scrollback_lines: 1_000,
             fsync_ms: 250,
@@ -104,7 +106,7 @@ impl World {
 
     async fn agent_pid(&mut self) -> i32 {
         self.event(|kind| match kind {
-            HostEventKind::Running { agent_pid } => *agent_pid,
+            HostEventKind::Running { agent_pid } => Some(*agent_pid),
             _ => None,
         })
         .await
@@ -161,6 +163,13 @@ impl Drop for World {
 fn hosts(dir: &Path) -> (Hosts, mpsc::Receiver<HostEvent>) {
     let (sender, events) = mpsc::channel(256);
     (Hosts::new(dir.join("run"), dir.join("state"), PathBuf::from(EXE), sender), events)
+}
+
+fn own(spec: &mut StartSpec) -> &mut Program {
+    match &mut spec.launch {
+        Launch::Own(program) => program,
+        Launch::Runner { .. } => panic!("not the host's own"),
+    }
 }
 
 async fn until(what: &str, mut done: impl FnMut() -> bool) {
@@ -358,9 +367,10 @@ async fn what_an_agent_leaves_behind_is_ended_with_it() {
 async fn the_agent_gets_exactly_its_environment_and_three_descriptors() {
     let mut w = World::new();
     let mut spec = w.spec(&["/bin/sh", "-c", "ls -l /proc/self/fd; echo listed; sleep 1000"]);
-    spec.env.push(("TELECLAUDE_TOKEN".to_owned(), "not-a-real-token".to_owned()));
-    let expected: std::collections::BTreeMap<String, String> = spec.env.iter().cloned().collect();
-    let tmp = spec.tmp_dir.clone().unwrap();
+    let program = own(&mut spec);
+    program.env.push(("TELECLAUDE_TOKEN".to_owned(), "not-a-real-token".to_owned()));
+    let expected: std::collections::BTreeMap<String, String> = program.env.iter().cloned().collect();
+    let tmp = program.tmp_dir.clone().unwrap();
     w.hosts.start(spec).await.unwrap();
     let agent = w.agent_pid().await;
     let screen = w.screen_with("listed").await;
@@ -391,7 +401,7 @@ async fn an_agent_that_cannot_start_is_a_failed_exit() {
     w.hosts.acknowledge(w.session).await;
 
     let mut spec = w.spec(&["/bin/sh"]);
-    spec.cwd = PathBuf::from("/nonexistent/folder");
+    own(&mut spec).cwd = PathBuf::from("/nonexistent/folder");
     w.hosts.start(spec).await.unwrap();
     let Exit::Failed(why) = w.exited().await else { panic!("not failed") };
     assert!(why.contains("/nonexistent/folder"), "{why}");

@@ -9,6 +9,7 @@ mod host;
 mod http;
 mod kill;
 mod mcp;
+mod owner;
 mod parity;
 mod postgres;
 mod process;
