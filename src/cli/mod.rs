@@ -6,6 +6,7 @@ pub mod catalogue;
 pub mod config;
 pub mod console;
 pub mod db;
+pub mod doctor;
 pub mod end_all;
 pub mod failure;
 pub mod health;
@@ -77,6 +78,8 @@ enum Command {
     /// Look after the database
     #[command(subcommand)]
     Db(db::Command),
+    /// Find what is wrong with this installation, and say how to mend it
+    Doctor(doctor::Args),
     /// Say how the daemon is
     Health,
     /// Have the daemon read its config again
@@ -146,6 +149,7 @@ fn perform(cli: &Cli, console: &mut Console<'_>) -> Result<u8, Failure> {
             return mcp::run(console, endpoint, args);
         }
         Command::Db(command) => db::run(console, *command)?,
+        Command::Doctor(args) => return doctor::run(console, socket, args, cli.json),
         Command::Completions { shell } => completions(console, *shell)?,
         Command::Man { folder: Some(folder) } => man::write_all(Cli::command(), &console.cwd.join(folder))?,
         Command::Man { folder: None } => {
@@ -194,6 +198,7 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             | Command::Mcp(_)
             | Command::Config(_)
             | Command::Db(_)
+            | Command::Doctor(_)
             | Command::Completions { .. }
             | Command::Man { .. } => Err(Failure::Local("this command asks no daemon".to_owned())),
         }
