@@ -15,6 +15,7 @@ mod postgres;
 mod process;
 mod review;
 mod service;
+mod runner;
 mod sessions;
 mod socket;
 mod store;
