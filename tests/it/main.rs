@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod host;
 mod http;
+mod install;
 mod kill;
 mod mcp;
 mod owner;
