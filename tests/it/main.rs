@@ -15,6 +15,7 @@ mod parity;
 mod postgres;
 mod process;
 mod review;
+#[cfg(target_os = "linux")]
 mod service;
 mod runner;
 mod sessions;

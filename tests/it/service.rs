@@ -1,10 +1,11 @@
 //! The daemon as a service manager's child, with the manager's ends in the test's hands: the socket it hands over, the
-//! socket it is told things on, and journald's. What real systemd makes of it is shown by `tests/system`.
+//! socket it is told things on, and journald's. Linux only. What real systemd makes of it is shown by `tests/system`.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, too, may stop where they cannot go on")]
 
 use crate::process::{PATIENCE, World, answer, said};
 use nix::sys::signal::Signal;
+use sea_orm::ConnectionTrait as _;
 use std::fs;
 use std::io::Write as _;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -84,20 +85,18 @@ fn a_socket_that_was_handed_over_is_served_and_stays_with_the_daemon_alone() {
     assert!(!world.log().contains("not where the config says"), "{}", world.log());
 
     let id = world.session(&world.me(), "shell");
-    if cfg!(target_os = "linux") {
-        let run = world.host(&id).unwrap();
-        let agent = run.agent_pid.unwrap();
-        assert!(environ(agent).contains(&format!("TELECLAUDE_SESSION={id}")));
-        for pid in [run.pid, agent] {
-            let environment = environ(pid);
-            for name in ["LISTEN_", "NOTIFY_SOCKET", "WATCHDOG_"] {
-                assert!(!environment.contains(name), "{name} reached {pid}: {environment}");
-            }
-            let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
-            let ours = kept_inode(&kept);
-            let leaked = open.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|to| to == Path::new(&ours));
-            assert!(!leaked, "the listening socket reached {pid}");
+    let run = world.host(&id).unwrap();
+    let agent = run.agent_pid.unwrap();
+    assert!(environ(agent).contains(&format!("TELECLAUDE_SESSION={id}")));
+    for pid in [run.pid, agent] {
+        let environment = environ(pid);
+        for name in ["LISTEN_", "NOTIFY_SOCKET", "WATCHDOG_"] {
+            assert!(!environment.contains(name), "{name} reached {pid}: {environment}");
         }
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+        let ours = kept_inode(&kept);
+        let leaked = open.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|to| to == Path::new(&ours));
+        assert!(!leaked, "the listening socket reached {pid}");
     }
 
     // Who comes while nobody serves waits in the socket, which outlives the daemon.
@@ -211,6 +210,24 @@ fn the_manager_is_told_of_start_reload_health_and_stop() {
     world.signal(Signal::SIGTERM);
     assert!(world.ended().success());
     manager.until("STOPPING=1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_database_that_somebody_else_holds_is_told_and_is_no_reason_to_be_killed() {
+    let mut world = World::single("");
+    let notify = world.path("notify");
+    let manager = Manager::at(&notify);
+    let mut command = world.command(Path::new(env!("CARGO_BIN_EXE_teleclaude")));
+    command.arg("daemon").env("NOTIFY_SOCKET", &notify).env("WATCHDOG_USEC", "3000000");
+    world.spawn_as(command);
+    manager.until("READY=1");
+    let raw = world.database().await;
+    raw.execute_unprepared("BEGIN IMMEDIATE").await.unwrap();
+    manager.until("STATUS=serving; open sessions: 0; the database is locked by another process");
+    manager.until("WATCHDOG=1");
+    raw.execute_unprepared("COMMIT").await.unwrap();
+    raw.close().await.unwrap();
+    manager.until("STATUS=serving; open sessions: 0");
 }
 
 #[test]
