@@ -53,7 +53,7 @@ copy_base() {
 boot() {
     local tries=150 state
     # A session of its own, so that ^C reaches this script and not the machine before it is cleaned up.
-    setsid systemd-nspawn --quiet --boot --register=no --keep-unit --console=pipe --machine="$(basename "$machine")" \
+    join_cgroup setsid systemd-nspawn --quiet --boot --register=no --keep-unit --console=pipe --machine="$(basename "$machine")" \
         --directory="$machine/tree" </dev/null >>"$machine/console.log" 2>&1 &
     nspawn=$!
     leader=''
@@ -70,6 +70,32 @@ boot() {
     done
     tail -n 30 "$machine/console.log" >&2 || true
     die "the machine did not boot (state ${state:-unknown})" "its console is above"
+}
+
+# Runs a command in a control group of its own. --keep-unit makes the machine's groups below the one that it is started
+# in, and two machines with the same groups would end each other's processes.
+join_cgroup() {
+    local folder
+    for folder in $(cgroup_folders); do
+        mkdir -p "$folder" && echo "$BASHPID" >"$folder/cgroup.procs"
+    done
+    exec "$@"
+}
+
+# Where this run's control groups are, in each hierarchy that systemd uses.
+cgroup_folders() {
+    local folder
+    for folder in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified /sys/fs/cgroup; do
+        if [ -e "$folder/cgroup.procs" ]; then echo "$folder/$(basename "$machine")"; fi
+    done
+}
+
+# Removes them; only empty ones can be.
+leave_cgroups() {
+    local folder
+    for folder in $(cgroup_folders); do
+        [ ! -d "$folder" ] || find "$folder" -depth -type d -exec rmdir {} + 2>/dev/null || true
+    done
 }
 
 # The child of systemd-nspawn that is process 1 in there; others come and go while it starts.
