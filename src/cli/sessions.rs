@@ -61,7 +61,7 @@ enum Command {
         #[arg(long)]
         all: bool,
         /// Do not ask before ending all
-        #[arg(long, requires = "all")]
+        #[arg(long, requires = "all", conflicts_with = "id")]
         yes: bool,
         /// Why, where the session is somebody else's
         #[arg(long)]

@@ -33,7 +33,7 @@ pub async fn handle(app: &App, peer: &Peer, call: Call) -> Result<Reply, Fault> 
     // By these whatever is logged on the way is found again. What is asked and answered is never among them.
     let span = tracing::error_span!(
         "request",
-        request = %facts.request_id,
+        request_id = %facts.request_id,
         uid = caller.uid,
         person = caller.name(),
         session = tracing::field::Empty,

@@ -550,3 +550,96 @@ fn several_problems_and_lines_are_all_shown() {
     let daemon = FakeDaemon::always(422, &json!({ "code": "invalid", "detail": "one\ntwo\u{1b}[2J" }));
     assert_eq!(daemon.run(&["reload"]).err, "error: one\n       two\\x1b[2J\n");
 }
+
+/// A daemon with these open sessions (owner's name and uid), each of which ends once it was asked to; the third is denied.
+fn daemon_with_sessions(owners: &'static [(&'static str, i64)]) -> FakeDaemon {
+    let ended = std::sync::Mutex::new(std::collections::BTreeSet::new());
+    let limited = std::sync::atomic::AtomicBool::new(true);
+    FakeDaemon::start(move |line, _| {
+        let id = |at: usize| format!("019a5d2e-1111-7000-8000-{at:012}");
+        if line.contains("/whoami") {
+            return (200, whoami(1001, "bob").to_string());
+        }
+        if let Some((_, rest)) = line.split_once("POST /api/v1/sessions/") {
+            let id = rest.split('/').next().unwrap().to_owned();
+            if limited.swap(false, std::sync::atomic::Ordering::Relaxed) {
+                let problem = json!({ "code": "rate_limited", "detail": "too many", "retry_after_ms": 20 });
+                return (429, problem.to_string());
+            }
+            if id.ends_with('2') {
+                return (403, problem("denied", None));
+            }
+            ended.lock().unwrap().insert(id.clone());
+            return (200, json!({ "session_id": id, "status": "ending" }).to_string());
+        }
+        // Pages of two.
+        let from: usize =
+            line.split_once("cursor=").map_or(0, |(_, at)| at.split('&').next().unwrap().parse().unwrap());
+        let open: Vec<Value> = owners
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| line.contains("status=running") && !ended.lock().unwrap().contains(&id(*at)))
+            .map(|(at, (owner, uid))| {
+                let mut row = session();
+                (row["session_id"], row["owner_person"]) = (json!(id(at)), json!(owner));
+                row["owner_uid"] = json!(uid);
+                row
+            })
+            .collect();
+        let page: Vec<&Value> = open.iter().skip(from).take(2).collect();
+        let next = (open.len() > from + 2).then(|| (from + 2).to_string());
+        (200, json!({ "sessions": page, "next_cursor": next }).to_string())
+    })
+}
+
+#[test]
+fn all_sessions_of_ones_own_are_ended_and_with_a_reason_everybodys() {
+    const OWNERS: &[(&str, i64)] =
+        &[("bob", 1001), ("ann", 1000), ("ann", 1000), ("bob", 1002), ("bob", 1001)];
+    let daemon = daemon_with_sessions(OWNERS);
+    let ran = daemon.run(&["sessions", "end", "--all"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "2 ended, 0 failed\n"), "{}", ran.err);
+    assert!(
+        ran.err.contains("1/2 ") && ran.err.contains("2/2 ") && ran.err.contains("of bob: ending"),
+        "{}",
+        ran.err
+    );
+    let ends: Vec<String> =
+        daemon.requests().into_iter().filter(|r| r.line.starts_with("POST")).map(|r| r.line).collect();
+    assert_eq!(ends.len(), 3, "one was asked again after the limit: {ends:?}");
+
+    let daemon = daemon_with_sessions(OWNERS);
+    let ran = daemon.run(&["--json", "sessions", "end", "--all", "--reason", "the machine goes down"]);
+    let said: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.code, said["ended"].as_array().unwrap().len()), (1, 4), "{said}");
+    assert!(said["failed"][0]["session_id"].as_str().unwrap().ends_with('2'), "{said}");
+    let reasons = daemon.requests().into_iter().filter(|r| r.line.starts_with("POST"));
+    assert!(reasons.into_iter().all(|r| r.json()["reason"] == "the machine goes down"));
+
+    let daemon = daemon_with_sessions(&[]);
+    assert_eq!(daemon.run(&["sessions", "end", "--all"]).out, "0 ended, 0 failed\n");
+}
+
+#[test]
+fn who_sits_there_is_asked_before_all_is_ended() {
+    const OWNERS: &[(&str, i64)] = &[("bob", 1001)];
+    for (typed, words, code) in [
+        ("no\n", &["sessions", "end", "--all"][..], 2),
+        ("\n", &["sessions", "end", "--all"], 2),
+        ("yes\n", &["sessions", "end", "--all"], 0),
+        ("", &["sessions", "end", "--all", "--yes"], 0),
+    ] {
+        let daemon = daemon_with_sessions(OWNERS);
+        let ran = Terminal::at(&daemon.socket()).types(typed).run(words);
+        assert_eq!(ran.code, code, "{typed:?}: {}", ran.err);
+        let ended = daemon.requests().iter().any(|r| r.line.starts_with("POST"));
+        assert_eq!(ended, code == 0, "{typed:?}");
+    }
+    let daemon = FakeDaemon::always(200, &json!({}));
+    for words in
+        [&["sessions", "end"][..], &["sessions", "end", ID, "--all"], &["sessions", "end", ID, "--yes"]]
+    {
+        assert_eq!(daemon.run(words).code, 2, "{words:?}");
+    }
+    assert!(daemon.requests().is_empty());
+}

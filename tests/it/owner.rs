@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -51,6 +51,8 @@ struct Shared {
     orders: Vec<Order>,
     /// Closes what is open without a word, as a runner does that is killed.
     killed: bool,
+    /// The control group that agents are put into.
+    group: Option<PathBuf>,
 }
 
 /// A runner that is a thread of the test.
@@ -62,7 +64,7 @@ impl StandIn {
     fn listen(socket: &Path) -> Self {
         let listener = UnixListener::bind(socket).unwrap();
         let manner = Manner::Runs("exec /bin/sh", Duration::ZERO);
-        let shared = Shared { manner, asked: Vec::new(), orders: Vec::new(), killed: false };
+        let shared = Shared { manner, asked: Vec::new(), orders: Vec::new(), killed: false, group: None };
         let shared = Arc::new(Mutex::new(shared));
         let each = Arc::clone(&shared);
         std::thread::spawn(move || {
@@ -103,6 +105,9 @@ fn serve(mut stream: UnixStream, shared: &Mutex<Shared>) -> Option<()> {
     };
     let mut child = spawn(script, &run, slave);
     let pid = child.id().cast_signed();
+    if let Some(group) = &shared.lock().unwrap().group {
+        fs::write(group.join("cgroup.procs"), pid.to_string()).unwrap();
+    }
     stream.write_all(&Reply::Started { pid }.encode()).ok()?;
     stream.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
     let mut kill_at = None;
@@ -268,7 +273,7 @@ agents:
 
     /// Nothing is left of a session: no process, no host, no file.
     fn is_gone(&self, id: &str) {
-        assert_eq!(self.world.living(id, None), Vec::<i32>::new());
+        until("no process is left", || self.world.living(id, None).is_empty());
         until("its host is gone", || self.world.host(id).is_none());
         until("no file is left", || fs::read_dir(self.world.run_dir()).unwrap().count() == 0);
     }
@@ -481,6 +486,86 @@ fn a_killed_daemon_takes_nothing_with_it_and_the_next_one_finds_everything() {
         machine.ended(&id);
         machine.is_gone(&id);
         assert_eq!(machine.runner.asked().len(), 2, "no agent was started twice");
+    });
+}
+
+/// A control group as the service manager makes one for an instance of the runner. None where this user may not.
+struct Group(PathBuf);
+
+impl Group {
+    fn new() -> Option<Self> {
+        let name = format!("teleclaude-runner@1-{}-995.service", std::process::id());
+        let roots = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
+        let made = roots
+            .iter()
+            .map(|root| Path::new(root).join(&name))
+            .find(|path| fs::create_dir(path).is_ok() && path.join("cgroup.procs").exists());
+        if made.is_none() {
+            let _ = writeln!(std::io::stderr(), "no control group may be made here; nothing is shown");
+        }
+        made.map(Self)
+    }
+
+    fn pids(&self) -> Vec<i32> {
+        let pids = fs::read_to_string(self.0.join("cgroup.procs")).unwrap_or_default();
+        pids.split_ascii_whitespace().map(|pid| pid.parse().unwrap()).collect()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        for _ in 0..200 {
+            for pid in self.pids() {
+                let _ = process::kill(pid);
+            }
+            if fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+#[test]
+fn whoever_asks_from_a_runners_control_group_is_its_sessions_agent_without_a_token_too() {
+    let Some(group) = Group::new() else { return };
+    let mut machine = Machine::new(None);
+    let (other, _) = machine.session();
+    machine.runner.shared().group = Some(group.0.clone());
+    let socket = machine.world.socket();
+    let ask = format!(
+        "while read -r words; do env -i '{EXE}' --socket '{}' --json $words 2>&1 | tr -d '\r\n '; echo; done",
+        socket.display()
+    );
+    machine.runner.behave(Manner::Runs(Box::leak(ask.into_boxed_str()), Duration::ZERO));
+    let (id, agent) = machine.session();
+    assert!(group.pids().contains(&agent));
+    let says = |words: &str, wanted: &str| {
+        let message = json!({ "message": words });
+        let sent = machine.world.me().post(&format!("/sessions/{id}/messages"), message).unwrap();
+        assert_eq!(sent.status, 200, "{sent:?}");
+        // Lines are folded to the terminal's width.
+        let folded = || shown(&machine.world.recording(&id)).replace(['\r', '\n'], "");
+        until(wanted, || folded().contains(wanted));
+        folded()
+    };
+    says("whoami", &format!("\"agent_of\":\"{id}\""));
+    let listed = says("sessions", "\"next_cursor\"");
+    assert!(!listed.contains(&other), "an agent sees nothing else of its human's: {listed}");
+    says("audit list", "error:");
+    // Who lies elsewhere is the human.
+    let human = machine.world.run_json(None, &["whoami"]);
+    assert!(human.get("agent_of").is_none_or(Value::is_null), "{human}");
+    // The next daemon finds it out again.
+    machine.world.kill();
+    machine.world.up();
+    machine.world.me().until_status(&id, "running");
+    until("the host is claimed", || machine.world.log().matches("session hosts adopted live=2").count() == 1);
+    let before = shown(&machine.world.recording(&id)).matches("agent_of").count();
+    let message = json!({ "message": "whoami" });
+    machine.world.me().post(&format!("/sessions/{id}/messages"), message).unwrap();
+    until("it is the agent again", || {
+        shown(&machine.world.recording(&id)).matches("agent_of").count() > before
     });
 }
 

@@ -381,7 +381,9 @@ fn without_the_runner_a_system_starts_no_session_unless_it_is_told_to() {
     }
     // `run_as: owner` is the default.
     for run_as in ["", "sessions: { run_as: owner }\n"] {
-        let mut world = World::system(&format!("{PEOPLE}{REST}{run_as}"));
+        // Whether this machine has a runner of its own does not matter.
+        let mut world = World::system(&format!("{PEOPLE}{REST}{run_as}"))
+            .with("TELECLAUDE_RUNNER_SOCKET", "/nonexistent/runner.sock");
         world.up();
         let (ada, mel) = (world.user(ADA), world.user(MEL));
         let refused = mel.post("/sessions", json!({ "project": "proj" })).unwrap();

@@ -26,7 +26,7 @@ group_install() {
     write_config
     check "the config with people is right" inside teleclaude config check
     check "the socket starts" inside systemctl start teleclaude.socket
-    same "the runner's socket starts with it" active "$(inside systemctl is-active teleclaude-runner.socket)"
+    check "the runner's socket starts with it" until_ok 5 inside systemctl is-active teleclaude-runner.socket
     same "the daemon waits for somebody" inactive "$(inside systemctl is-active teleclaude.service)"
     same "the socket is for everybody, the runner's for the daemon" "666 root:root, 600 teleclaude:teleclaude" \
         "$(inside stat --format '%a %U:%G' /run/teleclaude.sock /run/teleclaude-runner.sock | paste -sd , | sed 's/,/, /')"
