@@ -266,10 +266,14 @@ fn journal_fields(mut bytes: &[u8]) -> Vec<(String, String)> {
     fields
 }
 
+fn field<'a>(entry: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    entry.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+}
+
 #[test]
 fn the_journal_gets_fields_with_plain_names() {
     // journald's socket is at a fixed place: the daemon gets a /run of its own, in which it is ours.
-    let mut world = World::single("log: { target: journald, level: debug }\n");
+    let mut world = World::single(&format!("log: {{ target: journald }}\n{SHELL}"));
     let folder = world.path("journal");
     fs::create_dir_all(&folder).unwrap();
     let script = "set -e; mount -t tmpfs tmpfs /run; mkdir -p /run/systemd/journal
@@ -292,19 +296,31 @@ fn the_journal_gets_fields_with_plain_names() {
     command.arg(env!("CARGO_BIN_EXE_teleclaude")).arg("daemon");
     world.spawn_as(command);
     world.wait_until_it_answers();
-    let mut bytes = [0; 65536];
-    let serving = loop {
+    let entry = |message: &str| loop {
+        let mut bytes = [0; 65536];
         let length = journal.recv(&mut bytes).unwrap();
         let fields = journal_fields(&bytes[..length]);
-        if fields.contains(&("MESSAGE".to_owned(), "serving".to_owned())) {
-            break fields;
+        if fields.contains(&("MESSAGE".to_owned(), message.to_owned())) {
+            return fields;
         }
     };
-    let field = |name: &str| serving.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
-    assert_eq!(field("SOCKET"), world.socket().to_str(), "{serving:?}");
-    assert_eq!(field("DATABASE"), Some("sqlite"), "{serving:?}");
-    assert_eq!(field("SYSLOG_IDENTIFIER"), Some("teleclaude"), "{serving:?}");
-    assert_eq!(field("PRIORITY"), Some("6"), "{serving:?}");
-    assert!(!serving.iter().any(|(name, _)| name.starts_with("F_")), "{serving:?}");
+    let serving = entry("serving");
+    assert_eq!(field(&serving, "SOCKET"), world.socket().to_str(), "{serving:?}");
+    assert_eq!(field(&serving, "DATABASE"), Some("sqlite"), "{serving:?}");
+    assert_eq!(field(&serving, "SYSLOG_IDENTIFIER"), Some("teleclaude"), "{serving:?}");
+    assert_eq!(field(&serving, "PRIORITY"), Some("6"), "{serving:?}");
+
+    // A request's line has the fields of the span around it: who, which session, which request.
+    let id = world.session(&world.me(), "shell");
+    let started = entry("done");
+    let uid = nix::unistd::geteuid().to_string();
+    for (name, value) in [("SESSION", &id), ("UID", &uid), ("ACTION", &"session.start".to_owned())] {
+        assert_eq!(field(&started, name), Some(value.as_str()), "{started:?}");
+    }
+    assert!(field(&started, "PERSON").is_some_and(|person| !person.is_empty()), "{started:?}");
+    assert!(field(&started, "REQUEST_ID").is_some_and(|id| id.parse::<uuid::Uuid>().is_ok()), "{started:?}");
+    for (name, _) in serving.iter().chain(&started) {
+        assert!(!name.starts_with("F_") && !name.starts_with("TELECLAUDE_"), "{name}");
+    }
     assert!(!world.log().contains("serving"), "{}", world.log());
 }
