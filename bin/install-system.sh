@@ -164,6 +164,10 @@ find_system() {
             for program in systemctl systemd-sysusers; do
                 command -v "$program" >/dev/null || die "$program was not found" "teleclaude is run by systemd here"
             done
+            version=$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
+            [ "${version:-0}" -ge 247 ] ||
+                die "systemd ${version:-of an unknown version} is too old" \
+                    "247 or later is needed (Debian 11, Ubuntu 22.04, RHEL 9)"
             [ ! -e /usr/bin/teleclaude ] ||
                 die "/usr/bin/teleclaude is there: the package is installed" "upgrade it, or remove it first"
         fi
@@ -346,9 +350,9 @@ install_files() {
     elif [ "$os" = linux ]; then
         put "$source/etc/secrets.yml" "$config_dir/secrets.yml" 600
     else
-        put "$source/etc/secrets.yml" "$config_dir/secrets.yml" 600
-        [ "$dry_run" = yes ] || { own "$config_dir/secrets.yml" "root:$user" && mode "$config_dir/secrets.yml" 640; }
+        put "$source/etc/secrets.yml" "$config_dir/secrets.yml" 640
     fi
+    [ "$os" = linux ] || [ ! -f "$config_dir/secrets.yml" ] || own "$config_dir/secrets.yml" "root:$user"
 
     folder "$state_dir" 700 "$user:$user"
     folder "$log_dir" 750 "$user:$user"
@@ -406,7 +410,8 @@ enable_units() {
     if systemd_runs && [ "$dry_run" = no ] && [ "$changes" != 0 ]; then
         systemctl daemon-reload
     fi
-    for unit in teleclaude.socket teleclaude-runner.socket teleclaude.service; do
+    # The first client starts the daemon; nothing of anybody's waits for it before.
+    for unit in teleclaude.socket teleclaude-runner.socket; do
         [ "$(systemctl is-enabled "$unit" 2>/dev/null)" = enabled ] ||
             act "enable $unit" systemctl --quiet enable "$unit"
     done
@@ -466,6 +471,11 @@ disable_units() {
 # ---- PostgreSQL -------------------------------------------------------------------------------------------------
 
 as_postgres() { (cd / && runuser -u postgres -- "$@"); }
+as_owner() {
+    as_postgres env TELECLAUDE_SYSTEM_MODE=1 \
+        DATABASE_URL='postgres://postgres@%2Fvar%2Frun%2Fpostgresql/teleclaude?options=-c%20role%3Dteleclaude_owner' \
+        "$bin/teleclaude" "$@"
+}
 
 check_postgres() {
     [ "$with_postgres" = yes ] && [ "$staged" = no ] || return 0
@@ -497,18 +507,19 @@ set_up_postgres() {
         return
     }
     # As the superuser, in the place of the owner of the tables, who cannot log in.
-    url='postgres://postgres@%2Fvar%2Frun%2Fpostgresql/teleclaude?options=-c%20role%3Dteleclaude_owner'
-    as_postgres env TELECLAUDE_SYSTEM_MODE=1 DATABASE_URL="$url" "$bin/teleclaude" db migrate >"$work/psql" 2>&1 || {
-        not_done "the schema: $(grep -v '^warning' "$work/psql" | head -n 1)"
-        note "stop the daemon (systemctl stop teleclaude.socket; sessions go on) and run this again with --with-postgres"
-        return
-    }
+    if as_owner db status 2>/dev/null | grep -q '^pending'; then
+        as_owner db migrate >"$work/psql" 2>&1 || {
+            not_done "the schema: $(grep -v '^warning' "$work/psql" | head -n 1)"
+            note "stop the daemon (systemctl stop teleclaude.socket; sessions go on) and run this again with --with-postgres"
+            return
+        }
+    fi
     as_postgres psql -Xq -f "$grants" >"$work/psql" 2>&1 || not_done "the daemon's rights: $(head -n 1 "$work/psql")"
     (cd / && runuser -u "$user" -- psql -XAtqc 'SELECT 1' teleclaude) >/dev/null 2>&1 || {
         not_done "the login of $user: the server does not let it in"
         note "pg_hba.conf needs before other lines: local teleclaude teleclaude peer"
     }
-    [ "$config_kept" = no ] ||
+    grep -qs 'engine: *postgresql' "$config_dir/config.yml" "$config_dir"/config.d/*.yml ||
         note "config.yml was there and was not touched: it wants database: { engine: postgresql, auto_migrate: false }"
 }
 
@@ -588,12 +599,18 @@ remove_all() {
     gone "$run_dir"
     if [ "$action" = purge ]; then
         gone "$config_dir" "$state_dir" "$log_dir" "$share/teleclaude"
+        # What `systemctl edit` made.
+        [ "$os" = macos ] || for unit in $units; do gone "$root/etc/systemd/system/$unit.d"; done
         [ "$os" = linux ] || gone "$root/usr/local/var/log/teleclaude-runner.log"
         remove_account
     else
         gone_empty "$share/teleclaude/docs" "$share/teleclaude"
         note "kept: $config_dir, $state_dir, $log_dir, the user $user (--purge removes them)"
     fi
+    # Folders of /usr/local are the system's; those of another prefix were made for this.
+    [ "$prefix" = /usr/local ] || gone_empty "$bin" "$share/bash-completion/completions" "$share/bash-completion" \
+        "$share/zsh/site-functions" "$share/zsh" "$share/fish/vendor_completions.d" "$share/fish" \
+        "$share/man/man1" "$share/man" "$share" "$root$prefix"
     note "a PostgreSQL database is not touched: dropdb teleclaude; dropuser teleclaude; dropuser teleclaude_owner"
     [ "$changes" != 0 ] || say "There was nothing to remove."
     report

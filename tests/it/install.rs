@@ -496,6 +496,7 @@ fn a_purge_asks_and_then_leaves_nothing() {
     stage.install(&["--admin", "ann"]);
     stage.write("root/var/lib/teleclaude/recordings/a.cast", "{}\n");
     stage.write("root/usr/local/share/teleclaude/docs/house-rules.md", "# Be kind\n");
+    stage.write("root/etc/systemd/system/teleclaude.service.d/override.conf", "[Service]\n");
     let before = stage.tree();
     for answer in ["", "no\n", "y\n", "yes please\n"] {
         let output = stage.script_with(&["--purge"], answer);

@@ -4,6 +4,7 @@
 use super::repository;
 use crate::install::plist::Plist;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output};
 use teleclaude::config::paths::{Environment, Mode, Os, Paths};
@@ -27,7 +28,7 @@ fn analyze(test: &str, args: &[&str], folder: &Path) -> Option<Output> {
     match Command::new("systemd-analyze").args(args).current_dir(folder).output() {
         Ok(output) => Some(output),
         Err(_) => {
-            eprintln!("{test}: skipped, there is no systemd-analyze here");
+            let _ = writeln!(std::io::stderr(), "{test}: skipped, there is no systemd-analyze here");
             None
         }
     }
@@ -127,6 +128,8 @@ fn the_units_and_the_program_speak_of_the_same_places() {
     }
     let secrets = values(&daemon, "LoadCredential");
     assert_eq!(secrets, [format!("secrets.yml:{}", paths.secrets.display())]);
+    // What stands in for a file that is not there; without it the daemon would not start.
+    assert_eq!(values(&daemon, "SetCredential"), ["secrets.yml:{}"]);
     let sysusers = fs::read_to_string(repository().join("etc/sysusers.d/teleclaude.conf")).unwrap();
     let user = values(&daemon, "User")[0];
     assert!(sysusers.lines().any(|line| line.starts_with(&format!("u {user} "))), "{sysusers}");
