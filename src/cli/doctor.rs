@@ -124,8 +124,29 @@ mod tests {
 
     #[test]
     fn a_line_a_finding_and_how_to_mend_it() {
-        insta::assert_snapshot!(render(&report(), false, &plain()), @"");
-        insta::assert_snapshot!(render(&report(), true, &plain()), @"");
+        insta::assert_snapshot!(render(&report(), false, &plain()), @r"
+        ok       mode            system mode: /etc/teleclaude/config.yml
+        error    config          /etc/teleclaude/config.yml:3: socket_mod: unknown key
+                                 mend: correct the line
+        error                    /etc/teleclaude/config.yml:9: people[0].role: missing
+                                 mend: correct the line
+        skipped  state-folder    needs root
+        warning  agents          claude: `claude` is not found for bob\x1b[2J
+                                 mend: install it
+        note     user-namespace  in a user namespace
+        system mode: 2 errors, 1 warning, 1 note, 1 skipped, 1 ok
+        ");
+        insta::assert_snapshot!(render(&report(), true, &plain()), @r"
+        error    config          /etc/teleclaude/config.yml:3: socket_mod: unknown key
+                                 mend: correct the line
+        error                    /etc/teleclaude/config.yml:9: people[0].role: missing
+                                 mend: correct the line
+        skipped  state-folder    needs root
+        warning  agents          claude: `claude` is not found for bob\x1b[2J
+                                 mend: install it
+        note     user-namespace  in a user namespace
+        system mode: 2 errors, 1 warning, 1 note, 1 skipped, 1 ok
+        ");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod audit;
 mod bridge;
 mod cli;
 mod config;
+mod doctor;
 mod host;
 mod http;
 mod install;

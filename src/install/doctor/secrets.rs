@@ -18,13 +18,12 @@ pub fn check(f: &Facts) -> Vec<Found> {
 
 fn system(f: &Facts, about: &Metadata) -> Vec<Found> {
     let (path, word) = (f.paths.secrets.display(), quoted(&f.paths.secrets));
-    let strict = f.config.as_ref().is_ok_and(|l| l.config.secrets.strict);
     let mode = bits(about);
     let mut all = Vec::new();
     if mode & 0o007 != 0 {
+        // With `secrets.strict` the config is not valid then, and says so.
         let seen = format!("{path} can be read or written by everybody");
-        let mend = format!("sudo chmod o-rwx {word}, then change the keys in it");
-        all.push(if strict { Found::error(seen, mend) } else { Found::warning(seen, mend) });
+        all.push(Found::warning(seen, format!("sudo chmod o-rwx {word}, then change the keys in it")));
     }
     if about.uid() != 0 {
         let seen = format!("{path} belongs to uid {}, not to root", about.uid());
