@@ -3,7 +3,7 @@
 # and ways to do something in there. What is checked is not here.
 
 # What the machine has beside the base system. Changing it makes a new tree.
-machine_packages=systemd,systemd-sysv,dbus,init-system-helpers,procps,util-linux,git,sudo,strace,python3-minimal,adduser
+machine_packages=systemd,systemd-sysv,dbus,init-system-helpers,procps,util-linux,git,sudo,strace,python3-minimal,adduser,postgresql
 machine_suite=bookworm
 
 # Makes the tree once; sets $base to it.
@@ -32,9 +32,10 @@ make_base() {
     # Not needed by any check, and everything here is copied for each run.
     rm -rf "$base/tree/var/cache/apt/archives"/*.deb "$base/tree/var/lib/apt/lists"/* \
         "$base/tree/usr/share/doc"/* "$base/tree/usr/share/locale"/*
-    # A container has no devices and no network of its own to wait for, and each copy is a machine of its own.
+    # A container has no devices and no network of its own to wait for, each copy is a machine of its own, and the
+    # database server is started by the one group that wants it.
     for unit in systemd-networkd-wait-online.service systemd-udevd.service systemd-udev-trigger.service \
-        systemd-timesyncd.service console-getty.service apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer; do
+        postgresql.service systemd-timesyncd.service console-getty.service apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer; do
         ln -sf /dev/null "$base/tree/etc/systemd/system/$unit"
     done
     : >"$base/tree/etc/machine-id"
@@ -43,10 +44,22 @@ make_base() {
     say "the tree took $((SECONDS - began)) s"
 }
 
-# Copies the base to $machine/tree.
+# Makes $machine/tree of the base: as an overlay, or as a copy where that cannot be.
 copy_base() {
-    mkdir -p "$machine"
-    cp -a --reflink=auto "$base/tree" "$machine/tree"
+    mkdir -p "$machine/tree" "$machine/upper" "$machine/work"
+    mount -t overlay tc-system -o "lowerdir=$base/tree,upperdir=$machine/upper,workdir=$machine/work" "$machine/tree" \
+        2>/dev/null || cp -a --reflink=auto "$base/tree/." "$machine/tree/"
+}
+
+# Removes what copy_base and boot made.
+remove_machine() {
+    local folder
+    if mountpoint --quiet "$machine/tree"; then umount "$machine/tree"; fi
+    # Only empty control groups can be removed, and all of them should be that.
+    for folder in $(cgroup_folders); do
+        [ ! -d "$folder" ] || find "$folder" -depth -type d -exec rmdir {} + 2>/dev/null || true
+    done
+    rm -rf --one-file-system "$machine"
 }
 
 # Boots the machine; sets $nspawn and $leader (pids on this side).
@@ -56,6 +69,7 @@ boot() {
     join_cgroup setsid systemd-nspawn --quiet --boot --register=no --keep-unit --console=pipe --machine="$(basename "$machine")" \
         --directory="$machine/tree" </dev/null >>"$machine/console.log" 2>&1 &
     nspawn=$!
+    echo "$nspawn" >"$machine/nspawn"
     leader=''
     while [ "$tries" -gt 0 ]; do
         kill -0 "$nspawn" 2>/dev/null || break
@@ -90,14 +104,6 @@ cgroup_folders() {
     done
 }
 
-# Removes them; only empty ones can be.
-leave_cgroups() {
-    local folder
-    for folder in $(cgroup_folders); do
-        [ ! -d "$folder" ] || find "$folder" -depth -type d -exec rmdir {} + 2>/dev/null || true
-    done
-}
-
 # The child of systemd-nspawn that is process 1 in there; others come and go while it starts.
 first_process() {
     local child
@@ -123,6 +129,7 @@ halt() {
             kill -KILL "$nspawn" 2>/dev/null || true
         fi
     fi
+    # Not our child where another run has started it.
     wait "$nspawn" 2>/dev/null || true
     nspawn='' leader=''
 }

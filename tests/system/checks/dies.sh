@@ -36,7 +36,7 @@ dies_by() {
 }
 
 group_dies() {
-    local id pid units
+    local id pid units other
     dies_by "kill -9 of the agent" '^signal 9$' agent
     dies_by "kill -9 of the host" '^lost$' host
     dies_by "kill -9 of the runner" '^lost$' runner
@@ -51,6 +51,14 @@ group_dies() {
     messy mel "$id" >/dev/null
     check "mel ends a messy one" tc mel sessions end "$id"
     check "its agent is gone" until_ok 20 gone "$pid"
+    begin mel shop --title "one of two" >/dev/null || fail "mel starts one"
+    begin mel den --title "two of two" >/dev/null || fail "mel starts another"
+    other=$(begin max shop --title "not hers") || fail "max starts one"
+    check "mel ends all of hers" tc mel sessions end --all --yes
+    check "and none of max's" status_is max "$other" running
+    check "ada ends everybody's, with a reason" tc ada sessions end --all --yes --reason "closing time"
+    check "max's is ended" until_ok 10 status_is max "$other" ended
+    check "no process of max's is left" until_ok 20 nobody max
     check "no process of mel's is left" until_ok 20 nobody mel
     check "no unit of a runner is left" until_ok 10 no_runner
     units=$(inside systemctl list-units --failed --plain --no-legend 'teleclaude*')

@@ -30,6 +30,15 @@ group_identity() {
     done
     check "ada may read the audit log" tc ada audit list
 
+    # The same over MCP, through the bridge that editors start, and over HTTP, without any program of ours.
+    for user in ada mel zoe; do
+        holds "MCP takes $user for $user" "\"uid\\?\": ?$(inside id -u "$user")[,}]" "$(over_mcp "$user" whoami)"
+        holds "and so does HTTP" "\"uid\": ?$(inside id -u "$user")[,}]" "$(over_http "$user" /api/v1/whoami)"
+    done
+    holds "MCP gives mel her tools" 'list_sessions' "$(over_mcp mel tools)"
+    lacks "and zoe none of them" 'list_sessions|start_session' "$(over_mcp zoe tools)"
+    holds "a header changes nothing" '"role": ?"public"' "$(over_http zoe /api/v1/whoami 'X-Remote-User: ada')"
+
     id=$(begin mel shop --title identity) || { fail "mel starts a session"; return; }
     for user in max zoe; do
         same "to $user mel's session is as one that is not there" \
@@ -39,4 +48,28 @@ group_identity() {
     lacks "max does not find it in a list" "$id" "$(tc max --json sessions; echo .)"
     holds "ada sees that it exists" "$id" "$(tc ada --json sessions)"
     check "mel ends it" tc mel sessions end "$id"
+}
+
+# `over_mcp USER TOOL`: what the bridge answers to a call of this tool, or to the list of tools.
+over_mcp() {
+    local user=$1 call='"method":"tools/list","params":{}'
+    [ "$2" = tools ] || call='"method":"tools/call","params":{"name":"'$2'","arguments":{}}'
+    printf '%s\n' \
+        '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}' \
+        '{"jsonrpc":"2.0","method":"notifications/initialized"}' \
+        '{"jsonrpc":"2.0","id":2,'"$call"'}' |
+        as "$user" sh -c '{ cat; sleep 3; } | teleclaude mcp' | grep '"id":2'
+}
+
+# `over_http USER PATH [HEADER]`
+over_http() {
+    as "$1" python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.settimeout(10)
+s.connect("/run/teleclaude.sock")
+lines = ["GET " + sys.argv[1] + " HTTP/1.1", "Host: localhost", "Connection: close"] + sys.argv[2:]
+s.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+while part := s.recv(65536):
+    sys.stdout.write(part.decode())' "$2" "${@:3}"
 }

@@ -11,10 +11,13 @@ group_reload() {
     check "systemctl reload" inside systemctl reload teleclaude.service
     check "max is a newcomer now" until_ok 5 max_is newcomer
     exits 4 "and starts no session any more" tc max sessions start talker --project shop
+    printf 'access: { deny: [max] }\n' >"$file"
+    inside systemctl reload teleclaude.service
+    check "who is denied is refused at once" until_ok 5 is_refused max
     printf 'people: 7\n' >"$file"
     inside systemctl reload teleclaude.service
     check "a wrong config is said to the journal" until_ok 10 journal_has 'old config stays in force'
-    check "and the old one stays" max_is newcomer
+    check "and the old one stays" is_refused max
     rm "$file"
     inside systemctl reload teleclaude.service
     check "max is a member again" until_ok 5 max_is member
@@ -23,6 +26,8 @@ group_reload() {
     holds "and it listens" '^still$' "$(told mel "$id" 'echo still')"
     check "mel ends it" tc mel sessions end "$id"
 }
+
+is_refused() { [ -n "$(tc "$1" --json whoami | field refused)" ] && ! tc "$1" sessions; }
 
 max_is() { [ "$(tc max --json whoami | field role)" = "$1" ]; }
 

@@ -12,7 +12,9 @@ group_remove() {
     same "no socket is left" "" "$(inside find /run -name 'teleclaude*')"
     check "the state is kept" inside test -e /var/lib/teleclaude/teleclaude.db
     check "the config is kept" inside test -e /etc/teleclaude/config.d/50-test.yml
-    check "it installs again" inside dpkg --install "/root/$(basename "$new_deb")"
+    # A power cut between the two halves of an installation.
+    inside dpkg --unpack "/root/$(basename "$new_deb")" >/dev/null
+    check "it installs again, in two halves" inside dpkg --configure --pending
     same "the sockets are enabled again" "enabled enabled" \
         "$(inside systemctl is-enabled teleclaude.socket teleclaude-runner.socket | tr '\n' ' ' | sed 's/ $//')"
     check "they start" inside systemctl start teleclaude.socket

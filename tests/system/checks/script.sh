@@ -7,11 +7,7 @@ group_script() {
     # Where only this group runs the package is still there.
     inside dpkg --purge teleclaude >/dev/null 2>&1 || true
     before=$(picture)
-    install -d "$machine/tree/root/source/bin" "$machine/tree/root/source/programs"
-    install -m 755 bin/install-system.sh "$machine/tree/root/source/bin/"
-    cp -a etc "$machine/tree/root/source/"
-    install -m 755 "$bin_dir/teleclaude" "$bin_dir/teleclaude-runner" "$machine/tree/root/source/programs/"
-    chown -R 0:0 "$machine/tree/root/source"
+    copy_source
 
     check "a dry run" install_script --dry-run
     same "changes nothing" "" "$(diff <(echo "$before") <(picture) | grep '^[<>]' || true)"
@@ -22,6 +18,13 @@ group_script() {
     same "twice is the same as once" "" "$(diff <(echo "$once") <(echo "$twice") | grep '^[<>]' || true)"
     refuses "which is not nothing" test "$before" = "$once"
     holds "ada is the administrator in its config" 'ada' "$(inside cat /etc/teleclaude/config.yml | grep -v '^ *#')"
+
+    # Half an installation, by an interrupted run or a careless hand.
+    inside rm /usr/local/bin/teleclaude-runner /etc/teleclaude/secrets.yml
+    inside find /usr/local/lib/systemd/system /etc/systemd/system -name 'teleclaude*.socket' -type f -delete
+    inside chmod 0777 /etc/teleclaude
+    check "it mends half an installation" install_script
+    same "to the very same" "" "$(diff <(echo "$once") <(picture) | grep '^[<>]' || true)"
 
     inside install -d /etc/teleclaude/config.d
     write_config
@@ -41,6 +44,17 @@ group_script() {
     same "the disk is as before" "" "$(diff <(echo "$before") <(picture) | grep '^[<>]' |
         grep -Ev '^> \./usr/local/(lib|share)/[a-z0-9_./-]+ d 755 root:root ' || true)"
     check "no process is left" until_ok 10 nobody mel
+}
+
+# What the script needs of a checkout.
+copy_source() {
+    local source=$machine/tree/root/source
+    rm -rf "$source"
+    install -d "$source/bin" "$source/programs"
+    install -m 755 bin/install-system.sh "$source/bin/"
+    cp -a etc "$source/"
+    install -m 755 "$bin_dir/teleclaude" "$bin_dir/teleclaude-runner" "$source/programs/"
+    chown -R 0:0 "$source"
 }
 
 install_script() { inside sh /root/source/bin/install-system.sh --bin-dir /root/source/programs --admin ada "$@"; }

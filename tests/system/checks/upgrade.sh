@@ -2,7 +2,7 @@
 # From the "previous" version to this one, and across a reboot.
 
 group_upgrade() {
-    local id pid host before
+    local id pid host before once
     id=$(begin mel shop --title upgrade) || { fail "mel starts a session"; return; }
     pid=$(agent_pid "$id")
     host=$(host_pid "$id")
@@ -17,7 +17,9 @@ group_upgrade() {
     inside systemctl enable --quiet teleclaude-runner.socket
     same "the config of before is in force" "mel member $(inside id -u mel)" "$(who_is mel)"
     same "no question was left about a config" "" "$(inside find /etc/teleclaude -name '*.dpkg-*')"
+    once=$(picture)
     check "the same version again" inside dpkg --install "/root/$(basename "$new_deb")"
+    same "twice is the same as once" "" "$(diff <(echo "$once") <(picture) | grep '^[<>]' | grep -v /var/lib/teleclaude/ || true)"
     same_session "a second installation"
     check "mel ends it" tc mel sessions end "$id"
 }
