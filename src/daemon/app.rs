@@ -1,37 +1,32 @@
-//! The daemon's state, and what `handle` asks of it: who somebody is, what is in force, what is counted. Behind one
-//! `Arc`; the settings are swapped whole by a reload.
+//! The daemon's state, and what `handle` asks of it: what is in force, what is counted, how the daemon is. Behind one
+//! `Arc`. Who somebody is stands in `identity`, reading the config again in `reload`, what the mouths ask in `mouths`.
 
-use crate::config::load::{self, Loaded};
+mod identity;
+mod mouths;
+mod reload;
+
+use crate::config::load::Loaded;
 use crate::config::paths::Environment;
-use crate::config::personal::{self, Personal};
+use crate::config::personal::Personal;
 use crate::config::show;
-use crate::daemon::backend::{Backend, Call, Event};
-use crate::daemon::handle::{audit_unavailable, handle};
+use crate::daemon::backend::Event;
+use crate::daemon::handle::audit_unavailable;
 use crate::daemon::hosts::Hosts;
-use crate::daemon::limits::Limits;
-use crate::daemon::peer::{self, Names};
+use crate::daemon::peer::Names;
 use crate::daemon::rates::{Payer, Rates};
 use crate::daemon::settings::{self, Settings};
 use crate::daemon::tokens::Tokens;
 use crate::domain::action::Verb;
-use crate::domain::audit::{AuditDraft, AuditOutcome};
-use crate::domain::caller::{Caller, Peer, Role, Via};
-use crate::domain::people::{self, OsUser, PeopleMap, Resolved};
-use crate::domain::person::PersonId;
-use crate::domain::policy;
-use crate::domain::session::SessionId;
+use crate::domain::audit::AuditDraft;
+use crate::domain::caller::{Caller, Role};
 use crate::domain::timestamp::Timestamp;
 use crate::store::connect::{Clock, Store};
 use crate::store::denial::{Counted, DenialMeter};
 use crate::store::error::StoreError;
-use crate::store::writer::WriteError;
-use crate::store::{person, setting};
 use crate::usecase::{Facts, run};
 use crate::wire::fault::{Fault, FaultCode};
-use crate::wire::reply::{ConfigReply, HealthDetail, HealthReply, ReloadedReply, Reply};
+use crate::wire::reply::{ConfigReply, HealthDetail, HealthReply, Reply};
 use arc_swap::ArcSwap;
-use futures_util::future::BoxFuture;
-use secrecy::SecretString;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -101,7 +96,7 @@ impl App {
     pub async fn new(parts: Parts) -> Result<Arc<Self>, StoreError> {
         let names = Arc::new(Names::default());
         let now = (parts.clock)();
-        let people = people_map(&parts.store, &parts.loaded, &names, parts.own_uid, now).await?;
+        let people = reload::people_map(&parts.store, &parts.loaded, &names, parts.own_uid, now).await?;
         let limits = settings::limits(&parts.loaded);
         let tokens = Tokens::default();
         for (hash, session, uid) in
@@ -212,75 +207,6 @@ impl App {
         }
     }
 
-    /// Who `peer` is, for this request, and the projects they are held to. Binds somebody new to a key first.
-    ///
-    /// # Errors
-    /// A token that is not this user's, or the database.
-    pub async fn identify(
-        &self,
-        peer: &Peer,
-        via: Via,
-        token: Option<&SecretString>,
-    ) -> Result<(Caller, Arc<[String]>), Fault> {
-        let user = self.names.user_name(peer.uid).await;
-        let (mut user, mut resolved) = self.resolve_now(&self.settings(), peer, user);
-        if let Some(name) = resolved.bind.take() {
-            self.bind(&name).await?;
-            (user, resolved) = self.resolve_now(&self.settings(), peer, user);
-        }
-        if resolved.refuse {
-            // A connection from before a reload; new ones are closed at once.
-            let caller = caller(peer, via, user, resolved);
-            self.spend(&self.settings(), &caller)?;
-            let draft = AuditDraft::by(&caller, "access.denied", AuditOutcome::Denied, self.now(), "")
-                .with_detail(&serde_json::json!({ "action": "connect" }));
-            self.note_denial(draft, Verb::Whoami, Instant::now() + Duration::from_secs(5)).await?;
-            return Err(Fault::new(FaultCode::Denied, "this daemon does not serve this user"));
-        }
-        self.load_personal(peer.uid, &resolved).await;
-        self.note_contact(peer.uid, user.as_deref(), &resolved);
-        let projects = Arc::from(std::mem::take(&mut resolved.projects));
-        let mut caller = caller(peer, via, user, resolved);
-        if let Some(token) = token {
-            match self.tokens.find(token, peer.uid) {
-                Ok(session) => caller.agent_of = Some(session),
-                Err(why) => {
-                    self.spend(&self.settings(), &caller)?;
-                    let draft =
-                        AuditDraft::by(&caller, "access.denied", AuditOutcome::Denied, self.now(), "")
-                            .with_detail(&serde_json::json!({ "action": "session_token", "why": why }));
-                    let deadline = Instant::now() + Duration::from_secs(5);
-                    self.note_denial(draft, Verb::Whoami, deadline).await?;
-                    return Err(Fault::new(FaultCode::Denied, why)
-                        .hint("TELECLAUDE_TOKEN belongs to one session and ends with it"));
-                }
-            }
-        } else {
-            caller.agent_of = self.agent_by_place(peer);
-        }
-        Ok((caller, projects))
-    }
-
-    /// Whose agent `peer` is by where its process lies, without having shown a token.
-    fn agent_by_place(&self, peer: &Peer) -> Option<SessionId> {
-        self.tokens.agent_in(peer.runner.as_deref()?, peer.uid)
-    }
-
-    /// What the map in force says about `peer`, whose name is `username`. Gives the name back.
-    fn resolve_now(
-        &self,
-        settings: &Settings,
-        peer: &Peer,
-        username: Option<String>,
-    ) -> (Option<String>, Resolved) {
-        let mut gids = Vec::with_capacity(peer.groups.len() + 1);
-        gids.push(peer.gid);
-        gids.extend_from_slice(&peer.groups);
-        let who = OsUser { uid: peer.uid, username, gids, foreign: peer::is_nobody(peer.uid) };
-        let resolved = settings.people.resolve(&who, self.now());
-        (who.username, resolved)
-    }
-
     /// Takes one request out of the caller's bucket.
     ///
     /// # Errors
@@ -342,27 +268,6 @@ impl App {
         }
     }
 
-    /// Who an OS user, named by name or uid, would be. `None` if the system does not know them, or if it is not for
-    /// the asker to know: only an admin may ask about others.
-    pub async fn explain(&self, asker: &Caller, user: &str) -> Option<Caller> {
-        if asker.role < Role::Admin {
-            let own = user.parse() == Ok(asker.uid) || asker.os_username.as_deref() == Some(user);
-            return own.then(|| asker.clone());
-        }
-        let uid = match user.parse::<u32>() {
-            Ok(uid) => uid,
-            Err(_) => self.names.uid(user.to_owned()).await?,
-        };
-        let name = self.names.user_name(uid).await;
-        if uid == asker.uid {
-            return Some(asker.clone());
-        }
-        let groups = self.names.groups(uid).await;
-        let peer = Peer { uid, gid: groups.first().copied().unwrap_or(uid), groups, pid: None, runner: None };
-        let (name, resolved) = self.resolve_now(&self.settings(), &peer, name);
-        Some(caller(&peer, asker.via, name, resolved))
-    }
-
     /// How the daemon is: a word for all, details for admins.
     pub fn health(&self, caller: &Caller) -> HealthReply {
         let settings = self.settings();
@@ -391,129 +296,6 @@ impl App {
         let values = self.known_personal(caller.uid).map(|p| show::personal_rows(&p)).unwrap_or_default();
         run::config_rows(values)
     }
-
-    /// Reads the config again. A bad one changes nothing and is written down.
-    ///
-    /// # Errors
-    /// `invalid` with every problem of the new config.
-    pub async fn reload(&self, by: Option<(&Caller, &Facts)>) -> Result<ReloadedReply, Fault> {
-        let _one_at_a_time = self.reloading.lock().await;
-        let environment = self.environment.clone();
-        let loaded = tokio::task::spawn_blocking(move || load::load(&environment))
-            .await
-            .map_err(|_| Fault::new(FaultCode::Internal, "reading the config failed"))?;
-        let draft = |action: &str, outcome| match by {
-            Some((caller, facts)) => {
-                AuditDraft::by(caller, action, outcome, facts.now, &facts.request_id.to_string())
-            }
-            None => AuditDraft::by_daemon(self.own_uid, action, outcome, self.now()),
-        };
-        let deadline = Instant::now() + Duration::from_secs(5);
-        let loaded = match loaded {
-            Ok(loaded) => loaded,
-            Err(problems) => {
-                let text = problems.to_string();
-                tracing::warn!(problems = %text, "the new config is wrong; the old one stays in force");
-                let row = draft("config.rejected", AuditOutcome::Failure).with_detail(
-                    &serde_json::json!({ "problems": text.chars().take(4_096).collect::<String>() }),
-                );
-                self.store.append(deadline, row).await.map_err(audit_unavailable)?;
-                return Err(Fault::invalid("config", text).hint("the old config stays in force"));
-            }
-        };
-        let old = self.settings();
-        let (changed, needs_restart) = Loaded::differences(&old.loaded, &loaded);
-        let people = people_map(&self.store, &loaded, &self.names, self.own_uid, self.now())
-            .await
-            .map_err(crate::usecase::resolve::unavailable)?;
-        let row = draft("config.reload", AuditOutcome::Success)
-            .with_detail(&serde_json::json!({ "changed": changed, "needs_restart": needs_restart }));
-        self.store.append(deadline, row).await.map_err(audit_unavailable)?;
-        let limits = settings::limits(&loaded);
-        self.settings.store(Arc::new(Settings { people, limits, loaded }));
-        self.tell(Event::Catalogue);
-        Ok(ReloadedReply { changed, needs_restart })
-    }
-
-    /// Binds a name to a key and puts the people map in force that knows it.
-    async fn bind(&self, name: &str) -> Result<(), Fault> {
-        let _one_at_a_time = self.reloading.lock().await;
-        let (name, fresh, now) = (name.to_owned(), PersonId(Uuid::now_v7()), self.now());
-        let deadline = Instant::now() + Duration::from_secs(10);
-        self.store
-            .write(deadline, move |tx| {
-                let name = name.clone();
-                Box::pin(async move { person::bind(tx.conn(), &name, fresh, now).await })
-            })
-            .await
-            .map_err(unwritten)?;
-        let old = self.settings();
-        let people = people_map(&self.store, &old.loaded, &self.names, self.own_uid, now)
-            .await
-            .map_err(crate::usecase::resolve::unavailable)?;
-        let limits = Arc::clone(&old.limits);
-        self.settings.store(Arc::new(Settings { people, limits, loaded: old.loaded.clone() }));
-        Ok(())
-    }
-
-    fn known_personal(&self, uid: u32) -> Option<Arc<Personal>> {
-        self.personal.read().unwrap_or_else(PoisonError::into_inner).get(&uid).cloned().flatten()
-    }
-
-    /// Reads somebody's personal layer from the database once. One that no longer passes counts as none.
-    async fn load_personal(&self, uid: u32, resolved: &Resolved) {
-        if resolved.person.is_none()
-            || self.personal.read().unwrap_or_else(PoisonError::into_inner).contains_key(&uid)
-        {
-            return;
-        }
-        let changes = self.personal_changes.load(Ordering::Acquire);
-        let Ok(kept) = setting::get(self.store.reader(), uid, run::PERSONAL).await else { return };
-        let parsed =
-            kept.and_then(|(yaml, _)| personal::parse(&yaml, std::path::Path::new("config.yml")).ok());
-        let mut all = self.personal.write().unwrap_or_else(PoisonError::into_inner);
-        if self.personal_changes.load(Ordering::Relaxed) != changes {
-            return;
-        }
-        if all.len() >= PERSONAL_MAX {
-            all.clear();
-        }
-        all.insert(uid, parsed.map(Arc::new));
-    }
-
-    /// Writes down, once an hour and beside the request, that a uid was here.
-    fn note_contact(&self, uid: u32, user: Option<&str>, resolved: &Resolved) {
-        let now = Instant::now();
-        {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if seen.get(&uid).is_some_and(|at| now.duration_since(*at) < SEEN_EVERY) {
-                return;
-            }
-            if seen.len() >= SEEN_MAX {
-                seen.retain(|_, at| now.duration_since(*at) < SEEN_EVERY);
-            }
-            if seen.len() >= SEEN_MAX {
-                return;
-            }
-            seen.insert(uid, now);
-        }
-        let (store, at) = (self.store.clone(), self.now());
-        let (user, name) = (user.map(str::to_owned), resolved.person.as_ref().map(|p| p.name.clone()));
-        let fresh = PersonId(Uuid::now_v7());
-        tokio::spawn(async move {
-            let written = store
-                .write(now + Duration::from_secs(30), move |tx| {
-                    let (user, name) = (user.clone(), name.clone());
-                    Box::pin(async move {
-                        person::upsert_seen(tx.conn(), fresh, uid, user.as_deref(), name.as_deref(), at).await
-                    })
-                })
-                .await;
-            if let Err(error) = written {
-                tracing::warn!(%error, uid, "a contact could not be written down");
-            }
-        });
-    }
 }
 
 /// A first refusal on its way to the audit log. If it does not get there (the database, or the asker is gone while it
@@ -529,158 +311,4 @@ impl Drop for Uncounted<'_> {
             self.app.denials().put_back(&refusal);
         }
     }
-}
-
-fn caller(peer: &Peer, via: Via, os_username: Option<String>, resolved: Resolved) -> Caller {
-    Caller {
-        uid: peer.uid,
-        gid: peer.gid,
-        groups: peer.groups.clone(),
-        os_username,
-        person: resolved.person,
-        role: resolved.role,
-        standing: resolved.standing,
-        rule: resolved.rule,
-        via,
-        agent_of: None,
-    }
-}
-
-fn unwritten<E: std::fmt::Display>(error: WriteError<E>) -> Fault {
-    Fault::new(FaultCode::Unavailable, format!("the database did not take it: {error}"))
-}
-
-/// Binds every person of the config to a key and makes the map of all.
-async fn people_map(
-    store: &Store,
-    loaded: &Loaded,
-    names: &Names,
-    own_uid: u32,
-    now: Timestamp,
-) -> Result<PeopleMap, StoreError> {
-    let mut sources = settings::sources(loaded, names, own_uid).await;
-    let known = person::directory(store.reader()).await?;
-    let new: Vec<(String, PersonId)> = PeopleMap::config_names(&sources)
-        .into_iter()
-        .filter(|name| !known.iter().any(|p| p.name == *name))
-        .map(|name| (name, PersonId(Uuid::now_v7())))
-        .collect();
-    if !new.is_empty() {
-        let new = Arc::new(new);
-        store
-            .write(Instant::now() + Duration::from_secs(10), move |tx| {
-                let new = Arc::clone(&new);
-                Box::pin(async move {
-                    for (name, fresh) in new.iter() {
-                        person::bind(tx.conn(), name, *fresh, now).await?;
-                    }
-                    Ok::<_, StoreError>(())
-                })
-            })
-            .await
-            .map_err(|error| match error {
-                WriteError::Refused(error) | WriteError::Store(error) => error,
-                WriteError::Busy | WriteError::OutcomeUnknown | WriteError::Panicked => StoreError::Timeout,
-            })?;
-    }
-    sources.directory = person::directory(store.reader()).await?;
-    let bans = person::active_bans(store.reader(), now).await?;
-    sources.bans = bans
-        .into_iter()
-        .map(|b| people::Ban { person: b.person, uid: b.uid, until: b.until, reason: b.reason })
-        .collect();
-    Ok(PeopleMap::new(sources))
-}
-
-impl Backend for App {
-    fn handle<'a>(&'a self, peer: &'a Peer, call: Call) -> BoxFuture<'a, Result<Reply, Fault>> {
-        Box::pin(handle(self, peer, call))
-    }
-
-    fn caller(&self, peer: &Peer, via: Via, token: Option<&SecretString>) -> Caller {
-        let (user, resolved) = self.resolve_now(&self.settings.load(), peer, self.names.known_user(peer.uid));
-        let mut caller = caller(peer, via, user, resolved);
-        if let Some(token) = token {
-            match self.tokens.find(token, peer.uid) {
-                Ok(session) => caller.agent_of = Some(session),
-                Err(_) => {
-                    caller.role = Role::Public;
-                    caller.person = None;
-                }
-            }
-        } else {
-            caller.agent_of = self.agent_by_place(peer);
-        }
-        caller
-    }
-
-    fn may(&self, caller: &Caller, kind: &'static str) -> bool {
-        verb_of(kind).is_some_and(|verb| policy::may(caller, verb))
-    }
-
-    fn look_at(&self, peer: &mut Peer) {
-        if self.settings.load().runner().is_some() && !self.tokens.is_empty() {
-            peer.runner = peer.pid.and_then(peer::runner_of);
-        }
-    }
-
-    fn turns_away(&self, peer: &Peer) -> bool {
-        self.resolve_now(&self.settings(), peer, self.names.known_user(peer.uid)).1.refuse
-    }
-
-    fn refused<'a>(
-        &'a self,
-        peer: &'a Peer,
-        via: Via,
-        token: Option<&'a SecretString>,
-        kind: &'static str,
-    ) -> BoxFuture<'a, ()> {
-        Box::pin(async move {
-            let Some(verb) = verb_of(kind) else { return };
-            let settings = self.settings();
-            let Ok((caller, projects)) = self.identify(peer, via, token).await else { return };
-            if self.spend(&settings, &caller).is_err() {
-                return;
-            }
-            let facts = self.facts(&settings, &caller, projects);
-            let deadline = Instant::now() + Duration::from_secs(5);
-            if let Err(fault) = self.note_denial(run::refusal_of(&facts, &caller, verb), verb, deadline).await
-            {
-                tracing::warn!(%fault, uid = peer.uid, "a refusal could not be written down");
-            }
-        })
-    }
-
-    fn limits(&self) -> Arc<Limits> {
-        Arc::clone(&self.settings.load().limits)
-    }
-
-    fn watch(&self) -> broadcast::Receiver<Event> {
-        self.events.subscribe()
-    }
-}
-
-/// The row of the policy's table for a request's kind, as the mouths name it.
-fn verb_of(kind: &str) -> Option<Verb> {
-    Some(match kind {
-        "whoami" => Verb::Whoami,
-        "health" => Verb::Health,
-        "list_projects" => Verb::ListProjects,
-        "list_agents" => Verb::ListAgents,
-        "list_computers" => Verb::ListComputers,
-        "list_sessions" => Verb::ListSessions,
-        "get_session" => Verb::ShowSession,
-        "start_session" | "run_agent_command" => Verb::StartSession,
-        "send_message" => Verb::SendMessage,
-        "end_session" => Verb::EndSession,
-        "get_session_data" => Verb::ReadSession,
-        "subscribe" | "stop_notifications" => Verb::Watch,
-        "list_audit" => Verb::ListAudit,
-        "verify_audit" => Verb::VerifyAudit,
-        "show_config" => Verb::ShowConfig,
-        "put_my_config" => Verb::PutMyConfig,
-        "explain_person" => Verb::ExplainPerson,
-        "reload" => Verb::Reload,
-        _ => return None,
-    })
 }

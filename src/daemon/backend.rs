@@ -2,6 +2,7 @@
 //! with two implementations: the real one in `handle`, and the one that the socket's tests bring along.
 
 use crate::daemon::limits::Limits;
+use crate::domain::action::Verb;
 use crate::domain::caller::{Caller, Peer, Role, Via};
 use crate::domain::person::PersonId;
 use crate::domain::session::SessionId;
@@ -10,6 +11,7 @@ use crate::wire::reply::Reply;
 use crate::wire::request::Request;
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -94,8 +96,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Who `peer` is now. Cheap, no I/O: the people map in force decides.
     fn caller(&self, peer: &Peer, via: Via, token: Option<&SecretString>) -> Caller;
 
-    /// Whether `caller` may ever do requests of this kind (see [`kind`]); decides what is listed.
-    fn may(&self, caller: &Caller, kind: &'static str) -> bool;
+    /// Whether `caller` may ever do such a thing; decides what is listed.
+    fn may(&self, caller: &Caller, verb: Verb) -> bool;
 
     /// Writes down that `peer` asked for what [`Self::may`] refused. The mouth's answer is the same with or without it.
     fn refused<'a>(
@@ -103,15 +105,15 @@ pub trait Backend: Send + Sync + 'static {
         peer: &'a Peer,
         via: Via,
         token: Option<&'a SecretString>,
-        kind: &'static str,
+        verb: Verb,
     ) -> BoxFuture<'a, ()>;
 
     /// The limits in force.
     fn limits(&self) -> Arc<Limits>;
 
-    /// Looks where the peer's process lies, where that may tell an agent from its human. Once a connection.
-    fn look_at(&self, peer: &mut Peer) {
-        let _ = peer;
+    /// Looks where the process at the other end lies, where that may tell an agent from its human. Once a connection.
+    fn look_at(&self, peer: &mut Peer, socket: BorrowedFd<'_>) {
+        let _ = (peer, socket);
     }
 
     /// Whether a connection of `peer` is to be closed without a word: single-user mode, or `access.unmapped: refuse`.
@@ -122,30 +124,4 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Events from now on. Slow receivers lose the oldest and are told so.
     fn watch(&self) -> tokio::sync::broadcast::Receiver<Event>;
-}
-
-/// The kind of a request, as [`Backend::may`] takes it: the tool's name where there is one.
-pub const fn kind(request: &Request) -> &'static str {
-    match request {
-        Request::Whoami => "whoami",
-        Request::Health => "health",
-        Request::ListProjects => "list_projects",
-        Request::ListAgents => "list_agents",
-        Request::ListComputers => "list_computers",
-        Request::ListSessions(_) => "list_sessions",
-        Request::ShowSession(_) => "get_session",
-        Request::StartSession(_) => "start_session",
-        Request::RunAgentCommand(_) => "run_agent_command",
-        Request::SendMessage(_) => "send_message",
-        Request::EndSession(_) => "end_session",
-        Request::ReadSession(_) => "get_session_data",
-        Request::Subscribe(_) => "subscribe",
-        Request::StopNotifications(_) => "stop_notifications",
-        Request::ListAudit(_) => "list_audit",
-        Request::VerifyAudit => "verify_audit",
-        Request::ShowConfig => "show_config",
-        Request::PutMyConfig(_) => "put_my_config",
-        Request::ExplainPerson(_) => "explain_person",
-        Request::Reload => "reload",
-    }
 }

@@ -4,6 +4,7 @@
 use crate::daemon::backend::{Backend, Call};
 use crate::daemon::limits::{Bucket, Entered, Gate};
 use crate::daemon::peer::Names;
+use crate::domain::action::Verb;
 use crate::domain::caller::{Caller, Peer, Via};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::Reply;
@@ -90,9 +91,9 @@ impl Front {
         peer: &Peer,
         caller: &Caller,
         token: Option<&SecretString>,
-        kind: &'static str,
+        verb: Verb,
     ) -> Option<Fault> {
-        self.backend.refused(peer, caller.via, token, kind).await;
+        self.backend.refused(peer, caller.via, token, verb).await;
         caller
             .standing
             .refusal()

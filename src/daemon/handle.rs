@@ -29,7 +29,7 @@ pub async fn handle(app: &App, peer: &Peer, call: Call) -> Result<Reply, Fault> 
     let (caller, projects) = app.identify(peer, call.via, call.token.as_ref()).await?;
     app.spend(&settings, &caller)?;
     let facts = app.facts(&settings, &caller, projects);
-    let verb = verb_of(&call.request);
+    let verb = call.request.verb();
     // By these whatever is logged on the way is found again. What is asked and answered is never among them.
     let span = tracing::error_span!(
         "request",
@@ -64,7 +64,7 @@ async fn resolved_and_judged(
     caller: Caller,
     call: Call,
 ) -> Result<Reply, Fault> {
-    let verb = verb_of(&call.request);
+    let verb = call.request.verb();
     // Before anything is looked up for them: may they do such a thing at all?
     if !policy::may(&caller, verb) {
         return Err(refuse_early(app, &facts, &caller, verb, call.deadline).await);
@@ -226,29 +226,5 @@ pub fn audit_unavailable<E: std::fmt::Display>(error: WriteError<E>) -> Fault {
             format!("the audit log cannot be written, so nothing was shown: {error}"),
         )
         .hint("the daemon tries again by itself; an admin sees more with `teleclaude health`"),
-    }
-}
-
-/// What a request is, before its names are resolved.
-fn verb_of(request: &Request) -> Verb {
-    match request {
-        Request::Whoami => Verb::Whoami,
-        Request::Health => Verb::Health,
-        Request::ListProjects => Verb::ListProjects,
-        Request::ListAgents => Verb::ListAgents,
-        Request::ListComputers => Verb::ListComputers,
-        Request::ListSessions(_) => Verb::ListSessions,
-        Request::ShowSession(_) => Verb::ShowSession,
-        Request::StartSession(_) | Request::RunAgentCommand(_) => Verb::StartSession,
-        Request::SendMessage(_) => Verb::SendMessage,
-        Request::EndSession(_) => Verb::EndSession,
-        Request::ReadSession(_) => Verb::ReadSession,
-        Request::Subscribe(_) | Request::StopNotifications(_) => Verb::Watch,
-        Request::ListAudit(_) => Verb::ListAudit,
-        Request::VerifyAudit => Verb::VerifyAudit,
-        Request::ShowConfig => Verb::ShowConfig,
-        Request::PutMyConfig(_) => Verb::PutMyConfig,
-        Request::ExplainPerson(_) => Verb::ExplainPerson,
-        Request::Reload => Verb::Reload,
     }
 }

@@ -347,7 +347,7 @@ async fn settle(front: Arc<Front>, gate: Arc<Gate>, mouth: Mouth, stream: UnixSt
     if front.backend.turns_away(&peer) {
         return;
     }
-    front.backend.look_at(&mut peer);
+    front.backend.look_at(&mut peer, stream.as_fd());
     let mapped = front.caller(&peer, Via::Mcp, None).person.is_some();
     let _shared = if mapped {
         None

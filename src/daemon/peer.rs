@@ -165,6 +165,38 @@ pub fn is_nobody(uid: u32) -> bool {
     uid == u32::MAX || *OVERFLOW == Some(uid)
 }
 
+/// The runner's control group that the process at the other end lies in, if it lies in one. `pid` is the kernel's word
+/// of who connected; it may have passed to another process since, and counts only where the kernel has nothing better.
+/// Whoever is gone lies nowhere.
+pub fn runner_at(socket: BorrowedFd<'_>, pid: Option<i32>) -> Option<String> {
+    #[cfg(target_os = "linux")]
+    match nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::PeerPidfd) {
+        Ok(process) => {
+            let alive = || {
+                let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", process.as_raw_fd()));
+                pid_of_pidfd(&info.ok()?)
+            };
+            let pid = alive()?;
+            let group = runner_of(pid)?;
+            // It still lives, so the number was its own all the while.
+            return (alive() == Some(pid)).then_some(group);
+        }
+        // An old kernel.
+        Err(nix::errno::Errno::ENOPROTOOPT) => {}
+        Err(_) => return None,
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = socket;
+    runner_of(pid?)
+}
+
+/// From `/proc/self/fdinfo/FD` of a pidfd: the process, as long as it lives.
+#[cfg(any(target_os = "linux", test))]
+fn pid_of_pidfd(text: &str) -> Option<i32> {
+    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+    pid.trim().parse().ok().filter(|pid| *pid > 0)
+}
+
 /// The runner's control group that process `pid` lies in, if it lies in one. Only Linux has them.
 pub fn runner_of(pid: i32) -> Option<String> {
     if !cfg!(target_os = "linux") {
@@ -334,7 +366,9 @@ fn make_room(users: &mut HashMap<u32, Remembered>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Names, Remembered, is_nobody, make_room, of_socket, runner_group, runner_of};
+    use super::{
+        Names, Remembered, is_nobody, make_room, of_socket, pid_of_pidfd, runner_at, runner_group, runner_of,
+    };
     use std::collections::HashMap;
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
@@ -379,6 +413,17 @@ mod tests {
         }
         assert_eq!(runner_of(std::process::id().cast_signed()), None, "this test is nobody's agent");
         assert_eq!(runner_of(i32::MAX), None);
+    }
+
+    #[test]
+    fn a_pidfd_names_the_living_only() {
+        let info = |pid: &str| format!("pos:\t0\nflags:\t02000002\nPid:\t{pid}\nNSpid:\t7\n");
+        for (pid, expected) in [("1204", Some(1_204)), ("-1", None), ("0", None), ("", None)] {
+            assert_eq!(pid_of_pidfd(&info(pid)), expected, "{pid}");
+        }
+        assert_eq!(pid_of_pidfd("NSpid:\t7\n"), None);
+        let (one, _other) = UnixStream::pair().unwrap();
+        assert_eq!(runner_at(one.as_fd(), None), None, "this test is nobody's agent");
     }
 
     #[tokio::test]

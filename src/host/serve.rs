@@ -375,7 +375,7 @@ impl Server {
     }
 
     fn read_tree(&mut self, now: Instant) {
-        while let Some(event) = self.tree.as_mut().and_then(Tree::next) {
+        while let Some(event) = self.tree.as_mut().and_then(Tree::happened) {
             self.happened(event, now);
         }
     }

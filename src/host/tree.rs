@@ -56,10 +56,10 @@ impl Tree {
     }
 
     /// The next thing that happened, if one has. After `Failed`, `Gone` and `Lost` the tree is of no use.
-    pub fn next(&mut self) -> Option<Event> {
+    pub fn happened(&mut self) -> Option<Event> {
         match self {
-            Self::Own(children) => children.next(),
-            Self::Runner(held) => held.next(),
+            Self::Own(children) => children.happened(),
+            Self::Runner(held) => held.happened(),
         }
     }
 

@@ -192,3 +192,103 @@ fn plain(error: &std::io::Error) -> String {
         _ => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::find;
+    use crate::config::schema::Config;
+    use crate::config::schema::access::ProjectEntry;
+    use crate::domain::caller::{Caller, PersonRef, Role, Rule, Via};
+    use crate::domain::person::{PersonId, Standing};
+    use crate::domain::timestamp::Timestamp;
+    use crate::usecase::Facts;
+    use std::path::Path;
+    use std::sync::Arc;
+    use uuid::Uuid;
+
+    /// A project that is open to all, a folder of which is another one, open to ann; the daemon sees neither.
+    fn facts() -> Facts {
+        let mut config = Config::default();
+        for (name, path, people) in [("shop", "/none/shop", &[][..]), ("vault", "/none/shop/vault", &["ann"])]
+        {
+            config.projects.push(ProjectEntry {
+                name: name.to_owned(),
+                path: path.into(),
+                description: None,
+                roles: Vec::new(),
+                people: people.iter().map(|p| (*p).to_owned()).collect(),
+                worktrees: false,
+            });
+        }
+        let id = Uuid::nil();
+        Facts {
+            config: Arc::new(config),
+            single_user: false,
+            runner: Some(Arc::from(Path::new("/none/runner.sock"))),
+            computer: Arc::from("here"),
+            now: Timestamp::from_micros(0),
+            request_id: id,
+            session_id: id,
+            message_id: id,
+            own_projects: Arc::from([]),
+            personal: None,
+            recordings: Arc::default(),
+        }
+    }
+
+    fn caller(name: &str) -> Caller {
+        Caller {
+            uid: 1_000,
+            gid: 1_000,
+            groups: Vec::new(),
+            os_username: None,
+            person: Some(PersonRef { id: PersonId(Uuid::nil()), name: name.to_owned() }),
+            role: Role::Member,
+            standing: Standing::Active,
+            rule: Rule { text: "a test".to_owned(), origin: None },
+            via: Via::Http,
+            agent_of: None,
+        }
+    }
+
+    #[test]
+    fn of_a_place_that_the_daemon_cannot_see_the_text_decides() {
+        const CLOSED: Result<Option<&str>, &str> = Ok(None);
+        let table = [
+            ("shop", None, Ok(Some(""))),
+            ("shop", Some("api/v1"), Ok(Some("api/v1"))),
+            ("shop", Some(".//api/./v1/"), Ok(Some("api/v1"))),
+            ("shop", Some("."), Ok(Some(""))),
+            ("shop", Some("vaulted"), Ok(Some("vaulted"))),
+            ("shop", Some("vault"), Err("subdir")),
+            ("shop", Some("./vault//x"), Err("subdir")),
+            ("shop", Some("a/../b"), Err("subdir")),
+            ("shop", Some("/none/shop/api"), Err("subdir")),
+            ("shop", Some(""), Err("subdir")),
+            ("/none/shop", Some("api"), Ok(Some("api"))),
+            ("/none/shop/./api//", Some("v1"), Ok(Some("api/v1"))),
+            ("/none/shop", Some("vault"), Err("subdir")),
+            ("/none/shop/api", Some("/etc"), Err("subdir")),
+            ("/none/shop/api", Some("../.."), Err("subdir")),
+            ("/none/shop/../etc", None, Err("project")),
+            ("/none/shop/vault", None, CLOSED),
+            ("/none/shop/./vault/x", None, CLOSED),
+            ("vault", None, CLOSED),
+            ("/etc", None, CLOSED),
+            ("shopping", None, CLOSED),
+        ];
+        for (project, subdir, expected) in table {
+            let found = find(&caller("bob"), &facts(), project, subdir);
+            let found = match &found {
+                Ok(place) if place.open => Ok(Some(place.subdir.as_deref().unwrap_or_default())),
+                Ok(_) => Ok(None),
+                Err(fault) => Err(fault.field.as_deref().unwrap_or_default()),
+            };
+            assert_eq!(found, expected, "{project} {subdir:?}");
+        }
+        let found = find(&caller("ann"), &facts(), "shop", Some("vault/x")).unwrap();
+        assert_eq!((found.open, found.subdir.as_deref()), (true, Some("vault/x")));
+        let found = find(&caller("ann"), &facts(), "/none/shop/vault/x", None).unwrap();
+        assert_eq!((found.project_path.as_str(), found.subdir.as_deref()), ("/none/shop/vault", Some("x")));
+    }
+}

@@ -1,5 +1,6 @@
 //! What can be asked, by names. `usecase` resolves names to things. Unknown arguments are refused.
 
+use crate::domain::action::Verb;
 use crate::domain::session::{SessionStatus, ThinkingMode};
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,32 @@ pub enum Request {
     ExplainPerson(ExplainPerson),
     /// Read the config again.
     Reload,
+}
+
+impl Request {
+    /// What it asks to do, before its names are resolved: the row of the policy's table.
+    pub const fn verb(&self) -> Verb {
+        match self {
+            Self::Whoami => Verb::Whoami,
+            Self::Health => Verb::Health,
+            Self::ListProjects => Verb::ListProjects,
+            Self::ListAgents => Verb::ListAgents,
+            Self::ListComputers => Verb::ListComputers,
+            Self::ListSessions(_) => Verb::ListSessions,
+            Self::ShowSession(_) => Verb::ShowSession,
+            Self::StartSession(_) | Self::RunAgentCommand(_) => Verb::StartSession,
+            Self::SendMessage(_) => Verb::SendMessage,
+            Self::EndSession(_) => Verb::EndSession,
+            Self::ReadSession(_) => Verb::ReadSession,
+            Self::Subscribe(_) | Self::StopNotifications(_) => Verb::Watch,
+            Self::ListAudit(_) => Verb::ListAudit,
+            Self::VerifyAudit => Verb::VerifyAudit,
+            Self::ShowConfig => Verb::ShowConfig,
+            Self::PutMyConfig(_) => Verb::PutMyConfig,
+            Self::ExplainPerson(_) => Verb::ExplainPerson,
+            Self::Reload => Verb::Reload,
+        }
+    }
 }
 
 /// Arguments of `list_sessions`.

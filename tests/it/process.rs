@@ -26,6 +26,8 @@ pub struct World {
     dir: tempfile::TempDir,
     system: bool,
     env: Vec<(String, String)>,
+    exe: PathBuf,
+    uid: Option<u32>,
     child: Option<Child>,
 }
 
@@ -44,7 +46,7 @@ impl World {
         // Short, since a socket's path is limited.
         let dir = tempfile::Builder::new().prefix("tcd").tempdir_in("/tmp").unwrap();
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
-        let world = Self { dir, system, env: Vec::new(), child: None };
+        let world = Self { dir, system, env: Vec::new(), exe: EXE.into(), uid: None, child: None };
         for folder in ["home/.config/teleclaude", "etc", "project"] {
             fs::create_dir_all(world.path(folder)).unwrap();
         }
@@ -55,6 +57,13 @@ impl World {
     /// Sets a variable of the daemon's environment.
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Makes the daemon another user's, from a copy of the program that this user can reach.
+    pub fn run_by(mut self, uid: u32, exe: &Path) -> Self {
+        (self.uid, self.exe) = (Some(uid), exe.to_owned());
+        nix::unistd::chown(self.dir.path(), Some(uid.into()), Some(uid.into())).unwrap();
         self
     }
 
@@ -120,7 +129,11 @@ impl World {
 
     /// Starts the daemon and does not wait for it.
     pub fn spawn(&mut self) {
-        let mut command = self.command(Path::new(EXE));
+        let mut command = self.command(&self.exe);
+        if let Some(uid) = self.uid {
+            // Drops root's groups too.
+            command.uid(uid).gid(uid);
+        }
         command.arg("daemon").stdin(Stdio::null()).stdout(Stdio::null());
         self.spawn_as(command);
     }

@@ -14,6 +14,7 @@ use teleclaude::daemon::front::Front;
 use teleclaude::daemon::limits::Limits;
 use teleclaude::daemon::listen;
 use teleclaude::daemon::peer::Names;
+use teleclaude::domain::action::Verb;
 use teleclaude::domain::caller::{Caller, Peer, PersonRef, Role, Rule, Via};
 use teleclaude::domain::person::{PersonId, Standing};
 use teleclaude::domain::session::SessionId;
@@ -43,7 +44,7 @@ pub struct Fake {
     /// Whether the caller is nobody.
     pub public: AtomicBool,
     /// What was refused because of the role.
-    pub refused: Mutex<Vec<&'static str>>,
+    pub refused: Mutex<Vec<Verb>>,
     /// The last peer that asked.
     pub peer: Mutex<Option<Peer>>,
 }
@@ -109,8 +110,8 @@ impl Backend for Fake {
         }
     }
 
-    fn may(&self, caller: &Caller, kind: &'static str) -> bool {
-        kind == "whoami" || caller.role > Role::Public
+    fn may(&self, caller: &Caller, verb: Verb) -> bool {
+        verb == Verb::Whoami || caller.role > Role::Public
     }
 
     fn refused<'a>(
@@ -118,9 +119,9 @@ impl Backend for Fake {
         _: &'a Peer,
         _: Via,
         _: Option<&'a SecretString>,
-        kind: &'static str,
+        verb: Verb,
     ) -> BoxFuture<'a, ()> {
-        self.refused.lock().unwrap().push(kind);
+        self.refused.lock().unwrap().push(verb);
         Box::pin(async {})
     }
 

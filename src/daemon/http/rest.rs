@@ -1,9 +1,9 @@
 //! The REST paths: which method and path stands for which kind of request, and how its arguments are read.
 
-use crate::daemon::backend::kind;
 use crate::daemon::front::Front;
 use crate::daemon::http::{Body, events, problem};
 use crate::daemon::mcp::tools::{arguments, body as json_body};
+use crate::domain::action::Verb;
 use crate::domain::caller::{Peer, Via};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::limits::TOKEN_HEADER;
@@ -43,12 +43,11 @@ pub async fn answer(front: Arc<Front>, peer: Arc<Peer>, parts: &Parts, body: &[u
     }
     let Some(segments) = segments(path) else { return problem::unknown_path() };
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let Some(name) = route(&parts.method, &segments) else { return problem::unknown_path() };
+    let Some((name, verb)) = route(&parts.method, &segments) else { return problem::unknown_path() };
     let caller = front.caller(&peer, Via::Http, token.as_ref());
     // Everybody may ask who they are and whether the daemon is well.
-    let needs = if name == EVENTS { "list_sessions" } else { name };
-    if !matches!(name, "whoami" | "health") && !front.backend.may(&caller, needs) {
-        return match front.refuse(&peer, &caller, token.as_ref(), needs).await {
+    if !matches!(verb, Verb::Whoami | Verb::Health) && !front.backend.may(&caller, verb) {
+        return match front.refuse(&peer, &caller, token.as_ref(), verb).await {
             Some(fault) => problem::response(&fault),
             None => problem::unknown_path(),
         };
@@ -60,7 +59,7 @@ pub async fn answer(front: Arc<Front>, peer: Arc<Peer>, parts: &Parts, body: &[u
         Ok(request) => request,
         Err(fault) => return problem::response(&fault),
     };
-    debug_assert_eq!(kind(&request), name, "a path's kind is that of its request");
+    debug_assert_eq!(request.verb(), verb, "what a path does is what its request does");
     match front.ask(&peer, &caller, token, request, &gone).await {
         Ok(reply @ Reply::Started(_)) => problem::json(StatusCode::CREATED, &reply),
         Ok(reply) => problem::json(StatusCode::OK, &reply),
@@ -71,34 +70,34 @@ pub async fn answer(front: Arc<Front>, peer: Arc<Peer>, parts: &Parts, body: &[u
 /// What `/api/v1/events` is called here; who may list sessions may listen.
 const EVENTS: &str = "events";
 
-/// The kind of request that a method and path stand for.
-fn route(method: &Method, segments: &[&str]) -> Option<&'static str> {
+/// What a method and path stand for: which request, and what it does.
+fn route(method: &Method, segments: &[&str]) -> Option<(&'static str, Verb)> {
     let get = method == Method::GET;
     let post = method == Method::POST;
     let put = method == Method::PUT;
     let delete = method == Method::DELETE;
     Some(match segments {
-        ["whoami"] if get => "whoami",
-        ["health"] if get => "health",
-        ["projects"] if get => "list_projects",
-        ["agents"] if get => "list_agents",
-        ["computers"] if get => "list_computers",
-        ["sessions"] if get => "list_sessions",
-        ["sessions"] if post => "start_session",
-        ["sessions", "command"] if post => "run_agent_command",
-        ["sessions", _] if get => "get_session",
-        ["sessions", _, "messages"] if post => "send_message",
-        ["sessions", _, "end"] if post => "end_session",
-        ["sessions", _, "transcript"] if get => "get_session_data",
-        ["sessions", _, "watch"] if put => "subscribe",
-        ["sessions", _, "watch"] if delete => "stop_notifications",
-        ["events"] if get => EVENTS,
-        ["audit"] if get => "list_audit",
-        ["audit", "verify"] if get || post => "verify_audit",
-        ["config"] if get => "show_config",
-        ["me", "config"] if put => "put_my_config",
-        ["people", _, "explain"] if get => "explain_person",
-        ["reload"] if post => "reload",
+        ["whoami"] if get => ("whoami", Verb::Whoami),
+        ["health"] if get => ("health", Verb::Health),
+        ["projects"] if get => ("list_projects", Verb::ListProjects),
+        ["agents"] if get => ("list_agents", Verb::ListAgents),
+        ["computers"] if get => ("list_computers", Verb::ListComputers),
+        ["sessions"] if get => ("list_sessions", Verb::ListSessions),
+        ["sessions"] if post => ("start_session", Verb::StartSession),
+        ["sessions", "command"] if post => ("run_agent_command", Verb::StartSession),
+        ["sessions", _] if get => ("get_session", Verb::ShowSession),
+        ["sessions", _, "messages"] if post => ("send_message", Verb::SendMessage),
+        ["sessions", _, "end"] if post => ("end_session", Verb::EndSession),
+        ["sessions", _, "transcript"] if get => ("get_session_data", Verb::ReadSession),
+        ["sessions", _, "watch"] if put => ("subscribe", Verb::Watch),
+        ["sessions", _, "watch"] if delete => ("stop_notifications", Verb::Watch),
+        ["events"] if get => (EVENTS, Verb::ListSessions),
+        ["audit"] if get => ("list_audit", Verb::ListAudit),
+        ["audit", "verify"] if get || post => ("verify_audit", Verb::VerifyAudit),
+        ["config"] if get => ("show_config", Verb::ShowConfig),
+        ["me", "config"] if put => ("put_my_config", Verb::PutMyConfig),
+        ["people", _, "explain"] if get => ("explain_person", Verb::ExplainPerson),
+        ["reload"] if post => ("reload", Verb::Reload),
         _ => return None,
     })
 }
@@ -223,8 +222,11 @@ mod tests {
         }
         assert_eq!(segments("/api/v1/people/ann/explain").unwrap(), ["people", "ann", "explain"]);
         assert_eq!(segments("/api/v2/whoami"), None);
-        assert_eq!(route(&Method::GET, &["sessions"]), Some("list_sessions"));
-        assert_eq!(route(&Method::POST, &["sessions", "command"]), Some("run_agent_command"));
+        assert_eq!(route(&Method::GET, &["sessions"]), Some(("list_sessions", Verb::ListSessions)));
+        assert_eq!(
+            route(&Method::POST, &["sessions", "command"]),
+            Some(("run_agent_command", Verb::StartSession))
+        );
         assert_eq!(route(&Method::DELETE, &["sessions"]), None);
         assert_eq!(route(&Method::GET, &["sessions", "x", "y"]), None);
     }

@@ -7,6 +7,7 @@ use crate::daemon::mcp::resources::{Resource, session_uri, transcript_uri};
 use crate::daemon::mcp::tools::{TOOLS, find};
 use crate::daemon::mcp::transport::Asker;
 use crate::daemon::mcp::watch::{self, Connection};
+use crate::domain::action::Verb;
 use crate::domain::caller::{Caller, Peer, Via};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::limits::{ANSWER_BYTES_MAX, CONTENT_CHARS_MAX, TOKEN_HEADER, TOKEN_META};
@@ -232,7 +233,7 @@ impl ServerHandler for McpHandler {
         cx: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         let (_, caller) = self.who(&cx)?;
-        let may = |entry: &&crate::daemon::mcp::tools::Entry| self.front.backend.may(&caller, entry.kind);
+        let may = |entry: &&crate::daemon::mcp::tools::Entry| self.front.backend.may(&caller, entry.verb);
         let tools: Vec<Tool> = TOOLS.iter().filter(may).map(|entry| entry.tool.clone()).collect();
         let mut result = ListToolsResult::with_all_items(tools);
         result.cache_scope = private(&cx);
@@ -247,8 +248,8 @@ impl ServerHandler for McpHandler {
         let (peer, caller) = self.who(&cx)?;
         let unknown = || ErrorData::invalid_params("no such tool", None);
         let entry = find(&params.name).ok_or_else(unknown)?;
-        if !self.front.backend.may(&caller, entry.kind) {
-            return match self.front.refuse(&peer, &caller, self.token(&cx).as_ref(), entry.kind).await {
+        if !self.front.backend.may(&caller, entry.verb) {
+            return match self.front.refuse(&peer, &caller, self.token(&cx).as_ref(), entry.verb).await {
                 Some(fault) => Ok(Self::refused(&fault).into()),
                 None => Err(unknown()),
             };
@@ -291,7 +292,7 @@ impl ServerHandler for McpHandler {
     ) -> Result<ListResourcesResult, ErrorData> {
         let (peer, caller) = self.who(&cx)?;
         let mut result = ListResourcesResult::default();
-        if self.front.backend.may(&caller, "list_sessions") {
+        if self.front.backend.may(&caller, Verb::ListSessions) {
             let cursor = page.and_then(|page| page.cursor);
             let request = Request::ListSessions(ListSessions { cursor, ..Default::default() });
             let Reply::Sessions(reply) =

@@ -1,7 +1,7 @@
 //! The tools, as one static table in a fixed order: what models are told of each, and the request it stands for.
 
-use crate::daemon::backend::kind;
 use crate::daemon::mcp::schema;
+use crate::domain::action::Verb;
 use crate::wire::fault::Fault;
 use crate::wire::reply::{
     AgentsReply, ComputersReply, ContentReply, EndedReply, ProjectsReply, SentReply, SessionReply,
@@ -20,8 +20,8 @@ use std::sync::{Arc, LazyLock};
 pub struct Entry {
     /// What clients are told.
     pub tool: Tool,
-    /// The kind of its request, for [`Backend::may`](crate::daemon::backend::Backend::may).
-    pub kind: &'static str,
+    /// What its request does, for [`Backend::may`](crate::daemon::backend::Backend::may).
+    pub verb: Verb,
     /// Arguments to request.
     pub request: fn(JsonObject) -> Result<Request, Fault>,
 }
@@ -31,6 +31,7 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     vec![
         entry(
             "whoami",
+            Verb::Whoami,
             "Who am I?",
             "Says who you are to this daemon: OS user, person, role, the rule that matched, and what you may do.",
             schema::no_input(),
@@ -40,6 +41,7 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         ),
         entry(
             "list_projects",
+            Verb::ListProjects,
             "List projects",
             "Lists the project folders in which you may start agent sessions.",
             schema::no_input(),
@@ -49,6 +51,7 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         ),
         entry(
             "list_agents",
+            Verb::ListAgents,
             "List agents",
             "Lists the coding agents you may run, and which one is the default.",
             schema::no_input(),
@@ -58,6 +61,7 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         ),
         entry(
             "list_computers",
+            Verb::ListComputers,
             "List computers",
             "Lists the machines whose daemons share this database.",
             schema::no_input(),
@@ -67,6 +71,7 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         ),
         entry(
             "list_sessions",
+            Verb::ListSessions,
             "List sessions",
             "Lists agent sessions you may see, the most recently active first, 50 a page. Metadata only.",
             schema::input::<ListSessions>(),
@@ -76,6 +81,7 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         ),
         entry(
             "get_session",
+            Verb::ShowSession,
             "Show a session",
             "Shows one session's metadata: status, activity, owner, project, agent. For its text use get_session_data.",
             schema::input::<SessionRef>(),
@@ -85,6 +91,7 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         ),
         entry(
             "start_session",
+            Verb::StartSession,
             "Start a session",
             "Starts a coding agent in a project, with a first message if you give one. It runs on until it ends or \
              is ended. Give a client_id of your own to make repeating the call safe.",
@@ -95,6 +102,7 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         ),
         entry(
             "run_agent_command",
+            Verb::StartSession,
             "Run a slash command",
             "Starts a coding agent in a project whose first message is a slash command such as /review. Give a \
              client_id of your own to make repeating the call safe.",
@@ -105,6 +113,7 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         ),
         entry(
             "send_message",
+            Verb::SendMessage,
             "Send a message",
             "Types a message into a running session. It is taken at once and delivered in order; the state says how \
              far it is. Give a client_id of your own to make repeating the call safe.",
@@ -115,6 +124,7 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         ),
         entry(
             "end_session",
+            Verb::EndSession,
             "End a session",
             "Ends a session and all its processes. Its transcript stays. Ending an ended session does nothing.",
             schema::input::<EndSession>(),
@@ -124,6 +134,7 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         ),
         entry(
             "get_session_data",
+            Verb::ReadSession,
             "Read a session",
             "Reads what a session showed: the last 2,000 characters, more with tail_chars, all of it page by page \
              with cursor. Reading somebody else's session needs a reason, which is written down and shown to them.",
@@ -134,6 +145,7 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         ),
         entry(
             "subscribe",
+            Verb::Watch,
             "Watch a session",
             "Has you told when a session changes: by notification, and for an agent also by a line typed to it when \
              a session that it started stops or needs input.",
@@ -144,6 +156,7 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         ),
         entry(
             "stop_notifications",
+            Verb::Watch,
             "Stop watching a session",
             "Ends what subscribe began.",
             schema::input::<SessionRef>(),
@@ -171,8 +184,10 @@ struct Hints {
 const READ: Hints = Hints { read_only: true, idempotent: true, destructive: false, open_world: false };
 const CHANGE: Hints = Hints { read_only: false, idempotent: false, destructive: false, open_world: false };
 
+#[expect(clippy::too_many_arguments, reason = "a row of the table")]
 fn entry(
     name: &'static str,
+    verb: Verb,
     title: &'static str,
     description: &'static str,
     input: Arc<JsonObject>,
@@ -188,13 +203,13 @@ fn entry(
     let mut tool = Tool::new(name, description, input).with_annotations(annotations);
     tool.title = Some(title.to_owned());
     tool.output_schema = Some(output);
-    Entry { tool, kind: name, request }
+    Entry { tool, verb, request }
 }
 
 fn none(args: JsonObject, request: Request) -> Result<Request, Fault> {
     match args.keys().next() {
         None => Ok(request),
-        Some(key) => Err(unknown(key, kind(&request))),
+        Some(key) => Err(unknown(&key.chars().take(64).collect::<String>())),
     }
 }
 
@@ -202,9 +217,8 @@ fn some<T: DeserializeOwned>(args: JsonObject, request: fn(T) -> Request) -> Res
     arguments(args).map(request)
 }
 
-fn unknown(key: &str, kind: &str) -> Fault {
-    let key: String = key.chars().take(64).collect();
-    Fault::invalid(&key, format!("{kind} has no such argument"))
+fn unknown(key: &str) -> Fault {
+    Fault::invalid(key, "there is no such argument")
 }
 
 /// Reads arguments into their type.
@@ -224,7 +238,7 @@ pub fn arguments<T: DeserializeOwned>(args: JsonObject) -> Result<T, Fault> {
         return Err(Fault::invalid(&field, "must be given"));
     }
     if let Some(field) = quoted("unknown field ") {
-        return Err(Fault::invalid(&field, "there is no such argument"));
+        return Err(unknown(&field));
     }
     // A wrong type or word: serde does not say where, so see without which argument the complaint goes away.
     let culprit = args.keys().find(|key| {

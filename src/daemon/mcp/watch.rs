@@ -58,7 +58,7 @@ pub fn catalogue(front: &Front, peer: &Peer, token: Option<&SecretString>) -> u6
     TOOLS
         .iter()
         .enumerate()
-        .fold(0, |bits, (at, entry)| bits | (u64::from(front.backend.may(&caller, entry.kind)) << at))
+        .fold(0, |bits, (at, entry)| bits | (u64::from(front.backend.may(&caller, entry.verb)) << at))
 }
 
 /// Begins to tell the client of changes, once a connection.

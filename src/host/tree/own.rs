@@ -48,7 +48,7 @@ impl Children {
         self.ended.as_fd()
     }
 
-    pub(super) fn next(&mut self) -> Option<Event> {
+    pub(super) fn happened(&mut self) -> Option<Event> {
         if !std::mem::replace(&mut self.told, true) {
             return Some(Event::Started(self.agent));
         }

@@ -49,7 +49,7 @@ impl Held {
 
     /// The end of the connection is not the end of the tree: a runner's socket closes before the service manager ends
     /// what a killed runner left.
-    pub(super) fn next(&mut self) -> Option<Event> {
+    pub(super) fn happened(&mut self) -> Option<Event> {
         match self.connection.hear() {
             Ok(Heard::Reply(reply, _)) => Some(self.event(reply)),
             Ok(Heard::Nothing) => None,

@@ -148,7 +148,7 @@ impl Machine {
     }
 
     /// What the service manager does for each connection. The environment would mislead a runner that believed it.
-    fn start(&self) -> Child {
+    pub fn start(&self) -> Child {
         let (stream, _) = self.listener.accept().unwrap();
         let log = File::options().create(true).append(true).open(format!("{AT}/log")).unwrap();
         Command::new(env!("CARGO_BIN_EXE_teleclaude-runner"))
@@ -388,7 +388,7 @@ fn own_mounts() {
 }
 
 #[cfg(target_os = "linux")]
-fn mount(what: &str, at: &str, kind: &str, flags: libc::c_ulong, options: &str) {
+pub fn mount(what: &str, at: &str, kind: &str, flags: libc::c_ulong, options: &str) {
     let [what, target, kind, options] = [what, at, kind, options].map(|text| CString::new(text).unwrap());
     // SAFETY: four texts that end with a zero byte and live through the call.
     let done =

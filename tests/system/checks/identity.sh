@@ -32,7 +32,7 @@ group_identity() {
 
     # The same over MCP, through the bridge that editors start, and over HTTP, without any program of ours.
     for user in ada mel zoe; do
-        holds "MCP takes $user for $user" "\"uid\\?\": ?$(inside id -u "$user")[,}]" "$(over_mcp "$user" whoami)"
+        holds "MCP takes $user for $user" "\"uid\": ?$(inside id -u "$user")[,}]" "$(over_mcp "$user" whoami)"
         holds "and so does HTTP" "\"uid\": ?$(inside id -u "$user")[,}]" "$(over_http "$user" /api/v1/whoami)"
     done
     holds "MCP gives mel her tools" 'list_sessions' "$(over_mcp mel tools)"

@@ -1,0 +1,136 @@
+//! What changes what is in force: the config read again, and people who are bound to their keys.
+
+use crate::config::load::{self, Loaded};
+use crate::daemon::app::App;
+use crate::daemon::backend::Event;
+use crate::daemon::handle::audit_unavailable;
+use crate::daemon::peer::Names;
+use crate::daemon::settings::{self, Settings};
+use crate::domain::audit::{AuditDraft, AuditOutcome};
+use crate::domain::caller::Caller;
+use crate::domain::people::{self, PeopleMap};
+use crate::domain::person::PersonId;
+use crate::domain::timestamp::Timestamp;
+use crate::store::connect::Store;
+use crate::store::error::StoreError;
+use crate::store::person;
+use crate::store::writer::WriteError;
+use crate::usecase::Facts;
+use crate::wire::fault::{Fault, FaultCode};
+use crate::wire::reply::ReloadedReply;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+impl App {
+    /// Reads the config again. A bad one changes nothing and is written down.
+    ///
+    /// # Errors
+    /// `invalid` with every problem of the new config.
+    pub async fn reload(&self, by: Option<(&Caller, &Facts)>) -> Result<ReloadedReply, Fault> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let environment = self.environment.clone();
+        let loaded = tokio::task::spawn_blocking(move || load::load(&environment))
+            .await
+            .map_err(|_| Fault::new(FaultCode::Internal, "reading the config failed"))?;
+        let draft = |action: &str, outcome| match by {
+            Some((caller, facts)) => {
+                AuditDraft::by(caller, action, outcome, facts.now, &facts.request_id.to_string())
+            }
+            None => AuditDraft::by_daemon(self.own_uid, action, outcome, self.now()),
+        };
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(problems) => {
+                let text = problems.to_string();
+                tracing::warn!(problems = %text, "the new config is wrong; the old one stays in force");
+                let row = draft("config.rejected", AuditOutcome::Failure).with_detail(
+                    &serde_json::json!({ "problems": text.chars().take(4_096).collect::<String>() }),
+                );
+                self.store.append(deadline, row).await.map_err(audit_unavailable)?;
+                return Err(Fault::invalid("config", text).hint("the old config stays in force"));
+            }
+        };
+        let old = self.settings();
+        let (changed, needs_restart) = Loaded::differences(&old.loaded, &loaded);
+        let people = people_map(&self.store, &loaded, &self.names, self.own_uid, self.now())
+            .await
+            .map_err(crate::usecase::resolve::unavailable)?;
+        let row = draft("config.reload", AuditOutcome::Success)
+            .with_detail(&serde_json::json!({ "changed": changed, "needs_restart": needs_restart }));
+        self.store.append(deadline, row).await.map_err(audit_unavailable)?;
+        let limits = settings::limits(&loaded);
+        self.settings.store(Arc::new(Settings { people, limits, loaded }));
+        self.tell(Event::Catalogue);
+        Ok(ReloadedReply { changed, needs_restart })
+    }
+
+    /// Binds a name to a key and puts the people map in force that knows it.
+    pub(super) async fn bind(&self, name: &str) -> Result<(), Fault> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let (name, fresh, now) = (name.to_owned(), PersonId(Uuid::now_v7()), self.now());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        self.store
+            .write(deadline, move |tx| {
+                let name = name.clone();
+                Box::pin(async move { person::bind(tx.conn(), &name, fresh, now).await })
+            })
+            .await
+            .map_err(unwritten)?;
+        let old = self.settings();
+        let people = people_map(&self.store, &old.loaded, &self.names, self.own_uid, now)
+            .await
+            .map_err(crate::usecase::resolve::unavailable)?;
+        let limits = Arc::clone(&old.limits);
+        self.settings.store(Arc::new(Settings { people, limits, loaded: old.loaded.clone() }));
+        Ok(())
+    }
+}
+
+/// Binds every person of the config to a key and makes the map of all.
+pub(super) async fn people_map(
+    store: &Store,
+    loaded: &Loaded,
+    names: &Names,
+    own_uid: u32,
+    now: Timestamp,
+) -> Result<PeopleMap, StoreError> {
+    let mut sources = settings::sources(loaded, names, own_uid).await;
+    let known = person::directory(store.reader()).await?;
+    let new: Vec<(String, PersonId)> = PeopleMap::config_names(&sources)
+        .into_iter()
+        .filter(|name| !known.iter().any(|p| p.name == *name))
+        .map(|name| (name, PersonId(Uuid::now_v7())))
+        .collect();
+    if !new.is_empty() {
+        let new = Arc::new(new);
+        store
+            .write(Instant::now() + Duration::from_secs(10), move |tx| {
+                let new = Arc::clone(&new);
+                Box::pin(async move {
+                    for (name, fresh) in new.iter() {
+                        person::bind(tx.conn(), name, *fresh, now).await?;
+                    }
+                    Ok::<_, StoreError>(())
+                })
+            })
+            .await
+            .map_err(|error| match error {
+                WriteError::Refused(error) | WriteError::Store(error) => error,
+                WriteError::Busy | WriteError::OutcomeUnknown | WriteError::Panicked => StoreError::Timeout,
+            })?;
+    }
+    sources.directory = person::directory(store.reader()).await?;
+    let bans = person::active_bans(store.reader(), now).await?;
+    sources.bans = bans
+        .into_iter()
+        .map(|b| people::Ban { person: b.person, uid: b.uid, until: b.until, reason: b.reason })
+        .collect();
+    Ok(PeopleMap::new(sources))
+}
+
+fn unwritten<E: std::fmt::Display>(error: WriteError<E>) -> Fault {
+    Fault::new(FaultCode::Unavailable, format!("the database did not take it: {error}"))
+}
