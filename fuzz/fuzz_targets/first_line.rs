@@ -15,6 +15,7 @@ use teleclaude::daemon::front::Front;
 use teleclaude::daemon::limits::Limits;
 use teleclaude::daemon::peer::Names;
 use teleclaude::daemon::{connection, http};
+use teleclaude::domain::action::Verb;
 use teleclaude::domain::caller::{Caller, Peer, Role, Rule, Via};
 use teleclaude::domain::person::Standing;
 use teleclaude::wire::fault::Fault;
@@ -49,17 +50,11 @@ impl Backend for Nobody {
         }
     }
 
-    fn may(&self, _: &Caller, _: &'static str) -> bool {
+    fn may(&self, _: &Caller, _: Verb) -> bool {
         true
     }
 
-    fn refused<'a>(
-        &'a self,
-        _: &'a Peer,
-        _: Via,
-        _: Option<&'a SecretString>,
-        _: &'static str,
-    ) -> BoxFuture<'a, ()> {
+    fn refused<'a>(&'a self, _: &'a Peer, _: Via, _: Option<&'a SecretString>, _: Verb) -> BoxFuture<'a, ()> {
         Box::pin(async {})
     }
 
@@ -92,13 +87,15 @@ fuzz_target!(|data: &[u8]| {
     WORLD.with(|world| {
         let all = async {
             let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
-            let peer = Arc::new(Peer { uid: 3_000_001, gid: 3_000_001, groups: Vec::new(), pid: None });
-            let served = tokio::spawn(connection::serve(
-                Arc::clone(&world.front),
-                world.mouth.clone(),
-                theirs,
-                peer,
-            ));
+            let peer = Arc::new(Peer {
+                uid: 3_000_001,
+                gid: 3_000_001,
+                groups: Vec::new(),
+                pid: None,
+                runner: None,
+            });
+            let served =
+                tokio::spawn(connection::serve(Arc::clone(&world.front), world.mouth.clone(), theirs, peer));
             let (mut reads, mut writes) = ours.into_split();
             let sent = async {
                 // The other side may have had enough.

@@ -28,14 +28,14 @@ pub fn daemon(console: &mut Console<'_>, socket: Option<&Path>) -> Result<u8, Fa
     if let Some(socket) = socket {
         environment.socket = Some(console.cwd.join(socket));
     }
+    // First: nothing else is to get a descriptor's number, and it changes the environment while there are no threads.
+    let inherited = listen::inherited(environment.var("LISTEN_FDNAMES")).map_err(local)?;
     let loaded = load(&environment)?;
     for warning in &loaded.warnings {
         console.note(&format!("warning: {warning}"));
     }
     log::init(&loaded.config.log, environment.var("TELECLAUDE_LOG")).map_err(local)?;
     let exe = std::env::current_exe().map_err(local)?;
-    // Before there are threads: it changes the environment of the process.
-    let inherited = listen::inherited(environment.var("LISTEN_FDNAMES")).map_err(local)?;
     let daemon = Daemon { loaded, environment, exe, clock: system_clock(), inherited };
     let stop = CancellationToken::new();
     let runtime = runtime(true)?;

@@ -19,6 +19,9 @@ mod review;
 #[cfg(target_os = "linux")]
 mod service;
 mod runner;
+mod runner;
+#[cfg(target_os = "linux")]
+mod service;
 mod sessions;
 mod socket;
 mod store;

@@ -212,6 +212,7 @@ fn my_config(parts: &Parts, body: &[u8]) -> Result<PutMyConfig, Fault> {
 #[cfg(test)]
 mod tests {
     use super::{decode, route, segments};
+    use crate::domain::action::Verb;
     use http::Method;
 
     #[test]
