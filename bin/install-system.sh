@@ -595,6 +595,9 @@ remove_all() {
             systemctl daemon-reload
             systemctl --quiet reset-failed 'teleclaude*' 2>/dev/null || true
         fi
+    else
+        gone "$root/var/run/teleclaude.sock" "$root/usr/local/var/run/teleclaude-runner.sock" \
+            "$root/var/run/teleclaude-runner"
     fi
     gone "$run_dir"
     if [ "$action" = purge ]; then
