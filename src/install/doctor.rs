@@ -210,13 +210,12 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub fn examine(system: System, only: &[String], limit: Duration, tell: &mut dyn FnMut(&[&str])) -> Report {
     let begun = Instant::now();
     let (done, gathered) = channel();
-    thread::spawn(move || done.send(Facts::gather(system)));
+    thread::spawn(move || done.send(Arc::new(Facts::gather(system))));
     let Ok(facts) = gathered.recv_timeout(limit) else {
         let seen = format!("the config files could not be read within {} s", limit.as_secs());
         let found = Found::error(seen, "look at the disk or server they are on: `df`, `dmesg`");
         return Report::new(None, vec![Finding { check: "config".to_owned(), found }]);
     };
-    let facts = Arc::new(facts);
     let chosen: Vec<(&str, Look)> = CHECKS
         .iter()
         .filter(|(name, _)| only.is_empty() || only.iter().any(|o| o == name))

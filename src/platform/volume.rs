@@ -23,11 +23,7 @@ pub struct Volume {
 /// What the system says.
 pub fn of(path: &Path) -> io::Result<Volume> {
     let about = statfs(path)?;
-    #[expect(
-        clippy::useless_conversion,
-        clippy::unnecessary_cast,
-        reason = "the types differ between systems"
-    )]
+    #[expect(clippy::useless_conversion, reason = "the types differ between systems")]
     let (block, free, total, files, free_files) = (
         about.block_size() as u64,
         u64::from(about.blocks_available()),

@@ -8,6 +8,7 @@ use machine::{ANN, BOB, DEVS, Machine, NOW, SERVICE};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
@@ -17,6 +18,7 @@ use teleclaude::domain::audit::{AuditDraft, AuditOutcome};
 use teleclaude::domain::timestamp::Timestamp;
 use teleclaude::install::doctor::{Report, State, examine, names};
 use teleclaude::platform::account::Group;
+use teleclaude::platform::command::Output;
 use teleclaude::platform::process;
 use teleclaude::store::connect::{Engine, Options, Store, migrate_now};
 
@@ -32,7 +34,7 @@ const N: State = State::Note;
 fn is_root() -> bool {
     let root = process::own_uid() == 0;
     if !root {
-        eprintln!("needs root: not run");
+        let _ = writeln!(std::io::stderr(), "needs root to make files of several users; not shown here");
     }
     root
 }
@@ -66,7 +68,7 @@ fn each_is_found(machine: fn() -> Machine, faults: &[Fault]) {
             *state <= N || found.found.mend.as_ref().is_some_and(|m| !m.is_empty()),
             "{words}: says how to mend it"
         );
-        assert_eq!(report.exit_code(), u8::from(*state == W) + 2 * u8::from(report.worst == E), "{words}");
+        assert!(report.worst >= *state, "{words}");
     }
 }
 
@@ -75,7 +77,7 @@ fn a_sound_machine_is_sound_and_stays_as_it_is() {
     if !is_root() {
         return;
     }
-    for machine in [Machine::system(), Machine::single_user()] {
+    for (machine, keeper) in [(Machine::system(), SERVICE), (Machine::single_user(), 0)] {
         let before = tree(Path::new(&machine.root()));
         let report = machine.examine(&[]);
         for finding in &report.findings {
@@ -83,10 +85,10 @@ fn a_sound_machine_is_sound_and_stays_as_it_is() {
         }
         assert_eq!((report.worst, report.exit_code()), (State::Ok, 0));
         let mut after = tree(Path::new(&machine.root()));
-        // SQLite makes these two when somebody reads; they must be the service's own.
+        // SQLite makes these two when somebody reads; they must be the keeper's own.
         after.retain(|(path, mode, uid)| {
             let beside = path.ends_with(".db-wal") || path.ends_with(".db-shm");
-            assert!(!beside || (*mode & 0o777, *uid) == (0o600, SERVICE), "{path} {mode:o} {uid}");
+            assert!(!beside || (*mode & 0o777, *uid) == (0o600, keeper), "{path} {mode:o} {uid}");
             !beside
         });
         assert_eq!(after, before);
@@ -157,12 +159,12 @@ fn faults_of_the_config_and_its_files() {
                 m.mode("etc/teleclaude/config.d/10-more.yml", 0o664);
             }),
             (&["secrets"], W, "can be read or written by everybody", |m| secrets(m, 0o644, 0)),
-            (&["secrets"], W, "can be written by its group", |m| secrets(m, 0o660, SERVICE)),
+            (&["config-files"], E, "secrets.yml can be written by its group", |m| secrets(m, 0o660, SERVICE)),
             (&["secrets"], E, "the daemon cannot read it", |m| {
                 secrets(m, 0o600, 0);
                 m.says("systemctl cat", "LoadCredential", "#");
             }),
-            (&["secrets", "config-files"], W, "belongs to uid 3000002", |m| {
+            (&["config-files"], E, "secrets.yml belongs to uid 3000002", |m| {
                 secrets(m, 0o600, 0);
                 m.own("etc/teleclaude/secrets.yml", BOB);
             }),
@@ -293,6 +295,7 @@ fn faults_of_the_socket_and_the_daemon() {
                 m.remove("run/teleclaude.sock");
                 m.write("run/teleclaude.sock", "");
             }),
+            (&["socket"], E, "teleclaude.sock belongs to uid 3000002", |m| m.own("run/teleclaude.sock", BOB)),
             (&["socket"], W, "has mode 0600, socket_mode says 0666", |m| {
                 m.mode("run/teleclaude.sock", 0o600)
             }),
@@ -586,6 +589,10 @@ fn faults_of_the_machine() {
             (&["disk"], W, "no more than 9 files", |m| m.volume.free_files = Some(9)),
             (&["clock"], E, "which is long past", |m| m.now = Timestamp::from_micros(1_000_000)),
             (&["clock"], W, "not synchronised", |m| m.says("timedatectl show", "yes", "no")),
+            (&["clock"], N, "that is the host's affair", |m| {
+                m.says("timedatectl show", "yes", "no");
+                m.write("run/systemd/container", "systemd-nspawn\n");
+            }),
             (&["clock"], N, "nobody here says whether it is synchronised", |m| {
                 m.said.remove("timedatectl show");
             }),
@@ -629,17 +636,22 @@ fn faults_of_a_single_user() {
             (&["socket"], W, "is not there", |m| {
                 m.remove("run/user/teleclaude.sock");
             }),
+            (&["daemon"], W, "nobody listens on it", |m| {
+                m.remove("run/user/teleclaude.sock");
+                drop(std::os::unix::net::UnixListener::bind(m.at("run/user/teleclaude.sock")).unwrap());
+                m.mode("run/user/teleclaude.sock", 0o600);
+            }),
             (&["identity"], W, "the daemon is in system mode", |m| {
                 m.answers.lock().unwrap().whoami["single_user"] = json!(false);
             }),
             (&["config"], E, "config.yml:1", |m| {
                 m.write("home/me/.config/teleclaude/config.yml", "sockte: x\n")
             }),
-            (&["config-files"], E, "can be written by its group", |m| m.mode("home/me/.config", 0o775)),
+            (&["config-files"], E, "can be written by everybody", |m| m.mode("home/me/.config", 0o777)),
             (&["secrets"], W, "can be read by others", |m| {
                 m.write("home/me/.config/teleclaude/secrets.yml", "ANTHROPIC_API_KEY: invented-example\n");
             }),
-            (&["state-folder"], E, "is open to others", |m| m.write("home/me/.local/state/teleclaude/x", "")),
+            (&["state-folder"], E, "is open to others", |m| m.mode("home/me/.local/state/teleclaude", 0o711)),
             (&["agents"], W, "claude: `claude` is not found for me", |m| {
                 m.remove("home/me/.local/bin/claude")
             }),
@@ -649,6 +661,40 @@ fn faults_of_a_single_user() {
             (&["user-namespace"], N, "in a user namespace", |m| m.write("proc/self/uid_map", "0 1000 1\n")),
             (&["earlier"], N, "home/me/.teleclaude/teleclaude.db", |m| {
                 m.write("home/me/.teleclaude/teleclaude.db", "");
+            }),
+        ],
+    );
+}
+
+#[test]
+fn a_mac_is_looked_at_with_its_own_paths_and_launchd() {
+    if !is_root() {
+        return;
+    }
+    let machine = Machine::mac();
+    let report = machine.examine(&[]);
+    assert_eq!(bad(&report), BTreeSet::new(), "{report:#?}");
+    let skipped: Vec<_> = report.findings.iter().filter(|f| f.found.state != State::Ok).collect();
+    assert_eq!(skipped.len(), 1, "{skipped:?}");
+    assert_eq!((skipped[0].check.as_str(), skipped[0].found.state), ("open-files", State::Skipped));
+    each_is_found(
+        Machine::mac,
+        &[
+            (&["units"], E, "ai.instrukt.teleclaude.plist is not there", |m| {
+                m.remove("Library/LaunchDaemons/ai.instrukt.teleclaude.plist");
+            }),
+            (&["units"], E, "can be written by its group", |m| {
+                m.mode("Library/LaunchDaemons/ai.instrukt.teleclaude-runner.plist", 0o664);
+            }),
+            (&["units"], E, "launchd does not know ai.instrukt.teleclaude", |m| {
+                m.said.remove("launchctl print");
+            }),
+            (&["service-user"], E, "there is no account _teleclaude", |m| {
+                m.users.retain(|u| u.name != "_teleclaude");
+            }),
+            (&["secrets"], E, "the daemon cannot read it", |m| {
+                m.write("usr/local/etc/teleclaude/secrets.yml", "ANTHROPIC_API_KEY: invented-example\n");
+                m.mode("usr/local/etc/teleclaude/secrets.yml", 0o600);
             }),
         ],
     );
@@ -756,10 +802,29 @@ fn a_postgres_server_says_how_safe_it_is() {
     machine.config(&as_role("tc"), &as_role("tc_daemon"));
     says(State::Ok, "can only be added to");
 
+    // Root is not let in as that role: the service user is asked to ask.
+    machine.config(&as_role("tc_daemon"), &as_role("not_for_root"));
+    assert!(found()[0].1 == E && found()[0].2.contains("refused the login"), "{:?}", found());
+    let mut system = machine.value();
+    system.run_as = Arc::new(|account, argv| {
+        assert_eq!((account.uid, &argv[1..]), (SERVICE, &["doctor", "--json", "database", "postgres"][..]));
+        let findings = json!([
+            { "check": "database", "state": "ok", "seen": "asked by the service user" },
+            { "check": "postgres", "state": "note", "seen": "one role" }
+        ]);
+        let report =
+            json!({ "version": 1, "mode": "system", "worst": "note", "counts": {}, "findings": findings });
+        Some(Output { success: true, text: report.to_string() })
+    });
+    let only = ["database", "postgres"].map(str::to_owned);
+    let report = examine(system, &only, Duration::from_secs(60), &mut |_| {});
+    let relayed: Vec<_> = report.findings.iter().map(|f| f.found.seen.as_str()).collect();
+    assert_eq!(relayed, ["asked by the service user", "one role"]);
+    machine.config(&as_role("not_for_root"), &as_role("tc_daemon"));
+
     execute(
         &superuser,
         &[
-            "ALTER SYSTEM SET fsync = off",
             "ALTER SYSTEM SET synchronous_commit = off",
             "ALTER SYSTEM SET full_page_writes = off",
             "SELECT pg_reload_conf()",
@@ -767,11 +832,10 @@ fn a_postgres_server_says_how_safe_it_is() {
     );
     // The server reads its files when it gets to it.
     let deadline = std::time::Instant::now() + Duration::from_secs(30);
-    while !found().iter().any(|(_, state, _)| *state == E) {
+    while !found().iter().any(|(_, state, _)| *state == W) {
         assert!(std::time::Instant::now() < deadline, "{:?}", found());
         std::thread::sleep(Duration::from_millis(50));
     }
-    says(E, "fsync is off");
     says(N, "synchronous_commit is off");
     says(W, "full_page_writes is off");
 

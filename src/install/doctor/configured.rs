@@ -108,7 +108,8 @@ pub fn files(f: &Facts) -> Vec<Found> {
                     ));
                 }
             }
-            Ok(None) => continue,
+            // Where it is not, nobody else should be able to put one.
+            Ok(None) => {}
             Err(found) => {
                 all.push(found);
                 continue;

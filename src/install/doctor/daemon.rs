@@ -96,6 +96,11 @@ pub fn socket(f: &Facts) -> Vec<Found> {
     }
     let mut all = Vec::new();
     all.extend(found_by_clients(f, &path));
+    let trusted: Vec<u32> = [Some(0), f.keeper()].into_iter().flatten().collect();
+    if f.keeper().is_some() && !trusted.contains(&about.uid()) {
+        let mend = format!("{}rm {} and {}", f.sudo(), quoted(&path), start_command(f.is_system()));
+        all.push(Found::error(format!("{} belongs to uid {}", path.display(), about.uid()), mend));
+    }
     if let Ok(loaded) = f.loaded() {
         let wanted = loaded.config.socket_mode.0;
         if bits(&about) != wanted {
@@ -119,7 +124,6 @@ pub fn socket(f: &Facts) -> Vec<Found> {
         }
     }
     if let Some(folder) = path.parent() {
-        let trusted: Vec<u32> = [Some(0), f.keeper()].into_iter().flatten().collect();
         let root = &f.system.environment.root;
         all.extend(exposed(root, folder, &trusted).unwrap_or_else(|found| vec![found]));
     }
@@ -165,7 +169,11 @@ pub fn daemon(f: &Facts) -> Vec<Found> {
     }
     let asked = f.asked();
     match &asked.whoami {
-        Err(ClientError::Unreachable { message, hint, .. }) => vec![Found::error(message, hint)],
+        Err(ClientError::Unreachable { message, hint, .. }) if f.is_system() => {
+            vec![Found::error(message, hint)]
+        }
+        // One's own daemon is started when one wants it.
+        Err(ClientError::Unreachable { message, hint, .. }) => vec![Found::warning(message, hint)],
         Err(error) => vec![Found::error(error.to_string(), log_command(f))],
         Ok(_) => match &asked.health {
             None => vec![Found::error("it does not say how it is", log_command(f))],

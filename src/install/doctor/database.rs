@@ -5,6 +5,7 @@ use crate::config::schema::database::{SslMode, Target};
 use crate::domain::timestamp::Timestamp;
 use crate::install::doctor::facts::Facts;
 use crate::install::doctor::files::{bits, exposed, look, quoted};
+use crate::install::doctor::state::well;
 use crate::install::doctor::{Finding, Found, Report};
 use crate::store::about::{About, Server, about};
 use crate::store::audit::{Filter, page};
@@ -203,14 +204,10 @@ pub fn file(f: &Facts) -> Vec<Found> {
         all.push(Found::warning(seen, "restart the daemon, which sets it"));
     }
     match (all.is_empty(), there) {
-        (true, true) => vec![Found::ok(format!("{}, for {} alone", path.display(), whose(f)))],
+        (true, true) => vec![well(f, &path)],
         (true, false) => vec![Found::ok("not there yet")],
         (false, _) => all,
     }
-}
-
-fn whose(f: &Facts) -> &'static str {
-    if f.is_system() { f.service_name() } else { "this user" }
 }
 
 fn guarded(f: &Facts, path: &Path, about: &std::fs::Metadata) -> Vec<Found> {
@@ -298,6 +295,9 @@ pub fn judged(server: &Server) -> Vec<Found> {
         let seen = "one role for everything: only triggers keep the daemon's login from changing audit rows";
         all.push(Found::note(seen).mend("an owner role and a daemon role: see docs/install.md, PostgreSQL"));
     }
+    if all.is_empty() && server.audit_changeable.is_none() {
+        all.push(Found::skipped(format!("{}, no audit log in it yet", number(server.version))));
+    }
     if all.is_empty() {
         all.push(Found::ok(format!("{}, the audit log can only be added to", number(server.version))));
     }
@@ -332,7 +332,8 @@ mod tests {
             change(&mut server);
             judged(&server)
         };
-        let table: [(fn(&mut Server), State, &str); 7] = [
+        type Weakness = (fn(&mut Server), State, &'static str);
+        let table: [Weakness; 7] = [
             (|s| s.fsync = false, State::Error, "fsync is off"),
             (|s| s.standby = true, State::Error, "standby"),
             (|s| s.full_page_writes = false, State::Warning, "full_page_writes"),
@@ -346,6 +347,7 @@ mod tests {
             assert_eq!((found.len(), found[0].state), (1, state), "{words}");
             assert!(found[0].seen.contains(words) && found[0].mend.is_some(), "{:?}", found[0]);
         }
+        assert_eq!(with(|s| s.audit_changeable = None)[0].state, State::Skipped);
         assert_eq!(number(160_004), "16.4");
     }
 }

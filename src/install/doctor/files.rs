@@ -63,7 +63,9 @@ fn exposure(path: &Path, about: &Metadata, trusted: &[u32]) -> Option<(String, S
         return Some((seen, format!("sudo chown {owner} {}", quoted(path))));
     }
     let sticky = about.is_dir() && about.mode() & 0o1000 != 0;
-    let who = match (about.mode() & 0o002 != 0, about.mode() & 0o020 != 0) {
+    // Many systems give each user a group of the same number, which holds nobody else.
+    let private_group = about.uid() != 0 && about.gid() == about.uid();
+    let who = match (about.mode() & 0o002 != 0, about.mode() & 0o020 != 0 && !private_group) {
         (true, _) => "everybody",
         (false, true) => "its group",
         (false, false) => return None,
@@ -140,8 +142,8 @@ mod tests {
         };
         assert_eq!(seen("c/f"), Vec::<String>::new());
         fs::set_permissions(root.join("a"), fs::Permissions::from_mode(0o777)).unwrap();
-        fs::set_permissions(root.join("c"), fs::Permissions::from_mode(0o775)).unwrap();
-        assert_eq!(seen("c/f"), ["/c can be written by its group", "/a can be written by everybody"]);
+        fs::set_permissions(root.join("c"), fs::Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(seen("c/f"), ["/c can be written by everybody", "/a can be written by everybody"]);
         fs::set_permissions(root.join("a"), fs::Permissions::from_mode(0o1777)).unwrap();
         assert_eq!(seen("a/b/f"), Vec::<String>::new());
         let others = exposed(&root, &root.join("a"), &[own + 1]).unwrap();

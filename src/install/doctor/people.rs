@@ -178,7 +178,7 @@ fn odd_uid(f: &Facts, uid: u32, person: &PersonEntry, at: &Place<'_>) -> Option<
         return Some(Found::error(seen, "remove the entry"));
     }
     if uid == 0 {
-        return Some(Found::note(at.says(format!("{name} is root: agents are never run as root"))));
+        return Some(Found::note(at.says(format!("{name} is uid 0: agents are never run as root"))));
     }
     (uid < least).then(|| {
         Found::warning(

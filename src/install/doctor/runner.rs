@@ -20,7 +20,7 @@ pub fn runner(f: &Facts) -> Vec<Found> {
         )];
     }
     let path = f.system.at(if f.is_macos() {
-        "var/run/teleclaude-runner.sock"
+        "usr/local/var/run/teleclaude-runner.sock"
     } else {
         "run/teleclaude-runner.sock"
     });

@@ -1,4 +1,5 @@
-//! The secrets file: whether it is guarded, and whether the daemon gets it all the same. Its content is not looked at.
+//! The secrets file: who can read it, and whether the daemon gets it all the same. Who could change it is said with the
+//! config files (`configured`). Its content is not looked at.
 
 use crate::install::doctor::Found;
 use crate::install::doctor::facts::Facts;
@@ -6,7 +7,7 @@ use crate::install::doctor::files::{bits, follow, quoted};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 
-/// Mode, owner, and how the daemon reads it.
+/// Who can read it, and how the daemon does.
 pub fn check(f: &Facts) -> Vec<Found> {
     match follow(&f.paths.secrets) {
         Ok(Some(about)) if f.is_system() => system(f, &about),
@@ -24,14 +25,6 @@ fn system(f: &Facts, about: &Metadata) -> Vec<Found> {
         // With `secrets.strict` the config is not valid then, and says so.
         let seen = format!("{path} can be read or written by everybody");
         all.push(Found::warning(seen, format!("sudo chmod o-rwx {word}, then change the keys in it")));
-    }
-    if about.uid() != 0 {
-        let seen = format!("{path} belongs to uid {}, not to root", about.uid());
-        all.push(Found::warning(seen, format!("sudo chown root {word}")));
-    }
-    if mode & 0o020 != 0 {
-        let seen = format!("{path} can be written by its group");
-        all.push(Found::warning(seen, format!("sudo chmod g-w {word}")));
     }
     let group = f.service.as_ref().is_some_and(|s| s.groups.contains(&about.gid()) || s.uid == about.uid());
     let by_group = mode & 0o040 != 0 && group;
@@ -52,10 +45,6 @@ fn system(f: &Facts, about: &Metadata) -> Vec<Found> {
 
 fn single_user(f: &Facts, about: &Metadata) -> Found {
     let word = quoted(&f.paths.secrets);
-    if about.uid() != f.system.environment.uid {
-        let seen = format!("{} belongs to uid {}", f.paths.secrets.display(), about.uid());
-        return Found::warning(seen, format!("sudo chown \"$USER\" {word}"));
-    }
     if bits(about) & 0o077 != 0 {
         let seen = format!("{} can be read by others", f.paths.secrets.display());
         return Found::warning(seen, format!("chmod 0600 {word}"));

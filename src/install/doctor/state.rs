@@ -63,13 +63,21 @@ pub fn folder(f: &Facts) -> Vec<Found> {
         }
     }
     if all.is_empty() {
-        all.push(Found::ok(format!("{}, for {} alone", path.display(), owner(f))));
+        all.push(well(f, path));
     }
     all
 }
 
-fn owner(f: &Facts) -> &'static str {
-    if f.is_system() { f.service_name() } else { "this user" }
+/// Nothing is wrong with a path of the keeper's; without the keeper's account nobody can say whose it is.
+pub fn well(f: &Facts, path: &Path) -> Found {
+    let owner = if f.is_system() { f.service_name() } else { "this user" };
+    if f.keeper().is_none() {
+        return Found::skipped(format!(
+            "{}: there is no account {owner} that it could belong to",
+            path.display()
+        ));
+    }
+    Found::ok(format!("{}, for {owner} alone", path.display()))
 }
 
 /// The recordings: evidence that the recorded cannot touch.
@@ -113,7 +121,7 @@ pub fn run_folder(f: &Facts) -> Vec<Found> {
         Ok(None) => return vec![Found::ok("not there yet: made when the daemon starts")],
         Err(found) => return vec![found],
     };
-    if all.is_empty() { vec![Found::ok(format!("{}, for {} alone", path.display(), owner(f)))] } else { all }
+    if all.is_empty() { vec![well(f, path)] } else { all }
 }
 
 /// Session hosts that are written down: whether they live, and whether somebody looks after them.

@@ -91,6 +91,7 @@ pub struct Answers {
 pub struct Machine {
     folder: tempfile::TempDir,
     pub uid: u32,
+    pub os: Os,
     pub vars: BTreeMap<String, String>,
     pub now: Timestamp,
     pub users: Vec<Account>,
@@ -153,6 +154,28 @@ impl Machine {
         m
     }
 
+    /// One in system mode with the layout of macOS.
+    pub fn mac() -> Self {
+        let mut m = Self::system();
+        m.os = Os::MacOs;
+        m.config("runner:", "log: { target: stderr }\nrunner:");
+        for (from, to) in [
+            ("etc/teleclaude", "usr/local/etc/teleclaude"),
+            ("var/lib/teleclaude", "usr/local/var/lib/teleclaude"),
+            ("run/teleclaude", "usr/local/var/run/teleclaude"),
+            ("run/teleclaude-runner.sock", "usr/local/var/run/teleclaude-runner.sock"),
+        ] {
+            m.folder_at(Path::new(to).parent().unwrap().to_str().unwrap());
+            fs::rename(m.at(from), m.at(to)).unwrap();
+        }
+        for label in ["ai.instrukt.teleclaude", "ai.instrukt.teleclaude-runner"] {
+            m.write(&format!("Library/LaunchDaemons/{label}.plist"), "");
+        }
+        m.user("teleclaude").name = "_teleclaude".to_owned();
+        m.said = BTreeMap::from([("launchctl print".to_owned(), "system/… = {}\n".to_owned())]);
+        m
+    }
+
     /// One in single-user mode, with a daemon running.
     pub fn single_user() -> Self {
         let mut m = Self::bare();
@@ -170,6 +193,11 @@ impl Machine {
         m.vars.insert("XDG_RUNTIME_DIR".to_owned(), m.at("run/user").display().to_string());
         m.vars.insert("PATH".to_owned(), m.at("bin").display().to_string());
         m.vars.insert("TELECLAUDE_SYSTEM_MODE".to_owned(), "0".to_owned());
+        m.folder_at("home/me/.local/state/teleclaude");
+        m.mode("home/me/.local/state/teleclaude", 0o700);
+        let database = "home/me/.local/state/teleclaude/teleclaude.db";
+        fs::write(m.at(database), empty_database()).unwrap();
+        m.mode(database, 0o600);
         m.listen("run/user/teleclaude.sock", 0o600, None);
         let mut answers = m.answers.lock().unwrap();
         answers.whoami["single_user"] = json!(true);
@@ -201,6 +229,7 @@ impl Machine {
         let m = Self {
             folder,
             uid: 0,
+            os: Os::Linux,
             vars: BTreeMap::new(),
             now: Timestamp::from_micros(NOW),
             users,
@@ -328,7 +357,7 @@ impl Machine {
                 home: self.at("home/me"),
                 uid: self.uid,
                 hostname: "here".to_owned(),
-                os: Os::Linux,
+                os: self.os,
                 root: self.folder.path().to_owned(),
                 socket: None,
             },
