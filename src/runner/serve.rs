@@ -187,9 +187,10 @@ fn run(
         return End::Left;
     }
     launch::remove_tmp(account, &started.tmp_dir);
-    // Whoever hears that it is gone may start it again.
+    // Whoever hears that it is gone may start it again. That nobody hears it is the usual end of a lost host.
     drop(lock);
-    said(connection.say(&Reply::Gone))
+    let _ = connection.say(&Reply::Gone);
+    End::Answered
 }
 
 /// It is not allowed, or nobody could be understood.

@@ -17,8 +17,6 @@ mod postgres;
 mod process;
 mod review;
 #[cfg(target_os = "linux")]
-mod service;
-mod runner;
 mod runner;
 #[cfg(target_os = "linux")]
 mod service;

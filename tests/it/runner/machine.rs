@@ -70,12 +70,12 @@ pub struct Terminal {
     pub slave: Option<OwnedFd>,
 }
 
-/// Whether a machine can be made here: that takes root and Linux.
+/// Whether a machine can be made here: that takes root.
 pub fn can_be_made(test: &str) -> bool {
-    if cfg!(target_os = "linux") && nix::unistd::geteuid().is_root() {
+    if nix::unistd::geteuid().is_root() {
         return true;
     }
-    let _ = writeln!(io::stderr(), "{test}: needs root on Linux to make users of its own; not shown here");
+    let _ = writeln!(io::stderr(), "{test}: needs root to make users of its own; not shown here");
     false
 }
 
@@ -151,7 +151,9 @@ impl Machine {
     pub fn start(&self) -> Child {
         let (stream, _) = self.listener.accept().unwrap();
         let log = File::options().create(true).append(true).open(format!("{AT}/log")).unwrap();
-        Command::new(env!("CARGO_BIN_EXE_teleclaude-runner"))
+        let mut runner = Command::new(env!("CARGO_BIN_EXE_teleclaude-runner"));
+        confine(&mut runner);
+        runner
             .args(["--config", "/mnt/etc/config.yml", "--run-dir", "/mnt/run"])
             .args(["--service-user", &SERVICE.to_string()])
             .env_clear()
@@ -362,7 +364,6 @@ pub fn as_user<T: Send>(uid: u32, work: impl FnOnce() -> T + Send) -> T {
 }
 
 /// The C library would change all threads, so it is not asked.
-#[cfg(target_os = "linux")]
 fn become_user(uid: u32) {
     // SAFETY: plain numbers, and an empty list that is never read; they change this thread's credentials only.
     let done = unsafe {
@@ -374,13 +375,25 @@ fn become_user(uid: u32) {
     assert!(done, "{}", io::Error::last_os_error());
 }
 
-#[cfg(not(target_os = "linux"))]
-fn become_user(_uid: u32) {
-    unreachable!("asked for before");
+/// Gives a program no more rights than the runner's unit does.
+fn confine(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    // CAP_CHOWN, CAP_KILL, CAP_SETGID and CAP_SETUID, by the kernel's numbers.
+    const KEPT: [libc::c_ulong; 4] = [0, 5, 6, 7];
+    const LAST: libc::c_ulong = 63;
+    // SAFETY: between fork and exec only prctl is called, with numbers. Those of no capability are refused.
+    unsafe {
+        command.pre_exec(|| {
+            for capability in (0..=LAST).filter(|capability| !KEPT.contains(capability)) {
+                libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0);
+            }
+            nix::sys::prctl::set_no_new_privs()?;
+            Ok(())
+        });
+    }
 }
 
 /// From here on this thread's mounts, and those of what it starts, are its own.
-#[cfg(target_os = "linux")]
 fn own_mounts() {
     // SAFETY: takes a number; the other threads keep their namespace.
     assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0, "{}", io::Error::last_os_error());

@@ -58,7 +58,19 @@ over_mcp() {
         '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}' \
         '{"jsonrpc":"2.0","method":"notifications/initialized"}' \
         '{"jsonrpc":"2.0","id":2,'"$call"'}' |
-        as "$user" sh -c '{ cat; sleep 3; } | teleclaude mcp' | grep '"id":2'
+        as "$user" sh -c '
+            answers=$(mktemp)
+            {
+                cat
+                # The bridge ends with its input, so that stays open until the answer is there.
+                tries=100
+                until grep -q "\"id\":2" "$answers" || [ "$tries" = 0 ]; do
+                    tries=$((tries - 1))
+                    sleep 0.1
+                done
+            } | teleclaude mcp >"$answers"
+            grep "\"id\":2" "$answers"
+            rm "$answers"'
 }
 
 # `over_http USER PATH [HEADER]`
