@@ -16,7 +16,6 @@ mod parity;
 mod postgres;
 mod process;
 mod review;
-#[cfg(target_os = "linux")]
 mod runner;
 #[cfg(target_os = "linux")]
 mod service;

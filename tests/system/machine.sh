@@ -3,7 +3,7 @@
 # and ways to do something in there. What is checked is not here.
 
 # What the machine has beside the base system. Changing it makes a new tree.
-machine_packages=systemd,systemd-sysv,dbus,init-system-helpers,procps,util-linux,git,sudo,strace,python3-minimal,adduser,postgresql
+machine_packages=systemd,systemd-sysv,dbus,init-system-helpers,procps,util-linux,git,sudo,strace,python3-minimal,adduser,postgresql,rpm
 machine_suite=bookworm
 
 # Makes the tree once; sets $base to it.
