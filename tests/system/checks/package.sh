@@ -34,12 +34,12 @@ group_package() {
         echo "      (ruby is not here: the formula was not parsed)"
     fi
 
-    # Built and listed; it was not installed, for there is no Fedora here.
+    # Built and listed; how it installs is for the group `rpm`.
     if ! command -v rpmbuild >/dev/null; then
         echo "      (rpmbuild is not here: no rpm was built)"
         return
     fi
-    if ! rpm=$(packaging/build --profile dev --bin-dir "$bin_dir" --out "$machine/packages" rpm); then
+    if ! rpm=$(make_rpm "$version"); then
         fail "the rpm is built"
         return
     fi
@@ -55,4 +55,9 @@ group_package() {
         <(rpm -qp --nosignature --queryformat '[%{FILEMODES:perms} %{FILENAMES}\n]' "$rpm" |
             sed -n 's|^-[^ ]* /||p' | grep -v '^usr/share/licenses/' | sort) || true)"
     holds "the rpm asks for the C library" '^libc\.so\.6\(GLIBC_' "$(rpm -qp --requires --nosignature "$rpm")"
+}
+
+# `make_rpm VERSION` prints its path.
+make_rpm() {
+    packaging/build --profile dev --bin-dir "$bin_dir" --out "$machine/packages" --version "$1" rpm
 }
