@@ -9,7 +9,7 @@ who_is() {
 }
 
 group_identity() {
-    local user word unknown=01890000-0000-7000-8000-000000000000 id
+    local user word unknown=01890000-0000-7000-8000-000000000000 id flood
     same "ada is the administrator" "ada admin $(inside id -u ada)" "$(who_is ada)"
     same "mel is a member" "mel member $(inside id -u mel)" "$(who_is mel)"
     same "max is a member" "max member $(inside id -u max)" "$(who_is max)"
@@ -38,6 +38,26 @@ group_identity() {
     holds "MCP gives mel her tools" 'list_sessions' "$(over_mcp mel tools)"
     lacks "and zoe none of them" 'list_sessions|start_session' "$(over_mcp zoe tools)"
     holds "a header changes nothing" '"role": ?"public"' "$(over_http zoe /api/v1/whoami 'X-Remote-User: ada')"
+
+    # 400 connections of somebody unknown, held open.
+    as zoe python3 -c '
+import socket, time
+held = []
+for _ in range(400):
+    s = socket.socket(socket.AF_UNIX)
+    try:
+        s.connect("/run/teleclaude.sock")
+    except OSError:
+        continue
+    held.append(s)
+print("held", flush=True)
+time.sleep(30)' >"$machine/flood" 2>&1 &
+    flood=$!
+    check "zoe opens hundreds of connections" until_ok 20 grep -q held "$machine/flood"
+    check "and mel does not notice" timeout 5 nsenter --target "$leader" --mount --pid --root -- \
+        runuser --user mel -- teleclaude whoami
+    inside pkill -u zoe
+    wait "$flood" 2>/dev/null || true
 
     id=$(begin mel shop --title identity) || { fail "mel starts a session"; return; }
     for user in max zoe; do

@@ -23,6 +23,21 @@ group_lives() {
     check "who asks next starts it" tc mel whoami
     same_session stop
 
+    # A daemon that hangs does not feed its watchdog, which is made impatient here.
+    inside install -d /run/systemd/system/teleclaude.service.d
+    printf '[Service]\nWatchdogSec=2\n' | inside tee /run/systemd/system/teleclaude.service.d/impatient.conf >/dev/null
+    inside systemctl daemon-reload
+    inside systemctl restart teleclaude.service
+    before=$(daemon_pid)
+    inside sleep 3
+    same "a daemon that is well feeds its watchdog" "$before" "$(daemon_pid)"
+    inside kill -STOP "$before"
+    check "one that hangs is replaced" until_ok 20 another_daemon "$before"
+    same_session "the watchdog"
+    inside rm -r /run/systemd/system/teleclaude.service.d
+    inside systemctl daemon-reload
+    inside systemctl restart teleclaude.service
+
     check "mel ends it" tc mel sessions end "$id"
     check "the agent is gone" until_ok 10 gone "$pid"
     check "and its host" until_ok 10 gone "$host"

@@ -27,6 +27,8 @@ group_package() {
         holds "/$name is in it" "^-rw-r--r-- root/root .* \./${name//./\\.}\$" "$list"
     done
 
+    check "the same tree gives the same deb" cmp "$new_deb" "$(packaging/build --profile dev --bin-dir "$bin_dir" \
+        --out "$machine/packages/again" --version "$version" deb 2>/dev/null)"
     check "the compose file, its settings and its config fit together" python3 tests/system/compose.py
     if command -v ruby >/dev/null; then
         check "the formula is Ruby" ruby -c packaging/homebrew/teleclaude.rb
