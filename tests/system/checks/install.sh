@@ -51,8 +51,8 @@ picture() {
         everything() {
             find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev -o -path ./tmp -o -path ./var/tmp -o -path ./root \
                 -o -path ./home -o -path ./var/log -o -path ./var/lib/dpkg -o -path ./var/lib/systemd \
-                -o -path ./var/lib/private -o -path ./var/lib/postgresql -o -path ./var/lib/rpm -o -path ./var/cache -o -path ./etc/machine-id -o -path ./srv \
-                -o -path "./etc/*-" \) -prune -o "$@"
+                -o -path ./var/lib/private -o -path ./var/lib/postgresql -o -path ./var/lib/rpm -o -path ./var/cache \
+                -o -path ./etc/machine-id -o -path ./srv -o -path "./etc/*-" \) -prune -o "$@"
         }
         everything -printf "%p %y %m %u:%g %l\n" | sort
         everything -type f -print0 | sort -z | xargs -0 sha256sum'
