@@ -23,18 +23,12 @@ pub struct Volume {
 /// What the system says.
 pub fn of(path: &Path) -> io::Result<Volume> {
     let about = statfs(path)?;
-    #[expect(clippy::useless_conversion, reason = "the types differ between systems")]
-    let (block, free, total, files, free_files) = (
-        about.block_size() as u64,
-        u64::from(about.blocks_available()),
-        u64::from(about.blocks()),
-        about.files() as u64,
-        about.files_free() as u64,
-    );
+    // Signed on one system, shorter on the other.
+    let block = about.block_size() as u64;
     Ok(Volume {
-        free_bytes: free.saturating_mul(block),
-        total_bytes: total.saturating_mul(block),
-        free_files: (files > 0).then_some(free_files),
+        free_bytes: about.blocks_available().saturating_mul(block),
+        total_bytes: about.blocks().saturating_mul(block),
+        free_files: (about.files() > 0).then_some(about.files_free()),
         network: network(&about),
     })
 }

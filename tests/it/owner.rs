@@ -4,18 +4,19 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, too, may stop where they cannot go on")]
 
+#[cfg(target_os = "linux")]
+mod real;
+mod stand_in;
+
+use crate::owner::stand_in::{Manner, StandIn};
 use crate::postgres::Cluster;
 use crate::process::{PATIENCE, World, said, until};
 use serde_json::{Value, json};
 use std::fs;
-use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use teleclaude::daemon::hosts::{HostEvent, HostEventKind, Hosts, Outcome};
 use teleclaude::domain::session::{Exit, Profile, SessionId, ThinkingMode};
@@ -24,191 +25,10 @@ use teleclaude::host::message::{Message, Typing};
 use teleclaude::host::recording::{self, Code};
 use teleclaude::host::spec::{Launch, SPEC_VERSION, Size, StartSpec};
 use teleclaude::platform::process;
-use teleclaude::runner::message::{Exited, Native, Order, Place, Reply, Request, Run, frame_length};
-use teleclaude::runner::sys;
+use teleclaude::runner::message::{Native, Order, Place, Reply, Run};
 use uuid::Uuid;
 
 const EXE: &str = env!("CARGO_BIN_EXE_teleclaude");
-
-/// How the stand-in behaves.
-#[derive(Clone, Debug)]
-enum Manner {
-    /// Runs this script; after its connection is lost, the tree lives on for so long.
-    Runs(&'static str, Duration),
-    /// Answers this and closes.
-    Says(Reply),
-    /// Closes without an answer.
-    Leaves,
-    /// Neither answers nor closes.
-    Hangs,
-}
-
-#[derive(Debug)]
-struct Shared {
-    manner: Manner,
-    /// What was asked, with the mode of the terminal that came along.
-    asked: Vec<(Run, u32)>,
-    orders: Vec<Order>,
-    /// Closes what is open without a word, as a runner does that is killed.
-    killed: bool,
-    /// The control group that agents are put into.
-    group: Option<PathBuf>,
-}
-
-/// A runner that is a thread of the test.
-struct StandIn {
-    shared: Arc<Mutex<Shared>>,
-}
-
-impl StandIn {
-    fn listen(socket: &Path) -> Self {
-        let listener = UnixListener::bind(socket).unwrap();
-        let manner = Manner::Runs("exec /bin/sh", Duration::ZERO);
-        let shared = Shared { manner, asked: Vec::new(), orders: Vec::new(), killed: false, group: None };
-        let shared = Arc::new(Mutex::new(shared));
-        let each = Arc::clone(&shared);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let shared = Arc::clone(&each);
-                std::thread::spawn(move || serve(stream, &shared));
-            }
-        });
-        Self { shared }
-    }
-
-    fn shared(&self) -> MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap()
-    }
-
-    fn behave(&self, manner: Manner) {
-        self.shared().manner = manner;
-    }
-
-    fn asked(&self) -> Vec<(Run, u32)> {
-        self.shared().asked.clone()
-    }
-}
-
-fn serve(mut stream: UnixStream, shared: &Mutex<Shared>) -> Option<()> {
-    let (run, slave) = request(&mut stream)?;
-    let mode = nix::sys::stat::fstat(&slave).unwrap().st_mode & 0o777;
-    let manner = {
-        let mut shared = shared.lock().unwrap();
-        shared.asked.push((run.clone(), mode));
-        shared.manner.clone()
-    };
-    let (script, linger) = match manner {
-        Manner::Runs(script, linger) => (script, linger),
-        Manner::Says(reply) => return stream.write_all(&reply.encode()).ok(),
-        Manner::Leaves => return None,
-        Manner::Hangs => return stream.read_to_end(&mut Vec::new()).ok().map(drop),
-    };
-    let mut child = spawn(script, &run, slave);
-    let pid = child.id().cast_signed();
-    if let Some(group) = &shared.lock().unwrap().group {
-        fs::write(group.join("cgroup.procs"), pid.to_string()).unwrap();
-    }
-    stream.write_all(&Reply::Started { pid }.encode()).ok()?;
-    stream.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
-    let mut kill_at = None;
-    let mark = StartSpec::mark(run.place.session);
-    let end = |signal: i32| {
-        for pid in process::marked(&mark, Some(pid), process::own_uid()) {
-            let _ = process::send(pid, signal);
-        }
-    };
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            let exited = status.signal().map_or(Exited::Code(status.code().unwrap_or(0)), Exited::Signal);
-            let _ = stream.write_all(&Reply::Exited(exited).encode());
-            end(9);
-            let _ = stream.write_all(&Reply::Gone.encode());
-            return None;
-        }
-        let mut length = [0; 4];
-        let order = match stream.read(&mut length[..1]) {
-            Ok(0) => None,
-            Ok(_) => {
-                stream.set_read_timeout(None).unwrap();
-                stream.read_exact(&mut length[1..]).unwrap();
-                let mut frame = vec![0; frame_length(&length).unwrap().unwrap()];
-                stream.read_exact(&mut frame).unwrap();
-                stream.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
-                Some(Some(Order::decode(&frame).unwrap()))
-            }
-            Err(_) => Some(None),
-        };
-        let killed = shared.lock().unwrap().killed;
-        match order {
-            None => break,
-            Some(_) if killed => break,
-            Some(None) => {}
-            Some(Some(order)) => {
-                shared.lock().unwrap().orders.push(order);
-                match order {
-                    Order::Signal { signal, group } => {
-                        let _ = process::send_group(if group == 0 { pid } else { group }, signal);
-                    }
-                    Order::End { grace_ms } => {
-                        end(1);
-                        end(15);
-                        kill_at = Some(Instant::now() + Duration::from_millis(grace_ms.into()));
-                    }
-                }
-            }
-        }
-        if kill_at.is_some_and(|at| at <= Instant::now()) {
-            end(9);
-        }
-    }
-    // A runner that was killed: what ends its tree comes later than the end of its connection.
-    drop(stream);
-    std::thread::sleep(linger);
-    end(9);
-    child.wait().unwrap();
-    None
-}
-
-fn request(stream: &mut UnixStream) -> Option<(Run, OwnedFd)> {
-    let mut bytes = Vec::new();
-    let mut descriptors = Vec::new();
-    loop {
-        let mut chunk = [0; 4_096];
-        let (count, more) = sys::receive(&*stream, &mut chunk).unwrap();
-        if count == 0 {
-            return None;
-        }
-        bytes.extend_from_slice(&chunk[..count]);
-        descriptors.extend(more);
-        if let Some(length) = frame_length(&bytes).unwrap()
-            && bytes.len() >= 4 + length
-        {
-            let Request::Run(run) = Request::decode(&bytes[4..]).unwrap() else { panic!("not a run") };
-            assert_eq!(descriptors.len(), 1, "the terminal and nothing else");
-            return Some((run, descriptors.remove(0)));
-        }
-    }
-}
-
-fn spawn(script: &str, run: &Run, slave: OwnedFd) -> Child {
-    assert!(nix::unistd::isatty(slave.as_fd()).unwrap());
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", script]).env_clear().env("PATH", "/usr/bin:/bin").env("PS1", "$ ").current_dir("/");
-    command.env("TELECLAUDE_SESSION", run.place.session.to_string()).env("TELECLAUDE_TOKEN", &run.token);
-    command.stdin(Stdio::from(slave.try_clone().unwrap())).stdout(Stdio::from(slave.try_clone().unwrap()));
-    command.stderr(Stdio::from(slave));
-    // SAFETY: between fork and exec only system calls are made.
-    unsafe {
-        command.pre_exec(|| {
-            nix::unistd::setsid()?;
-            if libc::ioctl(0, libc::TIOCSCTTY as _, 0) != 0 {
-                return Err(std::io::Error::last_os_error());
-            }
-            Ok(())
-        });
-    }
-    command.spawn().unwrap()
-}
 
 /// A whole daemon whose sessions run as their owners. Its project is a folder that the daemon cannot see.
 struct Machine {
@@ -332,8 +152,9 @@ fn the_runner_is_asked_for_what_was_asked_for_and_told_nothing_else() {
             let text = fs::read_to_string(format!("{of_host}/{file}")).unwrap_or_default();
             assert!(!text.contains("an-invented-value"), "{text}");
         }
+        let ended = machine.world.run(None, &["sessions", "end", "--all"]);
+        assert!(ended.status.success() && said(&ended).contains("2 ended, 0 failed"), "{}", said(&ended));
         for id in [&id, &other] {
-            assert_eq!(me.post(&format!("/sessions/{id}/end"), json!({})).unwrap().status, 200);
             assert_ne!(machine.ended(id), "lost");
         }
         machine.is_gone(&id);
@@ -457,14 +278,32 @@ fn a_session_whose_runner_is_killed_is_lost_once_the_terminal_has_hung_up() {
         ));
         let (id, agent) = machine.session();
         machine.shows(&id, "up");
-        let (killed, other) = (Instant::now(), process::start_time(agent));
-        assert!(other.is_some());
+        assert!(process::start_time(agent).is_some());
         machine.runner.shared().killed = true;
         assert_eq!(machine.ended(&id), "lost");
         assert_eq!(process::start_time(agent), None, "it was waited for");
-        assert!(killed.elapsed() >= Duration::from_secs(1));
         machine.is_gone(&id);
     });
+}
+
+#[test]
+fn an_agent_that_outlives_its_runner_for_long_is_waited_for_all_the_same() {
+    let machine = Machine::new(None);
+    let script = "echo up; trap '' HUP TERM; while :; do sleep 0.1; done";
+    machine.runner.behave(Manner::Runs(script, Duration::from_secs(9)));
+    let (id, agent) = machine.session();
+    machine.shows(&id, "up");
+    let host = machine.world.host(&id).unwrap();
+    machine.runner.shared().killed = true;
+    let exit = machine.world.state().join("exits").join(format!("{id}.json"));
+    until("the host has given up", || exit.exists() || machine.world.host(&id).is_none());
+    // In this order: who is ended by the row is gone.
+    let row = machine.world.me().session(&id).unwrap();
+    let alive = process::is_alive(agent, host.agent_start_time.unwrap());
+    assert!(row["status"] == "running" || !alive, "{row}");
+    assert_eq!(machine.ended(&id), "lost");
+    assert_eq!(process::start_time(agent), None, "it was waited for");
+    machine.is_gone(&id);
 }
 
 #[test]
@@ -721,169 +560,4 @@ async fn a_runner_that_says_nothing_keeps_no_session_starting_once_it_is_to_end(
     let exit = bare.exited().await;
     assert!(matches!(&exit, Exit::Failed(why) if why.contains("did not say")), "{exit:?}");
     bare.hosts.acknowledge(bare.session).await;
-}
-
-/// The runner itself, people of its own, and a daemon that is the service user's: as on a machine, but for systemd.
-#[cfg(target_os = "linux")]
-mod real {
-    use crate::owner::shown;
-    use crate::process::{World, until};
-    use crate::runner::machine::{ANN, BOB, EVE, Machine, SERVICE, can_be_made, folder, lives, mount};
-    use serde_json::{Value, json};
-    use std::fs;
-    use std::path::Path;
-    use std::sync::{Arc, Mutex};
-    use std::time::Duration;
-    use teleclaude::platform::process;
-
-    const SHELL: &str = "  shell: { enabled: true, command: /bin/sh, args: [-i], profiles: { full: [] } }\n";
-
-    struct Real {
-        world: World,
-        /// Pids of the runners, in the order in which they were started.
-        runners: Arc<Mutex<Vec<i32>>>,
-    }
-
-    impl Real {
-        fn new() -> Self {
-            let machine = Machine::new(SHELL);
-            folder("/mnt/shop/api", ANN);
-            fs::write("/mnt/teleclaude", "").unwrap();
-            mount(crate::owner::EXE, "/mnt/teleclaude", "", libc::MS_BIND, "");
-            let runners: Arc<Mutex<Vec<i32>>> = Arc::default();
-            let each = Arc::clone(&runners);
-            // What this thread starts has its mounts.
-            std::thread::spawn(move || {
-                loop {
-                    let mut runner = machine.start();
-                    each.lock().unwrap().push(runner.id().cast_signed());
-                    std::thread::spawn(move || runner.wait());
-                }
-            });
-            let config = format!(
-                "people:
-  - {{ name: ann, os_uid: {ANN}, role: member }}
-  - {{ name: bob, os_uid: {BOB}, role: admin }}
-roles: {{ member: {{ profile: full }} }}
-projects: [ {{ name: shop, path: /mnt/shop }} ]
-agents:
-  default: shell
-{SHELL}"
-            );
-            let mut world = World::system(&config)
-                .with("TELECLAUDE_RUNNER_SOCKET", "/mnt/runner.sock")
-                .run_by(SERVICE, Path::new("/mnt/teleclaude"));
-            world.up();
-            Self { world, runners }
-        }
-
-        /// A running session of ann's, and her agent's pid.
-        fn session(&self) -> (String, i32) {
-            let ann = self.world.user(ANN);
-            let body =
-                json!({ "project": "shop", "subdir": "api", "message": "echo $(id -un):$(pwd):$TMPDIR" });
-            let started = ann.post("/sessions", body).unwrap();
-            assert_eq!(started.status, 201, "{started:?}");
-            let id = started.body["session_id"].as_str().unwrap().to_owned();
-            ann.until_status(&id, "running");
-            let wanted = "ann:/mnt/shop/api:/tmp/teleclaude-";
-            until(wanted, || shown(&self.world.recording(&id)).contains(wanted));
-            let agent = self.world.host(&id).unwrap().agent_pid.unwrap();
-            (id, agent)
-        }
-
-        fn ended(&self, id: &str) -> String {
-            let row = self.world.user(ANN).until_status(id, "ended");
-            until("its host is gone", || self.world.host(id).is_none());
-            row["exit"].as_str().unwrap().to_owned()
-        }
-    }
-
-    fn owner(pid: i32) -> u32 {
-        use std::os::unix::fs::MetadataExt;
-        fs::metadata(format!("/proc/{pid}")).unwrap().uid()
-    }
-
-    #[test]
-    fn a_session_is_its_owners_from_the_first_to_the_last() {
-        if !can_be_made("a_session_is_its_owners_from_the_first_to_the_last") {
-            return;
-        }
-        let real = Real::new();
-        let ann = real.world.user(ANN);
-        let (id, agent) = real.session();
-        let host = real.world.host(&id).unwrap();
-        assert_eq!((owner(agent), owner(host.pid), owner(real.world.pid())), (ANN, SERVICE, SERVICE));
-        assert_eq!(host.agent_start_time, process::start_time(agent));
-        // Its daemon is told what it does, by the same person, and by nobody else.
-        assert_eq!(real.world.user(BOB).session(&id).unwrap()["owner_uid"], ANN);
-        assert_eq!(real.world.user(EVE).get(&format!("/sessions/{id}")).unwrap().status, 404);
-        let type_line = |line: &str| {
-            let sent = ann.post(&format!("/sessions/{id}/messages"), json!({ "message": line })).unwrap();
-            assert_eq!(sent.status, 200, "{sent:?}");
-        };
-        type_line("tty; stat -c %U:%a $(tty); sleep 600");
-        until("its terminal is its own", || shown(&real.world.recording(&id)).contains("ann:600"));
-        assert_eq!(ann.post(&format!("/sessions/{id}/end"), json!({})).unwrap().status, 200);
-        let exit = real.ended(&id);
-        assert!(exit.starts_with("signal ") || exit.starts_with("code "), "{exit}");
-        assert!(!lives(agent));
-
-        let (id, _) = real.session();
-        ann.post(&format!("/sessions/{id}/messages"), json!({ "message": "exit 7" })).unwrap();
-        assert_eq!(real.ended(&id), "code 7");
-
-        // What the daemon cannot see, the runner finds out.
-        for (subdir, why) in
-            [("none", "No such file"), ("api/file", "Not a directory"), ("out", "leads out of")]
-        {
-            fs::write("/mnt/shop/api/file", "").unwrap();
-            let _ = std::os::unix::fs::symlink("/etc", "/mnt/shop/out");
-            let started = ann.post("/sessions", json!({ "project": "shop", "subdir": subdir })).unwrap();
-            let exit = real.ended(started.body["session_id"].as_str().unwrap());
-            assert!(exit.starts_with("failed: working directory /mnt/shop/") && exit.contains(why), "{exit}");
-        }
-        // Bob may do all, and the folder is not his.
-        let started = real.world.user(BOB).post("/sessions", json!({ "project": "shop" })).unwrap();
-        let id = started.body["session_id"].as_str().unwrap();
-        let row = real.world.user(BOB).until_status(id, "ended");
-        assert!(row["exit"].as_str().unwrap().contains("Permission denied"), "{row}");
-        let left = fs::read_dir("/tmp").unwrap().flatten();
-        let left: Vec<_> =
-            left.filter(|e| e.file_name().to_string_lossy().starts_with("teleclaude-")).collect();
-        assert!(left.is_empty(), "{left:?}");
-    }
-
-    #[test]
-    fn what_is_killed_takes_the_agent_with_it_and_the_daemon_does_not() {
-        if !can_be_made("what_is_killed_takes_the_agent_with_it_and_the_daemon_does_not") {
-            return;
-        }
-        let mut real = Real::new();
-        let (id, agent) = real.session();
-        process::kill(real.world.host(&id).unwrap().pid).unwrap();
-        assert_eq!(real.ended(&id), "lost");
-        assert!(!lives(agent));
-
-        let (id, agent) = real.session();
-        let runner = *real.runners.lock().unwrap().last().unwrap();
-        process::kill(runner).unwrap();
-        assert_eq!(real.ended(&id), "lost");
-        assert!(!lives(agent));
-
-        let (id, agent) = real.session();
-        let before = real.world.host(&id).unwrap();
-        real.world.kill();
-        std::thread::sleep(Duration::from_millis(50));
-        assert!(lives(agent));
-        real.world.up();
-        let ann = real.world.user(ANN);
-        until("it is the same", || real.world.host(&id) == Some(before.clone()));
-        let typed = json!({ "message": "echo again-$((1 + 1)); exit 4" });
-        assert_eq!(ann.post(&format!("/sessions/{id}/messages"), typed).unwrap().status, 200);
-        assert_eq!(real.ended(&id), "code 4");
-        assert!(shown(&real.world.recording(&id)).contains("again-2"));
-        let ended = ann.all("/sessions?status=ended", "sessions");
-        assert_eq!(ended.iter().filter(|row| row["exit"] == Value::from("lost")).count(), 2, "{ended:?}");
-    }
 }

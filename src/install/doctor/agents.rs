@@ -220,6 +220,12 @@ pub fn projects(f: &Facts) -> Vec<Found> {
     }
     let (subjects, rest) = subjects(f, loaded);
     let open_to = |subject: &Subject, i: usize| match &subject.person {
+        // An admin may use every project, but those that are given to others need not let them in.
+        Some(person) if person.role == Role::Admin => {
+            let (roles, people) = (&projects[i].roles, &projects[i].people);
+            (roles.is_empty() || roles.contains(&Role::Admin))
+                && (people.is_empty() || people.contains(&person.name))
+        }
         Some(person) => projects[i].open_to(&caller(&subject.account, person), &person.projects),
         None => true,
     };

@@ -46,9 +46,11 @@ fn half_installed(f: &Facts) -> Option<Found> {
             format!("sudo chmod a+rx {}", quoted(&folder)),
         ));
     }
-    let unit = f.system.at("usr/lib/systemd/system/teleclaude.service");
-    let own_unit = f.system.at("etc/systemd/system/teleclaude.service");
-    (unit.exists() || own_unit.exists()).then(|| {
+    // Where a package, the script and people put units.
+    let installed = ["usr/lib", "usr/local/lib", "etc"]
+        .iter()
+        .any(|above| f.system.at(&format!("{above}/systemd/system/teleclaude.service")).exists());
+    installed.then(|| {
         Found::warning(
             format!("the service is installed, but its config {} is not there", system.config.display()),
             "install the package again, or run `sudo bin/install-system.sh`; or uninstall it",

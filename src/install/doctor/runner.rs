@@ -19,11 +19,7 @@ pub fn runner(f: &Facts) -> Vec<Found> {
             "sessions.run_as is service: agents run as the service user, and can read what the daemon can",
         )];
     }
-    let path = f.system.at(if f.is_macos() {
-        "usr/local/var/run/teleclaude-runner.sock"
-    } else {
-        "run/teleclaude-runner.sock"
-    });
+    let path = f.paths.runner_socket.clone();
     let restart = if f.is_macos() {
         "sudo launchctl bootstrap system /Library/LaunchDaemons/ai.instrukt.teleclaude-runner.plist"
     } else {

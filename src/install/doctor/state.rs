@@ -14,6 +14,9 @@ use std::path::Path;
 /// Files of one folder that are looked at, at most.
 const ENTRIES_MAX: usize = 10_000;
 
+/// Longest run file that is read, in bytes.
+const RUN_FILE_BYTES_MAX: u64 = 64 * 1024;
+
 /// A folder of the keeper's alone: what is wrong with it. `None` if it is not there.
 fn private(f: &Facts, path: &Path, most: u32) -> Result<Option<Vec<Found>>, Found> {
     let Some(about) = follow(path)? else { return Ok(None) };
@@ -139,8 +142,9 @@ pub fn hosts(f: &Facts) -> Vec<Found> {
     for entry in entries.flatten().take(ENTRIES_MAX) {
         let path = entry.path();
         let json = path.extension().is_some_and(|e| e == "json");
-        // What is no plain file of ours could make reading it wait.
-        if !json || !look(&path).ok().flatten().is_some_and(|about| about.is_file()) {
+        // What is no plain file could make reading it wait.
+        let plain = |about: &fs::Metadata| about.is_file() && about.len() <= RUN_FILE_BYTES_MAX;
+        if !json || !look(&path).ok().flatten().is_some_and(|about| plain(&about)) {
             continue;
         }
         match read::<RunFile>(&path) {

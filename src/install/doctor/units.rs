@@ -98,8 +98,10 @@ pub fn service_user(f: &Facts) -> Vec<Found> {
             format!("sudo usermod --shell /usr/sbin/nologin {name}"),
         ));
     }
-    let own = [f.paths.state_dir.as_path(), Path::new("/"), Path::new("/var/empty")];
-    if !own.contains(&service.home.as_path()) && service.home.exists() {
+    // With run_as service it may have one, below what is the daemon's anyway.
+    let own = [Path::new("/"), Path::new("/var/empty")].contains(&service.home.as_path())
+        || service.home.starts_with(&f.paths.state_dir);
+    if !own && service.home.exists() {
         all.push(Found::warning(
             format!("{name} has a home: {}", service.home.display()),
             format!("sudo usermod --home /nonexistent {name}"),

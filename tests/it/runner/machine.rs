@@ -400,7 +400,6 @@ fn own_mounts() {
     mount("none", "/", "", libc::MS_REC | libc::MS_PRIVATE, "");
 }
 
-#[cfg(target_os = "linux")]
 pub fn mount(what: &str, at: &str, kind: &str, flags: libc::c_ulong, options: &str) {
     let [what, target, kind, options] = [what, at, kind, options].map(|text| CString::new(text).unwrap());
     // SAFETY: four texts that end with a zero byte and live through the call.
