@@ -61,6 +61,7 @@ impl World {
     }
 
     /// Makes the daemon another user's, from a copy of the program that this user can reach.
+    #[cfg(target_os = "linux")]
     pub fn run_by(mut self, uid: u32, exe: &Path) -> Self {
         (self.uid, self.exe) = (Some(uid), exe.to_owned());
         nix::unistd::chown(self.dir.path(), Some(uid.into()), Some(uid.into())).unwrap();
