@@ -66,8 +66,8 @@ remove_machine() {
 boot() {
     local tries=150 state
     # A session of its own, so that ^C reaches this script and not the machine before it is cleaned up.
-    join_cgroup setsid systemd-nspawn --quiet --boot --register=no --keep-unit --console=pipe --machine="$(basename "$machine")" \
-        --directory="$machine/tree" </dev/null >>"$machine/console.log" 2>&1 &
+    join_cgroup setsid systemd-nspawn --quiet --boot --register=no --keep-unit --console=pipe --private-network \
+        --machine="$(basename "$machine")" --directory="$machine/tree" </dev/null >>"$machine/console.log" 2>&1 &
     nspawn=$!
     echo "$nspawn" >"$machine/nspawn"
     leader=''
