@@ -1,6 +1,7 @@
 //! Any bytes as messages of the runner, in every direction: nothing may panic, and what is read must be what is
 //! written. The sources are taken by path, not as the crate: what is fuzzed has none of the crate's dependencies, and
-//! a few seconds build it.
+//! a few seconds build it. With cargo-fuzz, and without a nightly compiler:
+//! `RUSTC_BOOTSTRAP=1 cargo fuzz run -s none runner_message -- -max_len=70000 -max_total_time=20`
 
 #![no_main]
 #![expect(dead_code, reason = "the domain's sources come whole, and little of them is needed")]

@@ -2,6 +2,8 @@
 //! with unsafe code. No policy: what is called when is decided by the others. Those that fork want a process of one
 //! thread, and the runner is one.
 
+#![expect(unsafe_code, reason = "here and nowhere else in the runner")]
+
 use crate::runner::message::Exited;
 use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};

@@ -343,6 +343,18 @@ pub fn run_as(uid: u32, folder: &str, line: &str) {
     assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// What lies in `/tmp`.
+pub fn tmp_dirs() -> Vec<String> {
+    let entries = fs::read_dir("/tmp").unwrap().flatten();
+    entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// The process group in the foreground of a process's terminal.
+pub fn foreground(pid: i32) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(')').unwrap().1.split_whitespace().nth(5).unwrap().parse().unwrap()
+}
+
 /// Whether a process lives.
 pub fn lives(pid: i32) -> bool {
     teleclaude::platform::process::start_time(pid).is_some()
@@ -398,6 +410,11 @@ fn own_mounts() {
     // SAFETY: takes a number; the other threads keep their namespace.
     assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0, "{}", io::Error::last_os_error());
     mount("none", "/", "", libc::MS_REC | libc::MS_PRIVATE, "");
+}
+
+/// From here on `/proc` shows processes of others only to who may trace them, as some systems are set up.
+pub fn hide_processes() {
+    mount("proc", "/proc", "proc", 0, "hidepid=2");
 }
 
 pub fn mount(what: &str, at: &str, kind: &str, flags: libc::c_ulong, options: &str) {
