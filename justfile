@@ -20,6 +20,14 @@ deny:
 check-macos *args:
     bin/check-macos --link {{args}}
 
+# One fuzz target for some seconds: `just fuzz first_line 60`; without a target it names them.
+fuzz *args:
+    bin/fuzz {{args}}
+
+# The built package on real systemd in a container (root, Debian; slow).
+system *args:
+    tests/system/run {{args}}
+
 # Speed and memory, beside floors measured in the same run.
 bench *args:
     bin/bench {{args}}

@@ -17,7 +17,8 @@
 //! | `daemon` | the shell, one file per step of a request | everything above |
 //! | `client` | the only dialer: HTTP over the socket | domain, wire, config |
 //! | `bridge` | `teleclaude mcp`: stdio to socket | client, domain, wire, config |
-//! | `cli` | the commands people type | client, bridge, daemon's and host's entry points |
+//! | `install` | `doctor`: what is wrong with an installation | domain, wire, config, agent, platform, store, host, client |
+//! | `cli` | the commands people type | client, bridge, install, daemon's and host's entry points |
 //!
 //! The table is checked by `tests/it/tidy.rs`. One request's way is `daemon/handle.rs`: read that first.
 //!
@@ -38,6 +39,7 @@ pub mod config;
 pub mod daemon;
 pub mod domain;
 pub mod host;
+pub mod install;
 pub mod platform;
 pub mod runner;
 pub mod store;

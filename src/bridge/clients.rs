@@ -77,6 +77,26 @@ pub fn print_config(client: Client, exe: &Path, socket: &Path) -> anyhow::Result
     Ok(format!("{{\n  \"{}\": {{\n    \"{NAME}\": {entry}\n  }}\n}}\n", client.section()))
 }
 
+/// VS Code's entry without the bridge, over HTTP on the socket; none if the path would have to be escaped in a URL.
+pub fn without_bridge(socket: &Path) -> Option<String> {
+    let path = socket.to_str().filter(|path| path.starts_with('/'))?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    path.chars().all(plain).then(|| format!("{{ \"type\": \"http\", \"url\": \"unix://{path}#/mcp\" }}"))
+}
+
+/// The path under which this program, whose file is `exe`, is to be started from now on: where `search` (a `PATH`)
+/// finds the same file, since the file itself may lie where an upgrade moves it (Homebrew's Cellar, say). The
+/// file itself if it lies on the `PATH`, or if nothing there leads to it.
+pub fn lasting_path(exe: &Path, search: &str) -> PathBuf {
+    let folders = || std::env::split_paths(search).filter(|folder| folder.is_absolute());
+    if folders().any(|folder| exe.parent() == Some(&folder)) {
+        return exe.to_owned();
+    }
+    let file = std::fs::canonicalize(exe).ok();
+    let leads_there = |path: &PathBuf| file.is_some() && std::fs::canonicalize(path).ok() == file;
+    folders().map(|folder| folder.join(NAME)).find(leads_there).unwrap_or_else(|| exe.to_owned())
+}
+
 /// What `install` did or would do.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Change {
@@ -368,6 +388,44 @@ mod tests {
             let error = format!("{:#}", install(ask(client, home.path())).unwrap_err());
             assert!(error.contains("/usr/bin/teleclaude"), "{error}");
             assert_eq!(std::fs::read_to_string(path).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn the_entry_names_a_path_that_outlives_an_upgrade() {
+        let root = tempfile::tempdir().unwrap();
+        // The folder for temporary files may itself be behind a link.
+        let root = std::fs::canonicalize(root.path()).unwrap();
+        let at = |below: &str| root.join(below);
+        for folder in ["cellar/1.0/bin", "bin", "other"] {
+            std::fs::create_dir_all(at(folder)).unwrap();
+        }
+        let exe = at("cellar/1.0/bin/teleclaude");
+        std::fs::write(&exe, "1.0").unwrap();
+        std::fs::write(at("other/teleclaude"), "somebody else's").unwrap();
+        std::os::unix::fs::symlink(&exe, at("bin/teleclaude")).unwrap();
+        let search = |folders: &[&str]| {
+            std::env::join_paths(folders.iter().map(|f| at(f))).unwrap().into_string().unwrap()
+        };
+        let linked = at("bin/teleclaude");
+        for (folders, expected) in [
+            (&["other", "bin"][..], &linked),
+            (&["bin", "cellar/1.0/bin"], &exe),
+            (&["other"], &exe),
+            (&[], &exe),
+        ] {
+            assert_eq!(lasting_path(&exe, &search(folders)), *expected, "{folders:?}");
+        }
+        assert_eq!(lasting_path(Path::new("/nowhere/teleclaude"), "bin:."), Path::new("/nowhere/teleclaude"));
+    }
+
+    #[test]
+    fn the_socket_is_named_as_a_url_where_no_escaping_is_needed() {
+        let entry = without_bridge(Path::new("/var/run/teleclaude.sock")).unwrap();
+        let entry: serde_json::Value = serde_json::from_str(&entry).unwrap();
+        assert_eq!(entry["url"], "unix:///var/run/teleclaude.sock#/mcp");
+        for path in ["/a b.sock", "/a#b", "/a%b", "a.sock", "/a\"b"] {
+            assert_eq!(without_bridge(Path::new(path)), None, "{path}");
         }
     }
 

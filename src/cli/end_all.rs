@@ -6,6 +6,7 @@ use crate::cli::failure::Failure;
 use crate::cli::render::{short, short_length, visible};
 use crate::client::{Client, ClientError};
 use crate::domain::session::SessionStatus;
+use crate::wire::fault::FaultCode;
 use crate::wire::reply::SessionReply;
 use crate::wire::request::ListSessions;
 use std::collections::HashSet;
@@ -47,9 +48,7 @@ pub async fn run(
                 "ending".to_owned()
             }
             // It came to its end by itself.
-            Err(Failure::Client(ClientError::Fault(fault)))
-                if fault.code == crate::wire::fault::FaultCode::NotFound =>
-            {
+            Err(Failure::Client(ClientError::Fault(fault))) if fault.code == FaultCode::NotFound => {
                 "gone".to_owned()
             }
             Err(failure @ Failure::Client(ClientError::Fault(_))) => {

@@ -40,7 +40,7 @@ pub fn run(console: &mut Console<'_>, endpoint: Endpoint, args: &Args) -> Result
         (Some(Command::Install { client, dry_run, remove }), None) => {
             wiring::mcp_install(console, &endpoint, *client, *dry_run, *remove)?
         }
-        (None, Some(client)) => wiring::mcp_print_config(&endpoint, client)?,
+        (None, Some(client)) => wiring::mcp_print_config(console, &endpoint, client)?,
         (None, None) => return wiring::mcp_bridge(console, endpoint),
     };
     console.say(&format!("{}\n", visible_text(said.trim_end())))?;

@@ -6,9 +6,11 @@ pub mod catalogue;
 pub mod config;
 pub mod console;
 pub mod db;
+pub mod doctor;
 pub mod end_all;
 pub mod failure;
 pub mod health;
+pub mod man;
 pub mod mcp;
 pub mod people;
 pub mod personal;
@@ -76,6 +78,8 @@ enum Command {
     /// Look after the database
     #[command(subcommand)]
     Db(db::Command),
+    /// Find what is wrong with this installation, and say how to mend it
+    Doctor(doctor::Args),
     /// Say how the daemon is
     Health,
     /// Have the daemon read its config again
@@ -84,6 +88,12 @@ enum Command {
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
+    },
+    /// Write the man pages into a folder; without one, print the first
+    #[command(hide = true)]
+    Man {
+        /// Where to
+        folder: Option<PathBuf>,
     },
 }
 
@@ -139,7 +149,12 @@ fn perform(cli: &Cli, console: &mut Console<'_>) -> Result<u8, Failure> {
             return mcp::run(console, endpoint, args);
         }
         Command::Db(command) => db::run(console, *command)?,
+        Command::Doctor(args) => return doctor::run(console, socket, args, cli.json),
         Command::Completions { shell } => completions(console, *shell)?,
+        Command::Man { folder: Some(folder) } => man::write_all(Cli::command(), &console.cwd.join(folder))?,
+        Command::Man { folder: None } => {
+            console.out.write_all(&man::main_page(Cli::command())?).map_err(Failure::Output)?;
+        }
         Command::Config(command) => match command.run_alone(console, cli.json) {
             Some(done) => done?,
             None => ask(cli, console, socket)?,
@@ -183,7 +198,9 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             | Command::Mcp(_)
             | Command::Config(_)
             | Command::Db(_)
-            | Command::Completions { .. } => Err(Failure::Local("this command asks no daemon".to_owned())),
+            | Command::Doctor(_)
+            | Command::Completions { .. }
+            | Command::Man { .. } => Err(Failure::Local("this command asks no daemon".to_owned())),
         }
     })
 }

@@ -9,7 +9,7 @@ use crate::client::{self, Endpoint};
 use crate::config::load::{self, Loaded};
 use crate::config::paths::Environment;
 use crate::daemon::run::{Daemon, system_clock};
-use crate::daemon::{database, log};
+use crate::daemon::{database, listen, log};
 use crate::store::connect;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,13 +28,15 @@ pub fn daemon(console: &mut Console<'_>, socket: Option<&Path>) -> Result<u8, Fa
     if let Some(socket) = socket {
         environment.socket = Some(console.cwd.join(socket));
     }
+    // First: nothing else is to get a descriptor's number, and it changes the environment while there are no threads.
+    let inherited = listen::inherited(environment.var("LISTEN_FDNAMES")).map_err(local)?;
     let loaded = load(&environment)?;
     for warning in &loaded.warnings {
         console.note(&format!("warning: {warning}"));
     }
     log::init(&loaded.config.log, environment.var("TELECLAUDE_LOG")).map_err(local)?;
     let exe = std::env::current_exe().map_err(local)?;
-    let daemon = Daemon { loaded, environment, exe, clock: system_clock() };
+    let daemon = Daemon { loaded, environment, exe, clock: system_clock(), inherited };
     let stop = CancellationToken::new();
     let runtime = runtime(true)?;
     let served = runtime.block_on(async {
@@ -95,9 +97,22 @@ fn built_in() -> Result<Catalogue, Failure> {
 }
 
 /// What to paste into a client's config.
-pub fn mcp_print_config(endpoint: &Endpoint, client: Client) -> Result<String, Failure> {
-    let exe = std::env::current_exe().map_err(local)?;
+pub fn mcp_print_config(
+    console: &mut Console<'_>,
+    endpoint: &Endpoint,
+    client: Client,
+) -> Result<String, Failure> {
+    let exe = own_path(console)?;
+    if let (Client::Vscode, Some(entry)) = (client, clients::without_bridge(&endpoint.path)) {
+        console.note(&format!("or, without a program in between: {entry}"));
+    }
     clients::print_config(client, &exe, &endpoint.path).map_err(local)
+}
+
+/// Where clients are to find this program.
+fn own_path(console: &Console<'_>) -> Result<PathBuf, Failure> {
+    let exe = std::env::current_exe().map_err(local)?;
+    Ok(clients::lasting_path(&exe, console.var("PATH").unwrap_or_default()))
 }
 
 /// Writes a client's config (or only says what it would write); the answer is what was done.
@@ -108,7 +123,7 @@ pub fn mcp_install(
     dry_run: bool,
     remove: bool,
 ) -> Result<String, Failure> {
-    let exe = std::env::current_exe().map_err(local)?;
+    let exe = own_path(console)?;
     let home = console.environment().home;
     let ask = clients::Install { client, home: &home, exe: &exe, socket: &endpoint.path, dry_run, remove };
     let change = clients::install(ask).map_err(local)?;

@@ -82,6 +82,10 @@ async fn resolved_and_judged(
         Verb::StartSession | Verb::SendMessage | Verb::EndSession | Verb::PutMyConfig => {
             let reply = change(app, facts, caller, action, call.deadline).await?;
             app.after_change(&reply);
+            if let Reply::Started(started) = &reply {
+                tracing::Span::current().record("session", started.session.session_id.as_str());
+            }
+            tracing::info!(action = verb.name(), "done");
             Ok(reply)
         }
         _ => read(app, settings, facts, caller, action, call.deadline).await,

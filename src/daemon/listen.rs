@@ -51,6 +51,9 @@ pub enum ListenError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// What the service manager handed over is not one listening Unix socket.
+    #[error("what the service manager handed over cannot be served: {0}")]
+    HandedOver(String),
     /// The system refused.
     #[error("{path}: {error}")]
     Io {
@@ -68,23 +71,75 @@ pub struct Socket {
     _lock: Option<File>,
 }
 
-/// The socket that the service manager handed over, if it did.
+impl Socket {
+    /// Where it is bound, if that is a path.
+    pub fn path(&self) -> Option<PathBuf> {
+        self.listener.local_addr().ok()?.as_pathname().map(Path::to_owned)
+    }
+}
+
+/// The socket that the service manager (systemd, launchd) handed over, if it did. `names` is `LISTEN_FDNAMES`, which
+/// systemd sets from `FileDescriptorName=`; names only help people to find what is wrong.
+///
+/// Asked once, before any thread is started: systemd's announcement is taken out of the environment. One that was
+/// made to another process (`LISTEN_PID`) does not count.
 ///
 /// # Errors
-/// If what was handed over is no listening Unix socket.
-pub fn inherited() -> io::Result<Option<Socket>> {
-    #[cfg(target_os = "macos")]
-    let listener = crate::platform::launchd::listener()?;
-    #[cfg(not(target_os = "macos"))]
-    let listener = {
-        let mut handed = listenfd::ListenFd::from_env();
-        if handed.len() == 0 { None } else { handed.take_unix_listener(0)? }
-    };
-    if let Some(listener) = &listener {
-        // What we start must not hold our socket open.
-        socket2::SockRef::from(listener).set_cloexec(true)?;
+/// [`ListenError::HandedOver`] if it is more than one socket, or no listening Unix stream socket.
+pub fn inherited(names: Option<&str>) -> Result<Option<Socket>, ListenError> {
+    let Some(listener) = handed_over(names.unwrap_or_default())? else { return Ok(None) };
+    // What we start must not hold our socket open.
+    socket2::SockRef::from(&listener)
+        .set_cloexec(true)
+        .map_err(|error| ListenError::HandedOver(error.to_string()))?;
+    Ok(Some(Socket { listener, _lock: None }))
+}
+
+#[cfg(target_os = "macos")]
+fn handed_over(_names: &str) -> Result<Option<std::os::unix::net::UnixListener>, ListenError> {
+    let mut all = crate::platform::launchd::listeners()
+        .map_err(|error| ListenError::HandedOver(format!("launchd: {error}")))?;
+    if all.len() > 1 {
+        let count = all.len();
+        return Err(ListenError::HandedOver(format!("{count} sockets came from launchd, and one is served")));
     }
-    Ok(listener.map(|listener| Socket { listener, _lock: None }))
+    Ok(all.pop())
+}
+
+#[cfg(not(target_os = "macos"))]
+fn handed_over(names: &str) -> Result<Option<std::os::unix::net::UnixListener>, ListenError> {
+    let refuse = |why: String| Err(ListenError::HandedOver(why));
+    let mut handed = listenfd::ListenFd::from_env();
+    match handed.len() {
+        0 => return Ok(None),
+        1 => {}
+        count => {
+            let names = if names.is_empty() { String::new() } else { format!(" ({names})") };
+            return refuse(format!(
+                "it is {count} descriptors{names}, and one socket is served: leave one ListenStream= and one socket unit"
+            ));
+        }
+    }
+    let name = if names.is_empty() { "the descriptor" } else { names };
+    let listener = match handed.take_unix_listener(0) {
+        Ok(Some(listener)) => listener,
+        Ok(None) => return Ok(None),
+        Err(error) => return refuse(format!("{name}: {error}; ListenStream= must be a path")),
+    };
+    match socket2::SockRef::from(&listener).is_listener() {
+        Ok(true) => Ok(Some(listener)),
+        Ok(false) => refuse(format!("{name}: nobody can connect to it; the socket unit must have Accept=no")),
+        Err(error) => refuse(format!("{name}: {error}")),
+    }
+}
+
+/// Whether two paths lead to the same socket although they are written differently: `/var/run` is often a link.
+pub fn is_same_place(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| {
+        let folder = fs::canonicalize(path.parent()?).ok()?;
+        Some(folder.join(path.file_name()?))
+    };
+    one == other || (real(one).is_some() && real(one) == real(other))
 }
 
 /// Binds a socket at `path` with permission bits `mode`: 0o666 for everybody, 0o600 for one user.

@@ -1,6 +1,7 @@
 //! Where the daemon's log goes: journald with fields, or standard error. Set up once, at the start.
 
 use crate::config::schema::{Log, LogTarget};
+use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -16,7 +17,7 @@ pub fn init(log: &Log, filter: Option<&str>) -> anyhow::Result<()> {
     let registry = tracing_subscriber::registry().with(filter);
     if log.target == LogTarget::Journald {
         match tracing_journald::layer() {
-            Ok(journald) => return Ok(registry.with(journald).try_init()?),
+            Ok(journald) => return Ok(registry.with(plain(journald)).try_init()?),
             Err(error) => {
                 registry.with(stderr()).try_init()?;
                 tracing::warn!(%error, "no journald: the log goes to standard error");
@@ -25,6 +26,21 @@ pub fn init(log: &Log, filter: Option<&str>) -> anyhow::Result<()> {
         }
     }
     Ok(registry.with(stderr()).try_init()?)
+}
+
+/// Fields of events and of the spans around them by their own names, in capitals (`PERSON`, `UID`, `SESSION`,
+/// `REQUEST_ID`), so that `journalctl -u teleclaude PERSON=ann` finds them; and the priorities that people expect. Who
+/// writes is journald's word (`_UID`), never a field's.
+fn plain(journald: tracing_journald::Layer) -> tracing_journald::Layer {
+    journald.with_field_prefix(None).with_syslog_identifier("teleclaude".to_owned()).with_priority_mappings(
+        PriorityMappings {
+            error: Priority::Error,
+            warn: Priority::Warning,
+            info: Priority::Informational,
+            debug: Priority::Debug,
+            trace: Priority::Debug,
+        },
+    )
 }
 
 fn stderr<S>() -> impl tracing_subscriber::Layer<S>

@@ -14,6 +14,7 @@ pub mod life;
 pub mod limits;
 pub mod listen;
 pub mod log;
+pub mod manager;
 pub mod mcp;
 pub mod peer;
 pub mod rates;

@@ -6,11 +6,13 @@ use crate::config::paths::Environment;
 use crate::daemon::app::{App, Parts};
 use crate::daemon::front::Front;
 use crate::daemon::hosts::Hosts;
-use crate::daemon::{database, effects, jobs, life, listen, transcripts};
+use crate::daemon::listen::Socket;
+use crate::daemon::{database, effects, jobs, life, listen, manager, transcripts};
 use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::timestamp::Timestamp;
 use crate::platform::process;
 use crate::store::connect::{Clock, Store};
+use crate::store::session;
 use anyhow::Context as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -33,6 +35,8 @@ pub struct Daemon {
     pub exe: PathBuf,
     /// The time.
     pub clock: Clock,
+    /// The socket that the service manager handed over; without one it is bound where the config says.
+    pub inherited: Option<Socket>,
 }
 
 /// The clock of this machine.
@@ -54,10 +58,14 @@ pub async fn run(daemon: Daemon, stop: CancellationToken) -> anyhow::Result<()> 
     }
     private_folder(&paths.state_dir.join("recordings")).context("the folder of recordings")?;
     // The socket first: a second daemon learns at once that it is one, and clients that come early wait.
-    let socket = match listen::inherited().context("the socket that the service manager handed over")? {
-        Some(socket) => socket,
+    let socket = match daemon.inherited {
+        Some(socket) => {
+            warn_if_elsewhere(&socket, &config.socket);
+            socket
+        }
         None => listen::bind(&config.socket, config.socket_mode.0)?,
     };
+    manager::starting("opening the database");
     let options = database::options(&daemon.loaded)?;
     let store = Store::open(options, Arc::clone(&daemon.clock)).await?;
     let (events, happened) = tokio::sync::mpsc::channel(HOST_EVENTS);
@@ -72,6 +80,8 @@ pub async fn run(daemon: Daemon, stop: CancellationToken) -> anyhow::Result<()> 
     })
     .await?;
     note(&app, "daemon.start").await.context("the audit log")?;
+    // Before it is found out which of them have ended: what those said last is still to be copied.
+    let open = session::open_on(store.reader(), store.computer()).await?;
     // Events of adopted hosts are taken from here on, so adopting cannot fill the queue.
     let after = CancellationToken::new();
     let life = tokio::spawn(life::run(Arc::clone(&app), happened, after.clone()));
@@ -85,18 +95,17 @@ pub async fn run(daemon: Daemon, stop: CancellationToken) -> anyhow::Result<()> 
             }
         }
     });
-    let transcripts = tokio::spawn(transcripts::run(Arc::clone(&app), after.clone()));
+    let transcripts = tokio::spawn(transcripts::run(Arc::clone(&app), open, after.clone()));
     let jobs = tokio::spawn(jobs::run(Arc::clone(&app), stop.clone()));
     let reloads = tokio::spawn(reload_on_hangup(Arc::clone(&app), hangups, stop.clone()));
     let front = Arc::new(Front::new(app.clone(), app.names().clone(), app.connections().clone()));
-    tell_manager(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status("serving")]);
-    let watchdog = tokio::spawn(feed_watchdog(stop.clone()));
+    manager::ready(&app);
+    let told = tokio::spawn(manager::keep_told(Arc::clone(&app), stop.clone()));
     tracing::info!(socket = %config.socket.display(), database = store.engine(), "serving");
     let served = listen::serve(socket, front, stop.clone()).await;
-    tell_manager(&[sd_notify::NotifyState::Stopping]);
     stop.cancel();
     after.cancel();
-    for task in [life, adopting, transcripts, jobs, reloads, watchdog] {
+    for task in [life, adopting, transcripts, jobs, reloads, told] {
         // Each ends by its token; one that does not is left behind.
         let _ = tokio::time::timeout(Duration::from_secs(2), task).await;
     }
@@ -106,6 +115,18 @@ pub async fn run(daemon: Daemon, stop: CancellationToken) -> anyhow::Result<()> 
     }
     store.close().await;
     served.context("the socket")
+}
+
+/// Clients look where the config says: a socket unit that says something else is a mistake of the installation.
+fn warn_if_elsewhere(socket: &Socket, configured: &Path) {
+    let path = socket.path();
+    if !path.as_deref().is_some_and(|path| listen::is_same_place(path, configured)) {
+        tracing::warn!(
+            handed_over = ?path,
+            configured = %configured.display(),
+            "the socket that the service manager handed over is not where the config says: make ListenStream= and `socket` the same",
+        );
+    }
 }
 
 /// Makes a folder for the daemon alone, or sees to it that it is.
@@ -131,32 +152,16 @@ async fn reload_on_hangup(app: Arc<App>, mut hangups: Signal, stop: Cancellation
             () = stop.cancelled() => return,
             hung_up = hangups.recv() => if hung_up.is_none() { return },
         }
-        tell_manager(&[sd_notify::NotifyState::Status("reading the config again")]);
+        manager::reloading();
         match app.reload(None).await {
             Ok(reply) => {
-                tracing::info!(changed = ?reply.changed, needs_restart = ?reply.needs_restart, "config read again")
+                tracing::info!(changed = ?reply.changed, needs_restart = ?reply.needs_restart, "config read again");
+                manager::ready(&app);
             }
-            Err(fault) => tracing::warn!(%fault, "the old config stays in force"),
+            Err(fault) => {
+                tracing::warn!(%fault, "the old config stays in force");
+                manager::refused(&app, &fault.to_string());
+            }
         }
-        tell_manager(&[sd_notify::NotifyState::Status("serving")]);
-    }
-}
-
-/// Tells systemd that we live, at half the pace it asks for. Without a watchdog it returns at once.
-async fn feed_watchdog(stop: CancellationToken) {
-    let Some(every) = sd_notify::watchdog_enabled() else { return };
-    let mut tick = tokio::time::interval(every / 2);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = tick.tick() => tell_manager(&[sd_notify::NotifyState::Watchdog]),
-        }
-    }
-}
-
-/// Without a service manager there is nobody to tell, and that is no error.
-fn tell_manager(states: &[sd_notify::NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "the service manager was not told");
     }
 }

@@ -61,8 +61,9 @@ struct OpenLog {
     kept: kept::Kept,
 }
 
-/// Follows until stopped.
-pub async fn run(app: Arc<App>, stop: CancellationToken) {
+/// Follows until stopped. `before` are the sessions that an earlier daemon left open, whether or not they have ended
+/// since.
+pub async fn run(app: Arc<App>, before: Vec<Session>, stop: CancellationToken) {
     let redactor = match Redactor::new(&[]) {
         Ok(redactor) => Arc::new(redactor),
         Err((_, why)) => {
@@ -70,7 +71,8 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
             return;
         }
     };
-    let mut resting: HashMap<SessionId, Followed> = HashMap::new();
+    let mut resting: HashMap<SessionId, Followed> =
+        before.into_iter().filter_map(|session| begin(&app, session)).map(|f| (f.session.id, f)).collect();
     let mut working: JoinSet<(SessionId, Option<Followed>)> = JoinSet::new();
     // One that hangs keeps nobody else waiting.
     let mut in_hand: HashSet<SessionId> = HashSet::new();

@@ -110,6 +110,12 @@ pub fn own_uid() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 
+/// How many files this process may have open (the soft limit).
+pub fn open_files_limit() -> u64 {
+    use nix::sys::resource::{Resource, getrlimit};
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft)
+}
+
 fn gone_is_fine(result: nix::Result<()>) -> io::Result<()> {
     match result {
         Ok(()) | Err(Errno::ESRCH) => Ok(()),

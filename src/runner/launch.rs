@@ -55,8 +55,9 @@ pub fn start(launch: &Launch, account: &Account, terminal: OwnedFd) -> Result<St
     match why {
         None => Ok(Started { pid, tmp_dir }),
         Some(why) => {
-            tree::end_children();
-            remove_tmp(account, &tmp_dir);
+            if tree::end_children() {
+                remove_tmp(account, &tmp_dir);
+            }
             Err(why)
         }
     }

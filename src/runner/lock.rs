@@ -3,7 +3,6 @@
 
 use crate::domain::session::SessionId;
 use crate::runner::trust;
-use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -79,7 +78,7 @@ pub fn take(folder: &Path, session: SessionId, deadline: Instant) -> Result<Lock
 impl Drop for Lock {
     fn drop(&mut self) {
         // Still locked, so nobody can hold another one of this name. If it stays, the next run takes it.
-        let _ = unlinkat(nix::fcntl::AT_FDCWD, &self.path, UnlinkatFlags::NoRemoveDir);
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 

@@ -34,11 +34,40 @@ impl Log {
 
     /// Writes one line. What cannot be logged is not done differently for that.
     pub fn line(&self, what: &str, warning: bool) {
-        let line = format!("{}{}", self.about, what.replace('\n', "; "));
+        let line = format!("{}{}", self.about, visible(what));
         if self.to_syslog {
             sys::syslog(&line, warning);
         } else {
             let _ = writeln!(std::io::stderr(), "{line}");
+        }
+    }
+}
+
+/// A text on one line, without what could move a terminal: paths and complaints of programs may hold anything.
+pub fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for (i, line) in text.lines().enumerate() {
+        shown.push_str(if i == 0 { "" } else { "; " });
+        for c in line.trim().chars() {
+            if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::visible;
+
+    #[test]
+    fn nothing_breaks_out_of_its_line() {
+        for (text, shown) in [
+            ("plain: text", "plain: text"),
+            ("two\nlines\r\n", "two; lines"),
+            ("\u{1b}[31m\u{7}\u{9b}", "\\u{1b}[31m\\u{7}\\u{9b}"),
+            ("", ""),
+        ] {
+            assert_eq!(visible(text), shown);
         }
     }
 }

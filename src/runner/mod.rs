@@ -1,6 +1,8 @@
 //! The runner: a small privileged program (`teleclaude-runner`) that does a handful of fixed things as the owner of a
 //! session, and the host's way of asking it (`client`). What is said is `message`; one call's way is `serve`.
 
+#![deny(unsafe_code)]
+
 pub mod account;
 pub mod child;
 pub mod client;

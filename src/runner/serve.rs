@@ -8,7 +8,7 @@ use crate::runner::account::{self, Account};
 use crate::runner::connection::Connection;
 use crate::runner::judge::{Facts, Launch, Plan, judge};
 use crate::runner::lock::{self, LockError};
-use crate::runner::log::Log;
+use crate::runner::log::{Log, visible};
 use crate::runner::message::Reply;
 use crate::runner::tree::Tree;
 use crate::runner::{launch, open, sys, terminal, trust, worktree};
@@ -61,7 +61,7 @@ impl Settings {
     fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
         let mac = Os::HERE == Os::MacOs;
         let (config, user, run_dir) = if mac {
-            ("/usr/local/etc/teleclaude/config.yml", "_teleclaude", "/var/run/teleclaude-runner")
+            ("/usr/local/etc/teleclaude/config.yml", "_teleclaude", "/usr/local/var/run/teleclaude-runner")
         } else {
             ("/etc/teleclaude/config.yml", "teleclaude", "/run/teleclaude-runner")
         };
@@ -87,6 +87,9 @@ impl Settings {
 fn call(settings: &Settings, mut log: Log) -> End {
     sys::close_inherited();
     process::adopt_orphans();
+    // Tokens pass through here: they belong into no core file. An exec undoes it.
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_dumpable(false);
     let heard = Connection::take().and_then(|connection| Ok((connection.peer_uid()?, connection)));
     let (peer_uid, mut connection) = match heard {
         Ok(heard) => heard,
@@ -187,22 +190,23 @@ fn run(
         return End::Left;
     }
     launch::remove_tmp(account, &started.tmp_dir);
-    // Whoever hears that it is gone may start it again.
+    // Whoever hears that it is gone may start it again. That nobody hears it is the usual end of a lost host.
     drop(lock);
-    said(connection.say(&Reply::Gone))
+    let _ = connection.say(&Reply::Gone);
+    End::Answered
 }
 
 /// It is not allowed, or nobody could be understood.
 fn refuse(connection: &mut Connection, log: &Log, why: String, end: End) -> End {
     log.line(&format!("refused: {why}"), true);
-    let said = said(connection.say(&Reply::Refused(why)));
+    let said = said(connection.say(&Reply::Refused(visible(&why))));
     if end == End::Answered { said } else { end }
 }
 
 /// It was allowed and went wrong.
 fn fail(connection: &mut Connection, log: &Log, why: String) -> End {
     log.line(&format!("failed: {why}"), true);
-    said(connection.say(&Reply::Failed(why)))
+    said(connection.say(&Reply::Failed(visible(&why))))
 }
 
 fn said(result: std::io::Result<()>) -> End {

@@ -5,6 +5,7 @@ use crate::runner::account::Account;
 use crate::runner::child::{self, step};
 use crate::runner::judge::Worktree;
 use crate::runner::launch::find;
+use crate::runner::log::visible;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::DirBuilder;
 use std::io::{ErrorKind, Read, Write};
@@ -178,21 +179,11 @@ impl Pipe {
     }
 }
 
-/// What git said, on one line and without what could move a terminal.
+/// What git said.
 fn complaint(args: &[&str], said: &[u8]) -> String {
-    let said = String::from_utf8_lossy(said);
-    let said: Vec<String> = said
-        .lines()
-        .map(|line| {
-            let visible = line
-                .trim()
-                .chars()
-                .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() });
-            visible.collect()
-        })
-        .collect();
+    let said = visible(&String::from_utf8_lossy(said));
     let verb = args.iter().take(2).copied().collect::<Vec<_>>().join(" ");
-    if said.is_empty() { format!("git {verb} failed") } else { format!("git {verb}: {}", said.join("; ")) }
+    if said.is_empty() { format!("git {verb} failed") } else { format!("git {verb}: {said}") }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What is kept. The only user of sea-orm: `connect` opens a database, `writer` owns every write, `lock` keeps two
 //! daemons off one chain, `entity` maps rows; the rest is one file a noun and speaks domain types only.
 
+pub mod about;
 pub mod activity;
 pub mod audit;
 pub mod conn;

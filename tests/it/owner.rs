@@ -152,8 +152,9 @@ fn the_runner_is_asked_for_what_was_asked_for_and_told_nothing_else() {
             let text = fs::read_to_string(format!("{of_host}/{file}")).unwrap_or_default();
             assert!(!text.contains("an-invented-value"), "{text}");
         }
+        let ended = machine.world.run(None, &["sessions", "end", "--all"]);
+        assert!(ended.status.success() && said(&ended).contains("2 ended, 0 failed"), "{}", said(&ended));
         for id in [&id, &other] {
-            assert_eq!(me.post(&format!("/sessions/{id}/end"), json!({})).unwrap().status, 200);
             assert_ne!(machine.ended(id), "lost");
         }
         machine.is_gone(&id);
@@ -277,14 +278,32 @@ fn a_session_whose_runner_is_killed_is_lost_once_the_terminal_has_hung_up() {
         ));
         let (id, agent) = machine.session();
         machine.shows(&id, "up");
-        let (killed, other) = (Instant::now(), process::start_time(agent));
-        assert!(other.is_some());
+        assert!(process::start_time(agent).is_some());
         machine.runner.shared().killed = true;
         assert_eq!(machine.ended(&id), "lost");
         assert_eq!(process::start_time(agent), None, "it was waited for");
-        assert!(killed.elapsed() >= Duration::from_secs(1));
         machine.is_gone(&id);
     });
+}
+
+#[test]
+fn an_agent_that_outlives_its_runner_for_long_is_waited_for_all_the_same() {
+    let machine = Machine::new(None);
+    let script = "echo up; trap '' HUP TERM; while :; do sleep 0.1; done";
+    machine.runner.behave(Manner::Runs(script, Duration::from_secs(9)));
+    let (id, agent) = machine.session();
+    machine.shows(&id, "up");
+    let host = machine.world.host(&id).unwrap();
+    machine.runner.shared().killed = true;
+    let exit = machine.world.state().join("exits").join(format!("{id}.json"));
+    until("the host has given up", || exit.exists() || machine.world.host(&id).is_none());
+    // In this order: who is ended by the row is gone.
+    let row = machine.world.me().session(&id).unwrap();
+    let alive = process::is_alive(agent, host.agent_start_time.unwrap());
+    assert!(row["status"] == "running" || !alive, "{row}");
+    assert_eq!(machine.ended(&id), "lost");
+    assert_eq!(process::start_time(agent), None, "it was waited for");
+    machine.is_gone(&id);
 }
 
 #[test]

@@ -111,7 +111,8 @@ impl Cluster {
         }
     }
 
-    fn tool(&self, name: &str) -> Command {
+    /// One of the programs that come with it, as its superuser.
+    pub fn tool(&self, name: &str) -> Command {
         let mut command = Command::new(self.bin.join(name));
         command.arg("-h").arg(self.folder.path()).arg("-U").arg(USER);
         command

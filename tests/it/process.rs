@@ -61,6 +61,7 @@ impl World {
     }
 
     /// Makes the daemon another user's, from a copy of the program that this user can reach.
+    #[cfg(target_os = "linux")]
     pub fn run_by(mut self, uid: u32, exe: &Path) -> Self {
         (self.uid, self.exe) = (Some(uid), exe.to_owned());
         nix::unistd::chown(self.dir.path(), Some(uid.into()), Some(uid.into())).unwrap();
@@ -129,14 +130,19 @@ impl World {
 
     /// Starts the daemon and does not wait for it.
     pub fn spawn(&mut self) {
-        let log = OpenOptions::new().append(true).create(true).open(self.path("log")).unwrap();
         let mut command = self.command(&self.exe);
         if let Some(uid) = self.uid {
             // Drops root's groups too.
             command.uid(uid).gid(uid);
         }
-        command.arg("daemon").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        self.child = Some(command.spawn().unwrap());
+        command.arg("daemon").stdin(Stdio::null()).stdout(Stdio::null());
+        self.spawn_as(command);
+    }
+
+    /// Starts the daemon by a command of one's own.
+    pub fn spawn_as(&mut self, mut command: Command) {
+        let log = OpenOptions::new().append(true).create(true).open(self.path("log")).unwrap();
+        self.child = Some(command.stderr(log).spawn().unwrap());
     }
 
     /// Starts the daemon and waits until it answers.

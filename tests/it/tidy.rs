@@ -18,8 +18,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("daemon", &["domain", "wire", "config", "agent", "platform", "store", "runner", "host", "usecase"]),
     ("client", &["domain", "wire", "config"]),
     ("bridge", &["domain", "wire", "config", "client"]),
+    ("install", &["domain", "wire", "config", "agent", "platform", "store", "host", "client"]),
     // The commands are the outermost layer: besides the client they start the daemon and the host.
-    ("cli", &["domain", "wire", "config", "client", "bridge", "daemon", "host", "store", "platform"]),
+    (
+        "cli",
+        &["domain", "wire", "config", "client", "bridge", "install", "daemon", "host", "store", "platform"],
+    ),
     ("lib", &[]),
     ("main", &["cli"]),
     ("bin", &["runner"]),

@@ -30,7 +30,7 @@ struct Follower {
 impl Follower {
     fn of(world: &World) -> Self {
         let stop = CancellationToken::new();
-        let task = tokio::spawn(transcripts::run(Arc::clone(&world.app), stop.clone()));
+        let task = tokio::spawn(transcripts::run(Arc::clone(&world.app), Vec::new(), stop.clone()));
         Self { stop, task }
     }
 

@@ -1,7 +1,7 @@
 //! What follows one host, from its first connection to its acknowledged end: a task that keeps the connection,
 //! carries commands to the host, and turns what comes back into events.
 
-use crate::daemon::hosts::sweep::{is_alive, read_run_file, sweep};
+use crate::daemon::hosts::sweep::{end_tree, is_alive, read_run_file, sweep};
 use crate::daemon::hosts::{Command, HostEvent, HostEventKind, Inner, Outcome};
 use crate::domain::session::Exit;
 use crate::host::client::{self, Receiver, Sender};
@@ -225,6 +225,12 @@ impl Watch {
     async fn exited_as(&mut self, exit: Exit) {
         if std::mem::replace(&mut self.exited, true) {
             return;
+        }
+        if exit == Exit::Lost && self.run.by_runner {
+            // The runner was lost, and the host waited no longer for the terminal than it does: whoever reads `lost` may
+            // start the session again.
+            let run = self.run.clone();
+            let _ = tokio::task::spawn_blocking(move || end_tree(&run)).await;
         }
         let file = files::read::<ExitFile>(&self.run.exit_path).ok();
         let (at, lost_bytes) = file.map_or_else(|| (SystemTime::now().into(), 0), |f| (f.at, f.lost_bytes));

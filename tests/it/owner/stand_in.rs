@@ -35,7 +35,7 @@ pub enum Manner {
 pub struct Shared {
     pub manner: Manner,
     /// What was asked, with the mode of the terminal that came along.
-    pub asked: Vec<(Run, u32)>,
+    pub asked: Vec<(Run, nix::libc::mode_t)>,
     pub orders: Vec<Order>,
     /// Closes what is open without a word, as a runner does that is killed.
     pub killed: bool,
@@ -72,7 +72,7 @@ impl StandIn {
         self.shared().manner = manner;
     }
 
-    pub fn asked(&self) -> Vec<(Run, u32)> {
+    pub fn asked(&self) -> Vec<(Run, nix::libc::mode_t)> {
         self.shared().asked.clone()
     }
 }

@@ -70,12 +70,12 @@ pub struct Terminal {
     pub slave: Option<OwnedFd>,
 }
 
-/// Whether a machine can be made here: that takes root and Linux.
+/// Whether a machine can be made here: that takes root.
 pub fn can_be_made(test: &str) -> bool {
-    if cfg!(target_os = "linux") && nix::unistd::geteuid().is_root() {
+    if nix::unistd::geteuid().is_root() {
         return true;
     }
-    let _ = writeln!(io::stderr(), "{test}: needs root on Linux to make users of its own; not shown here");
+    let _ = writeln!(io::stderr(), "{test}: needs root to make users of its own; not shown here");
     false
 }
 
@@ -151,7 +151,9 @@ impl Machine {
     pub fn start(&self) -> Child {
         let (stream, _) = self.listener.accept().unwrap();
         let log = File::options().create(true).append(true).open(format!("{AT}/log")).unwrap();
-        Command::new(env!("CARGO_BIN_EXE_teleclaude-runner"))
+        let mut runner = Command::new(env!("CARGO_BIN_EXE_teleclaude-runner"));
+        confine(&mut runner);
+        runner
             .args(["--config", "/mnt/etc/config.yml", "--run-dir", "/mnt/run"])
             .args(["--service-user", &SERVICE.to_string()])
             .env_clear()
@@ -341,6 +343,18 @@ pub fn run_as(uid: u32, folder: &str, line: &str) {
     assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// What lies in `/tmp`.
+pub fn tmp_dirs() -> Vec<String> {
+    let entries = fs::read_dir("/tmp").unwrap().flatten();
+    entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// The process group in the foreground of a process's terminal.
+pub fn foreground(pid: i32) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(')').unwrap().1.split_whitespace().nth(5).unwrap().parse().unwrap()
+}
+
 /// Whether a process lives.
 pub fn lives(pid: i32) -> bool {
     teleclaude::platform::process::start_time(pid).is_some()
@@ -362,7 +376,6 @@ pub fn as_user<T: Send>(uid: u32, work: impl FnOnce() -> T + Send) -> T {
 }
 
 /// The C library would change all threads, so it is not asked.
-#[cfg(target_os = "linux")]
 fn become_user(uid: u32) {
     // SAFETY: plain numbers, and an empty list that is never read; they change this thread's credentials only.
     let done = unsafe {
@@ -374,20 +387,37 @@ fn become_user(uid: u32) {
     assert!(done, "{}", io::Error::last_os_error());
 }
 
-#[cfg(not(target_os = "linux"))]
-fn become_user(_uid: u32) {
-    unreachable!("asked for before");
+/// Gives a program no more rights than the runner's unit does, and a descriptor that it did not ask for.
+fn confine(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    // CAP_CHOWN, CAP_KILL, CAP_SETGID and CAP_SETUID, by the kernel's numbers.
+    const KEPT: [libc::c_ulong; 4] = [0, 5, 6, 7];
+    const LAST: libc::c_ulong = 63;
+    // SAFETY: between fork and exec only prctl and dup2 are called, with numbers. Those of no capability are refused.
+    unsafe {
+        command.pre_exec(|| {
+            for capability in (0..=LAST).filter(|capability| !KEPT.contains(capability)) {
+                libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0);
+            }
+            nix::sys::prctl::set_no_new_privs()?;
+            libc::dup2(2, 9);
+            Ok(())
+        });
+    }
 }
 
 /// From here on this thread's mounts, and those of what it starts, are its own.
-#[cfg(target_os = "linux")]
 fn own_mounts() {
     // SAFETY: takes a number; the other threads keep their namespace.
     assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0, "{}", io::Error::last_os_error());
     mount("none", "/", "", libc::MS_REC | libc::MS_PRIVATE, "");
 }
 
-#[cfg(target_os = "linux")]
+/// From here on `/proc` shows processes of others only to who may trace them, as some systems are set up.
+pub fn hide_processes() {
+    mount("proc", "/proc", "proc", 0, "hidepid=2");
+}
+
 pub fn mount(what: &str, at: &str, kind: &str, flags: libc::c_ulong, options: &str) {
     let [what, target, kind, options] = [what, at, kind, options].map(|text| CString::new(text).unwrap());
     // SAFETY: four texts that end with a zero byte and live through the call.
