@@ -6,7 +6,7 @@ group_install() {
     local score verify
     tree_before=$(picture)
     cp "$old_deb" "$new_deb" "$machine/tree/root/"
-    check "the deb installs" inside dpkg --install "/root/$(basename "$old_deb")"
+    check "the deb installs, with apt" inside apt-get --yes --quiet install "/root/$(basename "$old_deb")"
     same "the sockets are enabled" "enabled enabled" \
         "$(inside systemctl is-enabled teleclaude.socket teleclaude-runner.socket | tr '\n' ' ' | sed 's/ $//')"
     same "nothing is started" "inactive inactive inactive" \
