@@ -50,7 +50,7 @@ picture() {
         cd /
         everything() {
             find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev -o -path ./tmp -o -path ./var/tmp -o -path ./root \
-                -o -path ./home -o -path ./var/log -o -path ./var/lib/dpkg -o -path ./var/lib/systemd \
+                -o -path ./home -o -path ./var/log -o -path ./var/lib/dpkg -o -path ./var/lib/apt -o -path ./var/lib/systemd \
                 -o -path ./var/lib/private -o -path ./var/lib/postgresql -o -path ./var/lib/rpm -o -path ./var/cache \
                 -o -path ./etc/machine-id -o -path ./srv -o -path "./etc/*-" \) -prune -o "$@"
         }
