@@ -124,6 +124,7 @@ fn on_null(null: BorrowedFd<'_>) -> Result<(), String> {
 /// Becomes the user for good. A step that fails is the end: whoever went on after a failed one would be root, or of
 /// root's groups.
 fn become_user(account: &Account, runner: Pid) -> Result<(), String> {
+    sys::close_with_exec();
     sys::default_signals().map_err(|e| step("signals", e))?;
     let name = CString::new(account.name.as_str()).map_err(|e| step("user name", e))?;
     let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));

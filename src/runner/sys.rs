@@ -76,12 +76,24 @@ pub enum Standard {
 
 /// Closes what whoever started this process left open besides the three.
 pub fn close_inherited() {
-    let Ok(entries) = std::fs::read_dir("/dev/fd") else { return };
-    let open: Vec<i32> = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect();
-    for raw in open.into_iter().filter(|raw| *raw > libc::STDERR_FILENO) {
+    for raw in open_besides_the_three() {
         // The listing's own descriptor is among them and closed already: that is the only error there can be.
         let _ = nix::unistd::close(raw);
     }
+}
+
+/// Makes an exec close everything besides the three: a library of the system's may have left something open.
+pub fn close_with_exec() {
+    for raw in open_besides_the_three() {
+        // SAFETY: sets a flag of a number; where it is not open any more it is refused.
+        unsafe { libc::fcntl(raw, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+}
+
+fn open_besides_the_three() -> Vec<i32> {
+    let Ok(entries) = std::fs::read_dir("/dev/fd") else { return Vec::new() };
+    let open = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    open.filter(|raw| *raw > libc::STDERR_FILENO).collect()
 }
 
 /// Forks. The child does `work` and ends with the code that this gives, without going back into the program.

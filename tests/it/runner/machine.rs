@@ -387,19 +387,20 @@ fn become_user(uid: u32) {
     assert!(done, "{}", io::Error::last_os_error());
 }
 
-/// Gives a program no more rights than the runner's unit does.
+/// Gives a program no more rights than the runner's unit does, and a descriptor that it did not ask for.
 fn confine(command: &mut Command) {
     use std::os::unix::process::CommandExt;
     // CAP_CHOWN, CAP_KILL, CAP_SETGID and CAP_SETUID, by the kernel's numbers.
     const KEPT: [libc::c_ulong; 4] = [0, 5, 6, 7];
     const LAST: libc::c_ulong = 63;
-    // SAFETY: between fork and exec only prctl is called, with numbers. Those of no capability are refused.
+    // SAFETY: between fork and exec only prctl and dup2 are called, with numbers. Those of no capability are refused.
     unsafe {
         command.pre_exec(|| {
             for capability in (0..=LAST).filter(|capability| !KEPT.contains(capability)) {
                 libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0);
             }
             nix::sys::prctl::set_no_new_privs()?;
+            libc::dup2(2, 9);
             Ok(())
         });
     }
