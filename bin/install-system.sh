@@ -597,7 +597,7 @@ remove_all() {
         fi
     else
         gone "$root/var/run/teleclaude.sock" "$root/usr/local/var/run/teleclaude-runner.sock" \
-            "$root/var/run/teleclaude-runner"
+            "$root/usr/local/var/run/teleclaude-runner"
     fi
     gone "$run_dir"
     if [ "$action" = purge ]; then
