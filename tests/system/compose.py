@@ -31,14 +31,22 @@ else:
     compose = yaml.safe_load(text)
     config = yaml.safe_load((root / "packaging/docker/config.yml").read_text())
     services = compose["services"]
-    expect(set(services) == {"teleclaude", "postgres"}, "two services")
+    expect(set(services) == {"teleclaude", "postgres", "socket-folder"}, "the daemon, the database, and what is before")
     for name, service in services.items():
-        expect("healthcheck" in service, f"{name}: no health check")
+        # What runs once has an end instead.
+        expect("healthcheck" in service or name == "socket-folder", f"{name}: no health check")
         expect("ports" not in service, f"{name}: a port is published")
         expect(not service.get("privileged"), f"{name}: privileged")
     daemon, database = services["teleclaude"], services["postgres"]
     expect(database["image"] == "postgres:16", "postgres:16")
     expect(daemon["depends_on"]["postgres"]["condition"] == "service_healthy", "the daemon waits for the database")
+    once = services["socket-folder"]
+    expect(
+        daemon["depends_on"]["socket-folder"]["condition"] == "service_completed_successfully",
+        "the daemon waits for its folder",
+    )
+    expect("--owner=10001" in once["entrypoint"] and once["user"] == "root", "the folder becomes the daemon's")
+    expect(once["volumes"][0].split(":/")[0] in [v.split(":/")[0] for v in daemon["volumes"]], "it is the same folder")
     expect((root / daemon["build"]["dockerfile"]).is_file(), "the Dockerfile is where the compose file says")
     secrets = {s if isinstance(s, str) else s["source"] for s in daemon["secrets"] + database["secrets"]}
     expect(secrets == set(compose["secrets"]), "the secrets that are used are those that are defined")

@@ -48,12 +48,13 @@ group_script() {
 
 # What the script needs of a checkout.
 copy_source() {
-    local source=$machine/tree/root/source
+    local source=$machine/tree/root/source program
     rm -rf "$source"
     install -d "$source/bin" "$source/programs"
     install -m 755 bin/install-system.sh "$source/bin/"
     cp -a etc "$source/"
-    install -m 755 "$bin_dir/teleclaude" "$bin_dir/teleclaude-runner" "$source/programs/"
+    # Without what only a debugger reads: it is copied and compared many times.
+    for program in teleclaude teleclaude-runner; do strip -o "$source/programs/$program" "$bin_dir/$program"; done
     chown -R 0:0 "$source"
 }
 
