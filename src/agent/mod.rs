@@ -146,7 +146,7 @@ pub fn environment(
 
 #[cfg(test)]
 mod tests {
-    use super::{Manner, Owner, SessionVars, argv, environment, manner, path};
+    use super::{Interrupt, Manner, Native, Owner, SessionVars, argv, environment, interrupt, manner, path};
     use crate::config::schema::agents::Agents;
     use crate::domain::session::{Profile, ThinkingMode};
     use std::path::PathBuf;
