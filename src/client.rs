@@ -9,7 +9,8 @@ use crate::wire::reply::{
     VerifiedReply, WhoamiReply,
 };
 use crate::wire::request::{
-    GetSessionData, ListAudit, ListSessions, PutMyConfig, RunAgentCommand, SendMessage, StartSession,
+    EndSession, GetSessionData, ListAudit, ListSessions, PutMyConfig, RenameSession, RunAgentCommand,
+    SendMessage, StartSession, Steering,
 };
 use http::header::{ACCEPT, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, StatusCode};
@@ -171,21 +172,33 @@ impl Client {
 
     /// Types a message into a session.
     pub async fn send_message(&self, asked: &SendMessage) -> Result<Answer<SentReply>, ClientError> {
-        let mut fields = body(asked)?;
-        if let Some(fields) = fields.as_object_mut() {
-            fields.remove("session_id");
-        }
+        let fields = without_session(asked)?;
         self.post(&format!("/sessions/{}/messages", encoded(&asked.session_id)), &fields).await
     }
 
     /// Ends a session.
-    pub async fn end_session(
-        &self,
-        id: &str,
-        reason: Option<&str>,
-    ) -> Result<Answer<EndedReply>, ClientError> {
-        let fields = reason.map_or_else(|| json!({}), |reason| json!({ "reason": reason }));
-        self.post(&format!("/sessions/{}/end", encoded(id)), &fields).await
+    pub async fn end_session(&self, asked: &EndSession) -> Result<Answer<EndedReply>, ClientError> {
+        let fields = without_session(asked)?;
+        self.post(&format!("/sessions/{}/end", encoded(&asked.session_id)), &fields).await
+    }
+
+    /// Runs an ended session again.
+    pub async fn resume_session(&self, asked: &Steering) -> Result<Answer<SessionReply>, ClientError> {
+        let fields = without_session(asked)?;
+        self.post(&format!("/sessions/{}/resume", encoded(&asked.session_id)), &fields).await
+    }
+
+    /// Interrupts what a session's agent does.
+    pub async fn interrupt_session(&self, asked: &Steering) -> Result<Answer<SessionReply>, ClientError> {
+        let fields = without_session(asked)?;
+        self.post(&format!("/sessions/{}/interrupt", encoded(&asked.session_id)), &fields).await
+    }
+
+    /// Calls a session something else.
+    pub async fn rename_session(&self, asked: &RenameSession) -> Result<Answer<SessionReply>, ClientError> {
+        let fields = without_session(asked)?;
+        let path = format!("/sessions/{}", encoded(&asked.session_id));
+        self.ask(Method::PATCH, &path, Some(&fields)).await
     }
 
     /// What a session showed.
@@ -414,6 +427,15 @@ fn fault(status: StatusCode, bytes: &[u8]) -> ClientError {
 
 fn body(fields: &impl Serialize) -> Result<Value, ClientError> {
     serde_json::to_value(fields).map_err(|e| ClientError::Protocol(format!("no request: {e}")))
+}
+
+/// The fields of a request whose session stands in the path.
+fn without_session(asked: &impl Serialize) -> Result<Value, ClientError> {
+    let mut fields = body(asked)?;
+    if let Some(fields) = fields.as_object_mut() {
+        fields.remove("session_id");
+    }
+    Ok(fields)
 }
 
 /// The fields that are set as a query string, `?` included; those in `without` are left out.

@@ -195,6 +195,7 @@ fn a_session(n: u32) -> Session {
         project: Some("site".to_owned()),
         project_path: "/srv/projects/site".to_owned(),
         subdir: None,
+        worktree: None,
         agent: "claude".to_owned(),
         thinking_mode: ThinkingMode::Slow,
         profile: Profile::Restricted,

@@ -6,6 +6,7 @@ mod m0001_people;
 mod m0002_sessions;
 mod m0003_audit;
 mod m0004_transcripts;
+mod m0005_worktrees;
 
 use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use sea_orm_migration::sea_query::{Alias, Query};
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_sessions::Step),
             Box::new(m0003_audit::Step),
             Box::new(m0004_transcripts::Step),
+            Box::new(m0005_worktrees::Step),
         ]
     }
 }

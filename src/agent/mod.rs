@@ -23,14 +23,41 @@ pub fn manner(name: &str) -> Manner {
     if name == "shell" { Manner::Shell } else { Manner::Conversation }
 }
 
+/// How an agent is interrupted in what it does, so that it waits for what is said next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupt {
+    /// By these keystrokes.
+    Keys(&'static [u8]),
+    /// By SIGINT, to the terminal's foreground process group.
+    Signal,
+}
+
+/// How the agent of this name is interrupted.
+pub fn interrupt(name: &str) -> Interrupt {
+    match manner(name) {
+        // Ctrl-C ends some of them; Escape ends what they are doing.
+        Manner::Conversation => Interrupt::Keys(b"\x1b"),
+        Manner::Shell => Interrupt::Signal,
+    }
+}
+
+/// The agent's own session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Native<'a> {
+    /// A new one; where the agent takes an id, this one.
+    New(&'a str),
+    /// It goes on with this one.
+    Resume(&'a str),
+}
+
 /// The argv of an agent: binary, its own arguments, profile, model, session id. None where the agent has no such
-/// profile: a shell does not ask before it acts, so it cannot be restricted.
+/// profile: a shell does not ask before it acts, so it cannot be restricted. None also where it cannot resume.
 pub fn argv(
     agent: &Agent,
     owner: &Owner,
     profile: Profile,
     mode: ThinkingMode,
-    native_id: &str,
+    native: Native<'_>,
 ) -> Option<Vec<String>> {
     let profile = agent.profile(profile)?;
     let mut argv = match agent.command.as_str() {
@@ -38,7 +65,10 @@ pub fn argv(
         command => vec![command.to_owned()],
     };
     argv.extend(agent.args.iter().chain(profile).chain(agent.model(mode)).cloned());
-    argv.extend(agent.native_id_args(native_id));
+    argv.extend(match native {
+        Native::New(id) => agent.native_id_args(id),
+        Native::Resume(id) => agent.resume_args(id)?,
+    });
     Some(argv)
 }
 
@@ -116,7 +146,7 @@ pub fn environment(
 
 #[cfg(test)]
 mod tests {
-    use super::{Manner, Owner, SessionVars, argv, environment, manner, path};
+    use super::{Interrupt, Manner, Native, Owner, SessionVars, argv, environment, interrupt, manner, path};
     use crate::config::schema::agents::Agents;
     use crate::domain::session::{Profile, ThinkingMode};
     use std::path::PathBuf;
@@ -127,7 +157,24 @@ mod tests {
 
     fn line(name: &str, profile: Profile, mode: ThinkingMode) -> Option<String> {
         let agents = Agents::default();
-        argv(&agents.by_name[name], &owner(), profile, mode, "ID").map(|argv| argv.join(" "))
+        argv(&agents.by_name[name], &owner(), profile, mode, Native::New("ID")).map(|argv| argv.join(" "))
+    }
+
+    #[test]
+    fn what_resumes_a_session_stands_where_a_new_ones_id_would() {
+        let agents = Agents::default();
+        for (name, expected) in [
+            ("claude", Some("claude --permission-mode default --strict-mcp-config --model opus --resume ID")),
+            ("codex", Some("codex --full-auto -c model_reasoning_effort=xhigh resume ID")),
+            ("gemini", Some("gemini --approval-mode default --sandbox -m pro --resume ID")),
+        ] {
+            let (agent, native) = (&agents.by_name[name], Native::Resume("ID"));
+            let argv = argv(agent, &owner(), Profile::Restricted, ThinkingMode::Slow, native);
+            assert_eq!(argv.map(|argv| argv.join(" ")).as_deref(), expected);
+        }
+        let shell = &agents.by_name["shell"];
+        assert_eq!(argv(shell, &owner(), Profile::Full, ThinkingMode::Slow, Native::Resume("ID")), None);
+        assert_eq!((interrupt("shell"), interrupt("claude")), (Interrupt::Signal, Interrupt::Keys(b"\x1b")));
     }
 
     #[test]

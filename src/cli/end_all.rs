@@ -1,14 +1,15 @@
 //! `teleclaude sessions end --all`: asks for the end of each open session, and waits until none of them is left. One
 //! request a session: each is judged and written down for itself.
 
+use crate::cli::bulk::{self, again_when_limited};
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
 use crate::cli::render::{short, short_length, visible};
 use crate::client::{Client, ClientError};
 use crate::domain::session::SessionStatus;
+use crate::domain::timestamp::Timestamp;
 use crate::wire::fault::FaultCode;
-use crate::wire::reply::SessionReply;
-use crate::wire::request::ListSessions;
+use crate::wire::request::EndSession;
 use std::collections::HashSet;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -17,22 +18,35 @@ use tokio::time::{Instant, sleep};
 const ENDED_WITHIN: Duration = Duration::from_secs(60);
 /// Between two looks at what is left.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Sessions on a page of the list.
-const PAGE: i64 = 100;
-/// The longest wait that a daemon may ask for between two requests.
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Those whose end may be asked for, or is awaited.
+const OPEN: [SessionStatus; 3] = [SessionStatus::Starting, SessionStatus::Running, SessionStatus::Ending];
+
+/// Which open sessions, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Which<'a> {
+    /// Everybody's that one may see, and why.
+    pub reason: Option<&'a str>,
+    /// Only those in which nothing has happened since then.
+    pub older_than: Option<Timestamp>,
+    /// Whether their worktrees go too.
+    pub remove_worktree: bool,
+}
 
 /// Ends one's own open sessions; with a reason, everybody's that one may see.
 pub async fn run(
     console: &mut Console<'_>,
     client: &Client,
-    reason: Option<&str>,
+    which: Which<'_>,
     yes: bool,
     json: bool,
 ) -> Result<(), Failure> {
-    let sessions = open(client, reason.is_some()).await?;
+    let everybodys = which.reason.is_some();
+    let mut sessions = bulk::sessions(client, &OPEN, None, everybodys).await?;
+    if let Some(than) = which.older_than {
+        sessions.retain(|session| Timestamp::parse(&session.last_activity).is_ok_and(|last| last < than));
+    }
     if !sessions.is_empty() && !yes && console.interactive {
-        let whose = if reason.is_some() { "everybody's" } else { "your" };
+        let whose = if everybodys { "everybody's" } else { "your" };
         let question = format!("This ends {whose} {} open sessions. Type yes to go on:", sessions.len());
         if console.ask(&question).as_deref() != Some("yes") {
             return Err(Failure::usage("nothing was ended; `--yes` goes on without asking"));
@@ -42,7 +56,12 @@ pub async fn run(
     let (mut asked, mut failed) = (HashSet::new(), Vec::new());
     for (at, session) in sessions.iter().enumerate() {
         let id = &session.session_id;
-        let outcome = match again_when_limited(async || client.end_session(id, reason).await).await {
+        let end = EndSession {
+            session_id: id.clone(),
+            remove_worktree: which.remove_worktree.then_some(true),
+            reason: which.reason.map(str::to_owned),
+        };
+        let outcome = match again_when_limited(async || client.end_session(&end).await).await {
             Ok(_) => {
                 asked.insert(id.clone());
                 "ending".to_owned()
@@ -69,8 +88,8 @@ pub async fn run(
     let mut left = asked.clone();
     let deadline = Instant::now() + ENDED_WITHIN;
     while !left.is_empty() {
-        let open: HashSet<String> =
-            open(client, reason.is_some()).await?.into_iter().map(|s| s.session_id).collect();
+        let open = bulk::sessions(client, &OPEN, None, everybodys).await?;
+        let open: HashSet<String> = open.into_iter().map(|s| s.session_id).collect();
         left.retain(|id| open.contains(id));
         if left.is_empty() || Instant::now() >= deadline {
             break;
@@ -79,58 +98,5 @@ pub async fn run(
     }
     let seconds = ENDED_WITHIN.as_secs();
     failed.extend(left.iter().map(|id| (id.clone(), format!("has not ended within {seconds} s"))));
-    let ended = asked.len() - left.len();
-    if json {
-        let mut ids: Vec<&String> = asked.difference(&left).collect();
-        ids.sort();
-        let failed: Vec<_> = failed
-            .iter()
-            .map(|(id, problem)| serde_json::json!({ "session_id": id, "problem": problem }))
-            .collect();
-        console.say_json(&serde_json::json!({ "ended": ids, "failed": failed }).to_string())?;
-    } else {
-        console.say(&format!("{ended} ended, {} failed\n", failed.len()))?;
-        for (id, problem) in &failed {
-            console.say(&format!("{}\n", visible(&format!("{id}: {problem}"))))?;
-        }
-    }
-    if failed.is_empty() { Ok(()) } else { Err(Failure::Told) }
-}
-
-/// The open sessions of this machine: one's own, or all that one may see.
-async fn open(client: &Client, everybodys: bool) -> Result<Vec<SessionReply>, Failure> {
-    let me = again_when_limited(async || client.whoami().await).await?.reply;
-    let mut open = Vec::new();
-    for status in [SessionStatus::Starting, SessionStatus::Running, SessionStatus::Ending] {
-        let mut asked = ListSessions { status: Some(status), limit: Some(PAGE), ..ListSessions::default() };
-        loop {
-            let page = again_when_limited(async || client.sessions(&asked).await).await?.reply;
-            open.extend(page.sessions.into_iter().filter(|session| {
-                everybodys
-                    || (session.owner_uid == me.uid && Some(&session.owner_person) == me.person.as_ref())
-            }));
-            match page.next_cursor {
-                Some(next) => asked.cursor = Some(next),
-                None => break,
-            }
-        }
-    }
-    // One that moved on between two lists is in both.
-    let mut seen = HashSet::new();
-    open.retain(|session| seen.insert(session.session_id.clone()));
-    Ok(open)
-}
-
-/// Asks again as long as the answer is that there were too many requests.
-async fn again_when_limited<T>(ask: impl AsyncFn() -> Result<T, ClientError>) -> Result<T, Failure> {
-    let give_up = Instant::now() + 2 * PAUSE_MAX;
-    loop {
-        match ask().await {
-            Err(ClientError::Fault(fault)) if fault.retry_after_ms.is_some() && Instant::now() < give_up => {
-                let ms = u64::try_from(fault.retry_after_ms.unwrap_or_default()).unwrap_or_default();
-                sleep(Duration::from_millis(ms.max(10)).min(PAUSE_MAX)).await;
-            }
-            other => return other.map_err(Failure::from),
-        }
-    }
+    bulk::tell(console, "ended", asked.difference(&left).collect(), &failed, json)
 }

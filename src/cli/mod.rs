@@ -2,6 +2,7 @@
 //! `wiring` hands over to the other parts of the program.
 
 pub mod audit;
+pub mod bulk;
 pub mod catalogue;
 pub mod config;
 pub mod console;
@@ -17,6 +18,7 @@ pub mod personal;
 pub mod place;
 pub mod reason;
 pub mod render;
+pub mod resume;
 pub mod sessions;
 pub mod transcript;
 pub mod when;
@@ -56,7 +58,7 @@ enum Command {
     Mcp(mcp::Args),
     /// Say who the daemon takes you for
     Whoami(whoami::Args),
-    /// List, show, start, send to and end sessions
+    /// List, show, start, steer, end and resume sessions
     Sessions(sessions::Args),
     /// Show what a session showed
     Transcript(transcript::Args),

@@ -1,20 +1,32 @@
-//! `teleclaude sessions`: list, show, start, send to and end them. Reading what they showed is `transcript`.
+//! `teleclaude sessions`: list, show, start, steer, end and resume them. Reading what they showed is `transcript`, what is
+//! done to many at a time `end_all` and `resume`.
 
 use crate::cli::console::Console;
 use crate::cli::end_all;
 use crate::cli::failure::Failure;
 use crate::cli::reason;
 use crate::cli::render::{
-    Cell, DIM, GREEN, Look, YELLOW, ago, cell, moment, more, pairs, short, short_length, table,
+    Cell, DIM, GREEN, Look, YELLOW, ago, cell, moment, more, pairs, short, short_length, table, visible,
 };
+use crate::cli::resume;
 use crate::cli::when::{self, When};
-use crate::client::Client;
+use crate::client::{Answer, Client};
 use crate::domain::session::{SessionStatus, ThinkingMode};
+use crate::domain::timestamp::Timestamp;
 use crate::wire::limits::MESSAGE_BYTES_MAX;
 use crate::wire::reply::{EndedReply, SentReply, SessionReply, SessionsReply, StartedReply};
-use crate::wire::request::{ListSessions, SendMessage, StartSession};
+use crate::wire::request::{EndSession, ListSessions, RenameSession, SendMessage, StartSession, Steering};
 use clap::builder::NonEmptyStringValueParser;
 use std::path::Path;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// An ended session's worktree is gone after this, or it stays.
+const REMOVED_WITHIN: Duration = Duration::from_secs(5);
+/// A session whose end was asked for has ended after this.
+const ENDED_WITHIN: Duration = Duration::from_secs(30);
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Arguments of `sessions`; without a subcommand it lists.
 #[derive(Debug, clap::Args)]
@@ -60,9 +72,57 @@ enum Command {
         /// All of your own open sessions; with --reason those of everybody (administrators)
         #[arg(long)]
         all: bool,
+        /// Of all, only those in which nothing has happened for so long: 12h, 3d
+        #[arg(long, requires = "all", conflicts_with = "id", value_parser = when::parse, value_name = "TIME")]
+        older_than: Option<When>,
+        /// Remove its worktree too, unless something in it is unsaved; its branch stays
+        #[arg(long)]
+        remove_worktree: bool,
         /// Do not ask before ending all
         #[arg(long, requires = "all", conflicts_with = "id")]
         yes: bool,
+        /// Why, where the session is somebody else's
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Run an ended session again, its agent going on where it was
+    Resume {
+        /// The session's id, or the first 8 characters of it or more
+        #[arg(value_parser = NonEmptyStringValueParser::new(), required_unless_present = "all", conflicts_with = "all")]
+        id: Option<String>,
+        /// All of your own on this machine that can be, the last active first
+        #[arg(long)]
+        all: bool,
+        /// Of all, only those with activity since then: 2h, 7d, or an RFC 3339 time
+        #[arg(long, requires = "all", conflicts_with = "id", value_parser = when::parse, value_name = "WHEN")]
+        since: Option<When>,
+        /// Of all, only those that did not end but were lost, as at a reboot
+        #[arg(long, requires = "all", conflicts_with = "id")]
+        lost: bool,
+        /// Do not ask before resuming all
+        #[arg(long, requires = "all", conflicts_with = "id")]
+        yes: bool,
+        /// Why, where the session is somebody else's
+        #[arg(long, conflicts_with = "all")]
+        reason: Option<String>,
+    },
+    /// Stop what a session's agent is doing; the session goes on
+    Interrupt {
+        /// The session's id, or the first 8 characters of it or more
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        id: String,
+        /// Why, where the session is somebody else's
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Call a session something else
+    Rename {
+        /// The session's id, or the first 8 characters of it or more
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        id: String,
+        /// What to call it
+        #[arg(value_parser = NonEmptyStringValueParser::new(), allow_hyphen_values = true)]
+        title: String,
         /// Why, where the session is somebody else's
         #[arg(long)]
         reason: Option<String>,
@@ -120,6 +180,9 @@ struct Start {
     /// Folder inside the project to run in
     #[arg(long, value_name = "FOLDER")]
     subdir: Option<String>,
+    /// Give it a git worktree and a branch of its own
+    #[arg(long)]
+    worktree: bool,
     /// An id of your own: starting again with the same one starts nothing new
     #[arg(long, value_name = "TEXT")]
     client_id: Option<String>,
@@ -169,21 +232,100 @@ pub async fn run(console: &mut Console<'_>, client: &Client, args: &Args, json: 
             }
             console.say(&sent(&answer.reply))
         }
-        Some(Command::End { id: None, yes, reason, .. }) => {
-            end_all::run(console, client, reason.as_deref(), *yes, json).await
+        Some(Command::End { id: None, yes, reason, older_than, remove_worktree, .. }) => {
+            let now = console.look.now;
+            let older_than = older_than.as_ref().map(|when| Timestamp::parse(&when.rfc3339(now)));
+            let which = end_all::Which {
+                reason: reason.as_deref(),
+                older_than: older_than
+                    .transpose()
+                    .map_err(|e| Failure::usage(format!("--older-than: {e}")))?,
+                remove_worktree: *remove_worktree,
+            };
+            end_all::run(console, client, which, *yes, json).await
         }
-        Some(Command::End { id: Some(id), reason, .. }) => {
-            let mut answer = client.end_session(id, reason.as_deref()).await;
+        Some(Command::End { id: Some(id), reason, remove_worktree, .. }) => {
+            let mut asked = EndSession {
+                session_id: id.clone(),
+                remove_worktree: remove_worktree.then_some(true),
+                reason: reason.clone(),
+            };
+            let mut answer = client.end_session(&asked).await;
             if let Some(reason) = reason::ask_for(console, answer.as_ref().err(), reason.as_deref()) {
-                answer = client.end_session(id, Some(&reason)).await;
+                asked.reason = Some(reason);
+                answer = client.end_session(&asked).await;
             }
             let answer = answer?;
             if json {
                 return console.say_json(&answer.text);
             }
-            console.say(&ended(&answer.reply))
+            console.say(&ended(&answer.reply))?;
+            if *remove_worktree {
+                said_of_worktree(console, client, &answer.reply.session_id).await
+            } else {
+                Ok(())
+            }
+        }
+        Some(Command::Resume { id: None, since, lost, yes, .. }) => {
+            let since = since.as_ref().map(|when| when.rfc3339(console.look.now));
+            let which = resume::Which { since: since.as_deref(), lost: *lost };
+            resume::run_all(console, client, which, *yes, json).await
+        }
+        Some(Command::Resume { id: Some(id), reason, .. }) => {
+            resume::run(console, client, id, reason.as_deref(), json).await
+        }
+        Some(Command::Interrupt { id, reason }) => {
+            let mut asked = Steering { session_id: id.clone(), reason: reason.clone() };
+            let mut answer = client.interrupt_session(&asked).await;
+            if let Some(reason) = reason::ask_for(console, answer.as_ref().err(), reason.as_deref()) {
+                asked.reason = Some(reason);
+                answer = client.interrupt_session(&asked).await;
+            }
+            changed(console, answer?, json)
+        }
+        Some(Command::Rename { id, title, reason }) => {
+            let mut asked =
+                RenameSession { session_id: id.clone(), title: title.clone(), reason: reason.clone() };
+            let mut answer = client.rename_session(&asked).await;
+            if let Some(reason) = reason::ask_for(console, answer.as_ref().err(), reason.as_deref()) {
+                asked.reason = Some(reason);
+                answer = client.rename_session(&asked).await;
+            }
+            changed(console, answer?, json)
         }
     }
+}
+
+/// Waits until a session's worktree is gone, or has to be taken for kept, and says which.
+async fn said_of_worktree(console: &mut Console<'_>, client: &Client, id: &str) -> Result<(), Failure> {
+    let mut give_up = Instant::now() + ENDED_WITHIN;
+    let mut over = false;
+    loop {
+        let now = client.session(id).await?.reply;
+        let Some(path) = now.worktree_path else {
+            let removed = now.worktree_branch.is_some();
+            return console.say(if removed { "worktree removed\n" } else { "it has no worktree\n" });
+        };
+        if !over && now.status == SessionStatus::Ended.name() {
+            over = true;
+            give_up = Instant::now() + REMOVED_WITHIN;
+        }
+        if Instant::now() >= give_up {
+            let branch = now.worktree_branch.unwrap_or_default();
+            console.say(&format!("{}\n", visible(&format!("worktree kept: {path}, branch {branch}"))))?;
+            return Err(Failure::Told);
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Shows a session that was changed.
+pub fn changed(console: &mut Console<'_>, answer: Answer<SessionReply>, json: bool) -> Result<(), Failure> {
+    if json {
+        return console.say_json(&answer.text);
+    }
+    let text = one(&answer.reply, &console.look);
+    console.say(&text)
 }
 
 async fn run_list(
@@ -224,6 +366,7 @@ async fn run_start(
         title: start.title.clone(),
         message: start.message.as_deref().map(|message| message_text(console, message)).transpose()?,
         subdir: start.subdir.clone(),
+        worktree: start.worktree.then_some(true),
         client_id: start.client_id.clone(),
     };
     let answer = client.start_session(&asked).await?;
@@ -314,6 +457,8 @@ pub fn one(s: &SessionReply, look: &Look) -> String {
         ("Project", s.project.clone()),
         ("Folder", Some(s.project_path.clone())),
         ("Subdir", s.subdir.clone()),
+        ("Worktree", s.worktree_path.clone()),
+        ("Branch", s.worktree_branch.clone()),
         ("Computer", Some(s.computer.clone())),
         ("Child of", s.parent_session_id.clone()),
         ("Agent's id", s.native_session_id.clone()),
@@ -337,7 +482,9 @@ pub fn sent(reply: &SentReply) -> String {
 
 /// A session that ends.
 pub fn ended(reply: &EndedReply) -> String {
-    format!("{}\n", crate::cli::render::visible(&format!("{} {}", reply.session_id, reply.status)))
+    let kept = reply.worktree_path.as_ref().map(|path| format!("worktree {path}"));
+    let lines = std::iter::once(format!("{} {}", reply.session_id, reply.status)).chain(kept);
+    lines.map(|line| format!("{}\n", crate::cli::render::visible(&line))).collect()
 }
 
 #[cfg(test)]
@@ -356,6 +503,8 @@ mod tests {
             project: Some("web".to_owned()),
             project_path: "/srv/web".to_owned(),
             subdir: None,
+            worktree_path: None,
+            worktree_branch: None,
             agent: "claude".to_owned(),
             thinking_mode: "slow".to_owned(),
             profile: "full".to_owned(),
@@ -475,7 +624,10 @@ mod tests {
         let id = || "019a5d2e".to_owned();
         let reply = SentReply { session_id: id(), message_id: "m1".to_owned(), state: "pending".to_owned() };
         assert_eq!(sent(&reply), "m1 pending\n");
-        assert_eq!(ended(&EndedReply { session_id: id(), status: "ending".to_owned() }), "019a5d2e ending\n");
+        assert_eq!(
+            ended(&EndedReply { session_id: id(), status: "ending".to_owned(), worktree_path: None }),
+            "019a5d2e ending\n"
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! a row until it is done, so a daemon that dies in between leaves it to the next one. One session's effects run in
 //! order; another's do not wait for them.
 
-use crate::agent::{self, Manner, Owner, SessionVars};
+use crate::agent::{self, Interrupt, Manner, SessionVars};
 use crate::config::schema::agents::Agent;
 use crate::daemon::app::App;
 use crate::daemon::backend::{Event, SessionChange, SessionEvent};
@@ -10,17 +10,19 @@ use crate::daemon::hosts::{HostError, Outcome};
 use crate::daemon::life;
 use crate::daemon::settings::Settings;
 use crate::daemon::tokens::Tokens;
+use crate::daemon::worktrees::{self, Standing};
 use crate::domain::audit::{AuditDraft, AuditOutcome};
-use crate::domain::session::{Exit, Session, SessionId, SessionStatus};
+use crate::domain::session::{Exit, Session, SessionId, SessionStatus, Worktree};
 use crate::host::message::{Message, Typing};
+use crate::host::protocol::SIGINT;
 use crate::host::spec::{Launch, Program, SPEC_VERSION, Size, StartSpec};
 use crate::runner::message::{Native, Place, Run};
 use crate::store::error::StoreError;
 use crate::store::message::{self, MessageState};
 use crate::store::outbox::{self, Effect};
 use crate::store::writer::WriteError;
-use crate::store::{host, session};
-use crate::usecase::run::{END, START};
+use crate::store::{activity, host, session};
+use crate::usecase::run::{END, INTERRUPT, REMOVE_WORKTREE, RESUME, START};
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -35,6 +37,12 @@ use uuid::Uuid;
 const AT_A_TIME: usize = 64;
 /// How long an agent has to end by itself.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
+/// An interruption that comes later than this is of no use any more.
+const INTERRUPT_WITHIN: Duration = Duration::from_secs(30);
+/// For a session's last host to go, once the session has ended.
+const LAST_HOST: Duration = Duration::from_secs(15);
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long one write may wait.
 const WRITE: Duration = Duration::from_secs(30);
 
@@ -105,25 +113,35 @@ async fn apply(app: &App, effect: &Effect) -> Result<(), StoreError> {
         return done(app, effect).await;
     };
     match effect.kind.as_str() {
-        START if session.status == SessionStatus::Starting => start(app, effect, &session).await,
+        START | RESUME if session.status == SessionStatus::Starting => start(app, effect, &session).await,
         END if session.status == SessionStatus::Ending => end(app, effect, &session).await,
+        INTERRUPT if session.status == SessionStatus::Running => interrupt(app, effect, &session).await,
+        REMOVE_WORKTREE => remove_worktree(app, effect, &session).await,
         _ => done(app, effect).await,
     }
 }
 
 /// Brings a session to life. Told twice, it finds the host alive and leaves it alone.
 async fn start(app: &App, effect: &Effect, session: &Session) -> Result<(), StoreError> {
+    let resumes = effect.kind == RESUME;
+    if resumes && !last_host_is_gone(app, effect, session).await? {
+        return done(app, effect).await;
+    }
     // An earlier daemon came this far and died: its agent has a token, which must stay good.
     if app.hosts().find(session.id).await {
         return done(app, effect).await;
     }
+    let session = &match with_worktree(app, session).await? {
+        Ok(session) => session,
+        Err(why) => return fail(app, effect, session, &why).await,
+    };
     let settings = app.settings();
     let mut random = [0u8; 32];
     if getrandom::fill(&mut random).is_err() {
         return fail(app, effect, session, "no random numbers for the session token").await;
     }
     let (token, hash) = Tokens::make(random);
-    let (spec, native) = match spec(app, &settings, session, &token).await {
+    let (spec, native) = match spec(app, &settings, effect, session, &token).await {
         Ok(made) => made,
         Err(why) => return fail(app, effect, session, &why).await,
     };
@@ -134,6 +152,10 @@ async fn start(app: &App, effect: &Effect, session: &Session) -> Result<(), Stor
         let is_open = Arc::clone(&is_open);
         Box::pin(async move {
             let kept = session::set_token_hash(tx.conn(), id, Some(hash)).await?;
+            // No host lives: whatever lease is there, nobody holds it.
+            if let Some(old) = host::by_session(tx.conn(), id).await? {
+                host::release(tx.conn(), id, old.lease).await?;
+            }
             is_open.store(kept, Ordering::Release);
             Ok(())
         })
@@ -176,10 +198,109 @@ async fn start(app: &App, effect: &Effect, session: &Session) -> Result<(), Stor
     }
 }
 
+/// Sees to it that nothing is left of a session's last run: its host, and every process of it. `false` if the host that
+/// lives is the one that this effect began, under an earlier daemon.
+async fn last_host_is_gone(app: &App, effect: &Effect, session: &Session) -> Result<bool, StoreError> {
+    let deadline = Instant::now() + LAST_HOST;
+    // The session has ended, but its host may still wait to be told that this is known.
+    while let Some(lease) = app.hosts().lease(session.id) {
+        if lease == effect.id.to_string() {
+            app.hosts().find(session.id).await;
+            return Ok(false);
+        }
+        if Instant::now() >= deadline {
+            return Err(StoreError::Other("the session's last host has not gone".to_owned()));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    if app.hosts().clear(session.id).await {
+        Ok(true)
+    } else {
+        Err(StoreError::Other("processes of the session's last run have not ended".to_owned()))
+    }
+}
+
+/// The session with its worktree standing, if it has one; or why it does not stand.
+async fn with_worktree(app: &App, session: &Session) -> Result<Result<Session, String>, StoreError> {
+    if session.worktree.is_none() {
+        return Ok(Ok(session.clone()));
+    }
+    let standing = match worktrees::add(app, session).await {
+        Ok(standing) => standing,
+        Err(why) => return Ok(Err(format!("worktree: {why}"))),
+    };
+    let mut session = session.clone();
+    session.worktree =
+        Some(Worktree { path: Some(standing.path.clone()), branch: Some(standing.branch.clone()) });
+    let id = session.id;
+    write(app, move |tx| {
+        let Standing { path, branch } = standing.clone();
+        Box::pin(async move { session::worktree(tx.conn(), id, Some(&path), Some(&branch)).await.map(drop) })
+    })
+    .await?;
+    Ok(Ok(session))
+}
+
+/// Waits for the end, then removes the worktree if nothing in it is unsaved. What became of it is a row.
+async fn remove_worktree(app: &App, effect: &Effect, session: &Session) -> Result<(), StoreError> {
+    let deadline = Instant::now() + 2 * GRACE + LAST_HOST;
+    let mut status = session.status;
+    while status == SessionStatus::Ending {
+        if Instant::now() >= deadline {
+            return Err(StoreError::Other("the session has not ended, so its worktree stays".to_owned()));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        let now = session::by_id(app.store().reader(), session.id).await?;
+        status = now.map_or(SessionStatus::Ended, |session| session.status);
+    }
+    if status != SessionStatus::Ended {
+        // It was resumed meanwhile and works there.
+        return done(app, effect).await;
+    }
+    let removed = worktrees::remove(app, session).await;
+    let (id, at, effect_id) = (session.id, app.now(), effect.id);
+    let (kind, detail) = match &removed {
+        Ok(()) => ("worktree_removed", None),
+        Err(why) => ("worktree_kept", Some(serde_json::Value::from(why.as_str()).to_string())),
+    };
+    let row = activity::Event { id: effect_id, session: id, at, kind: kind.to_owned(), detail };
+    let gone = removed.is_ok();
+    write(app, move |tx| {
+        let row = row.clone();
+        Box::pin(async move {
+            if gone {
+                session::worktree(tx.conn(), id, None, None).await?;
+            }
+            activity::insert(tx.conn(), &row).await?;
+            outbox::mark_done(tx.conn(), effect_id, at).await.map(drop)
+        })
+    })
+    .await?;
+    told(app, session);
+    Ok(())
+}
+
+/// Interrupts once: one that is lost can be asked for again, one too many cannot be taken back.
+async fn interrupt(app: &App, effect: &Effect, session: &Session) -> Result<(), StoreError> {
+    done(app, effect).await?;
+    if app.now().since(effect.created) > INTERRUPT_WITHIN {
+        return Ok(());
+    }
+    let interrupted = match agent::interrupt(&session.agent) {
+        Interrupt::Signal => app.hosts().signal(session.id, SIGINT).await,
+        Interrupt::Keys(keys) => app.hosts().write(session.id, keys).await,
+    };
+    if let Err(error) = interrupted {
+        tracing::warn!(session = %session.id, %error, "an agent was not interrupted");
+    }
+    Ok(())
+}
+
 /// What the host is told, and the agent's own session id where we choose it.
 async fn spec(
     app: &App,
     settings: &Settings,
+    effect: &Effect,
     session: &Session,
     token: &SecretString,
 ) -> Result<(StartSpec, Option<String>), String> {
@@ -209,13 +330,24 @@ async fn spec(
         .iter()
         .filter_map(|name| value_of(name).map(|value| (name.clone(), value.expose_secret().to_owned())))
         .collect();
-    let native = Uuid::new_v4();
+    let resumes = effect.kind == RESUME;
+    let native = match &session.native_id {
+        Some(id) if resumes && agent.resume.is_empty() => {
+            return Err(format!("the agent `{}` cannot resume its session {id}", session.agent));
+        }
+        Some(id) if resumes => Native::Resume(id.clone()),
+        None if resumes => return Err("its agent never said which session it was".to_owned()),
+        _ => Native::New(Uuid::new_v4()),
+    };
+    let chosen = match &native {
+        Native::New(id) => (!agent.native_id.is_empty()).then(|| id.to_string()),
+        Native::Resume(_) => None,
+    };
     let launch = match settings.runner() {
         Some(socket) => by_runner(socket, session, token, native, values)?,
-        None => by_host(app, settings, session, agent, token, native, paths.tmp, &values).await?,
+        None => by_host(app, settings, session, agent, token, &native, paths.tmp, &values).await?,
     };
     let recording = &config.sessions.recording;
-    let chosen = (!agent.native_id.is_empty()).then(|| native.to_string());
     let spec = StartSpec {
         version: SPEC_VERSION,
         session_id: session.id,
@@ -233,7 +365,8 @@ async fn spec(
         notice: (!settings.single_user()).then(|| config.sessions.notice.clone()),
         title: session.title.as_ref().map(|t| t.as_str().to_owned()),
         first_message: None,
-        lease: Uuid::now_v7().to_string(),
+        // By this a daemon knows again the host that it, or the one before it, began for a resumption.
+        lease: if resumes { effect.id } else { Uuid::now_v7() }.to_string(),
     };
     Ok((spec, chosen))
 }
@@ -244,7 +377,7 @@ fn by_runner(
     socket: &Path,
     session: &Session,
     token: &SecretString,
-    native: Uuid,
+    native: Native,
     values: Vec<(String, String)>,
 ) -> Result<Launch, String> {
     let project = session.project.clone().ok_or("a session of its owner's lies in a configured project")?;
@@ -253,11 +386,11 @@ fn by_runner(
         request: Run {
             place: Place { uid: session.owner_uid, session: session.id, project },
             subdir: session.subdir.clone(),
-            worktree: false,
+            worktree: session.worktree.is_some(),
             agent: session.agent.clone(),
             profile: session.profile,
             thinking: session.thinking_mode,
-            native: Native::New(native),
+            native,
             token: token.expose_secret().to_owned(),
             values,
         },
@@ -272,31 +405,34 @@ async fn by_host(
     session: &Session,
     agent: &Agent,
     token: &SecretString,
-    native: Uuid,
+    native: &Native,
     tmp: PathBuf,
     values: &[(String, String)],
 ) -> Result<Launch, String> {
-    // The owner need not have an account here at all. The home is the one that our own files are in.
-    let uid = app.own_uid();
-    let account =
-        app.names().account(uid).await.ok_or_else(|| format!("the system has no account for uid {uid}"))?;
-    let home = app.home().to_string_lossy().into_owned();
-    let owner = Owner { home, user: account.name, shell: account.shell };
+    // The session's owner need not have an account here at all.
+    let owner = worktrees::own_account(app).await?;
     let vars = SessionVars {
         session: session.id.to_string(),
         token: token.expose_secret().to_owned(),
         socket: app.socket().to_owned(),
         tmp_dir: tmp.to_string_lossy().into_owned(),
     };
-    let argv = agent::argv(agent, &owner, session.profile, session.thinking_mode, &native.to_string())
+    let new_id;
+    let native = match native {
+        Native::New(id) => {
+            new_id = id.to_string();
+            agent::Native::New(&new_id)
+        }
+        Native::Resume(id) => agent::Native::Resume(id),
+    };
+    let argv = agent::argv(agent, &owner, session.profile, session.thinking_mode, native)
         .ok_or("the agent has no such profile")?;
     let own_path = settings.single_user().then(|| app.variable("PATH")).flatten();
     let path = agent::path(&settings.loaded.config.agents.path, &owner, own_path);
     let env = agent::environment(&owner, &path, app.variable("LANG").unwrap_or("C.UTF-8"), &vars, values);
-    let cwd = match &session.subdir {
-        Some(subdir) => PathBuf::from(&session.project_path).join(subdir),
-        None => PathBuf::from(&session.project_path),
-    };
+    let worktree = session.worktree.as_ref().and_then(|worktree| worktree.path.as_ref());
+    let root = PathBuf::from(worktree.unwrap_or(&session.project_path));
+    let cwd = session.subdir.as_ref().map_or_else(|| root.clone(), |subdir| root.join(subdir));
     Ok(Launch::Own(Program { argv, env, cwd, tmp_dir: Some(tmp) }))
 }
 

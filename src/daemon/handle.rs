@@ -12,7 +12,8 @@ use crate::domain::caller::{Caller, Peer, Role};
 use crate::domain::policy::{self, Denied, Permit};
 use crate::store::writer::WriteError;
 use crate::usecase::resolve::{refresh, resolve};
-use crate::usecase::{Facts, run};
+use crate::usecase::resume::owner_uid;
+use crate::usecase::{Explained, Facts, run};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::Reply;
 use crate::wire::request::Request;
@@ -69,7 +70,7 @@ async fn resolved_and_judged(
     if !policy::may(&caller, verb) {
         return Err(refuse_early(app, &facts, &caller, verb, call.deadline).await);
     }
-    let explained = explain(app, &caller, &call.request).await;
+    let explained = explain(app, &facts, &caller, &call.request).await;
     if verb == Verb::ExplainPerson && explained.is_none() && caller.role < Role::Admin {
         // Written down whether there is such a user or not, so that neither the answer nor its time tells.
         app.note_denial(run::refusal_of(&facts, &caller, verb), verb, call.deadline).await?;
@@ -79,7 +80,13 @@ async fn resolved_and_judged(
         tracing::Span::current().record("session", tracing::field::display(session.id));
     }
     match verb {
-        Verb::StartSession | Verb::SendMessage | Verb::EndSession | Verb::PutMyConfig => {
+        Verb::StartSession
+        | Verb::SendMessage
+        | Verb::EndSession
+        | Verb::ResumeSession
+        | Verb::InterruptSession
+        | Verb::RenameSession
+        | Verb::PutMyConfig => {
             let reply = change(app, facts, caller, action, call.deadline).await?;
             app.after_change(&reply);
             if let Reply::Started(started) = &reply {
@@ -202,10 +209,19 @@ async fn refuse_early(app: &App, facts: &Facts, caller: &Caller, verb: Verb, dea
     }
 }
 
-/// For `people explain`: who that OS user would be. Looked up only for those who may ask; others know themselves.
-async fn explain(app: &App, caller: &Caller, request: &Request) -> Option<Caller> {
+/// For `people explain`: who that OS user would be; for a resumption: who owns the session today. Looked up only for
+/// those who may ask; others know themselves.
+async fn explain(app: &App, facts: &Facts, caller: &Caller, request: &Request) -> Option<Explained> {
     match request {
         Request::ExplainPerson(args) => app.explain(caller, &args.user).await,
+        Request::ResumeSession(args) => {
+            let uid = owner_uid(app.store().reader(), caller, &args.session_id).await?;
+            if uid == caller.uid {
+                let projects = Arc::clone(&facts.own_projects);
+                return Some(Explained { who: caller.clone(), projects });
+            }
+            app.explain(caller, &uid.to_string()).await
+        }
         _ => None,
     }
 }

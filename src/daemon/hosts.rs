@@ -16,6 +16,7 @@ use crate::host::files::{self, ExitFile, RunFile};
 use crate::host::message::{Message, MessageState};
 use crate::host::protocol::{Gap, Snapshot, Status, ToHost};
 use crate::host::spec::{Ready, Size, StartSpec};
+use crate::platform::process;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
@@ -41,6 +42,8 @@ const COMMANDS: usize = 64;
 pub struct HostEvent {
     /// Which session.
     pub session: SessionId,
+    /// Of which of its hosts: the lease in its run file.
+    pub lease: String,
     /// What.
     pub kind: HostEventKind,
 }
@@ -348,6 +351,37 @@ impl Hosts {
     /// [`HostError::NoHost`].
     pub async fn signal(&self, session: SessionId, signal: i32) -> Result<(), HostError> {
         self.0.command(session, Command::Send(ToHost::Signal { signal })).await
+    }
+
+    /// Types this at once, without waiting for the agent to be ready.
+    ///
+    /// # Errors
+    /// [`HostError::NoHost`].
+    pub async fn write(&self, session: SessionId, keys: &[u8]) -> Result<(), HostError> {
+        self.0.command(session, Command::Send(ToHost::Write(keys.to_vec()))).await
+    }
+
+    /// The lease of the session's host, if one lives or is still being followed.
+    pub fn lease(&self, session: SessionId) -> Option<String> {
+        if !self.is_known(session) {
+            return None;
+        }
+        // One that is just coming up, or going, has none to show.
+        Some(
+            read_run_file(&files::run_path(&self.0.run_dir, session))
+                .map_or_else(String::new, |run| run.lease),
+        )
+    }
+
+    /// Ends everything that is left of a session whose host is gone. `false` if something of it lives on.
+    pub async fn clear(&self, session: SessionId) -> bool {
+        if self.is_known(session) {
+            return false;
+        }
+        self.sweep(session).await;
+        let mark = StartSpec::mark(session);
+        let left = move || process::marked(&mark, None, process::own_uid());
+        tokio::task::spawn_blocking(left).await.is_ok_and(|left| left.is_empty())
     }
 
     /// The exit is safely kept: host and files may go. Gives when they are gone. Doing it twice is no error.

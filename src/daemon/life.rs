@@ -13,7 +13,7 @@ use crate::host::message::MessageState as Typed;
 use crate::store::error::StoreError;
 use crate::store::message::{self, MessageState};
 use crate::store::{activity, host, outbox, session};
-use crate::usecase::run::START;
+use crate::usecase::run::{RESUME, START};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -32,7 +32,7 @@ pub async fn adopt(app: &App) -> anyhow::Result<()> {
     for open in open {
         let known = adoption.live.contains(&open.id) || adoption.gone.contains(&open.id);
         let yet_to_start = open.status == SessionStatus::Starting
-            && waiting.iter().any(|e| e.session == open.id && e.kind == START);
+            && waiting.iter().any(|e| e.session == open.id && (e.kind == START || e.kind == RESUME));
         if known || yet_to_start || app.hosts().is_known(open.id) {
             continue;
         }
@@ -91,6 +91,13 @@ async fn take(app: &App, event: &HostEvent) -> Result<(), StoreError> {
         }
         return Ok(());
     };
+    if session.status == SessionStatus::Starting && is_of_last_run(app, event).await? {
+        // The session has ended, and is to be resumed: what is heard of its last host changes nothing any more.
+        if matches!(event.kind, HostEventKind::Exited { .. }) {
+            app.hosts().acknowledge(id).await;
+        }
+        return Ok(());
+    }
     let at = app.now();
     match &event.kind {
         HostEventKind::Running { agent_pid } => {
@@ -179,6 +186,13 @@ async fn take(app: &App, event: &HostEvent) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Whether this comes from a host that is not the one of the resumption that is still to be done.
+async fn is_of_last_run(app: &App, event: &HostEvent) -> Result<bool, StoreError> {
+    let computer = app.store().computer();
+    let resumption = outbox::pending_of(app.store().reader(), computer, event.session, RESUME).await?;
+    Ok(resumption.is_some_and(|effect| effect.id.to_string() != event.lease))
+}
+
 /// Closes a session's row, once: with its audit row, its waiting messages failed and its token revoked.
 pub(super) async fn ended(
     app: &App,
@@ -188,9 +202,14 @@ pub(super) async fn ended(
     lost_bytes: u64,
 ) -> Result<(), StoreError> {
     let id = of.id;
+    // Why the daemon asked for the end says more than the signal by which it came.
+    let exit = match exit {
+        Exit::Code(_) | Exit::Signal(_) => of.exit.as_ref().unwrap_or(exit),
+        Exit::Lost | Exit::Failed(_) | Exit::Idle(_) => exit,
+    };
     let action = if *exit == Exit::Lost { "session.lost" } else { "session.end" };
     let outcome = match exit {
-        Exit::Code(_) | Exit::Signal(_) => AuditOutcome::Success,
+        Exit::Code(_) | Exit::Signal(_) | Exit::Idle(_) => AuditOutcome::Success,
         Exit::Lost | Exit::Failed(_) => AuditOutcome::Failure,
     };
     let mut draft = AuditDraft::by_daemon(app.own_uid(), action, outcome, at)

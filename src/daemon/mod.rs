@@ -22,3 +22,4 @@ pub mod run;
 pub mod settings;
 pub mod tokens;
 pub mod transcripts;
+pub mod worktrees;

@@ -30,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 const EVERY: Duration = Duration::from_secs(1);
 /// Between two searches for a log that is not there yet.
 const SEARCH_EVERY: Duration = Duration::from_secs(3);
+/// How long an agent that goes on with its session may take to begin another log, if it does.
+const ANOTHER_WITHIN: Duration = Duration::from_secs(60);
 /// How long a runner may take to open one.
 const OPENING: Duration = Duration::from_secs(15);
 /// Bytes that are read, and kept in one transaction, at a time.
@@ -45,11 +47,15 @@ struct Followed {
     search_at: Instant,
     /// A log that shrank begins anew.
     anew: bool,
+    /// Until then another log than the one that is open may appear, in its place.
+    another_until: Option<Instant>,
     open: Option<OpenLog>,
 }
 
 /// A log that is being read.
 struct OpenLog {
+    /// Where it is, as whoever opened it names it.
+    path: String,
     file: Arc<File>,
     /// Bytes that were read.
     at: u64,
@@ -121,7 +127,14 @@ fn begin(app: &App, session: Session) -> Option<Followed> {
     if session.native_id.is_none() || transcript::folder(format).is_empty() {
         return None;
     }
-    Some(Followed { session, format, search_at: Instant::now(), anew: false, open: None })
+    Some(Followed {
+        session,
+        format,
+        search_at: Instant::now(),
+        anew: false,
+        another_until: None,
+        open: None,
+    })
 }
 
 /// Takes what is new. `None` once nothing more will come.
@@ -133,6 +146,8 @@ async fn step(app: &App, redactor: &Arc<Redactor>, mut followed: Followed, last:
             Ok(Some(log)) => {
                 tracing::debug!(session = %id, "the agent's log is followed");
                 followed.anew = false;
+                // What was kept before is of a session that was resumed, or of an earlier daemon.
+                followed.another_until = (log.kept.entries > 0).then(|| Instant::now() + ANOTHER_WITHIN);
                 followed.open = Some(log);
             }
             Ok(None) => {}
@@ -152,6 +167,22 @@ async fn step(app: &App, redactor: &Arc<Redactor>, mut followed: Followed, last:
                 followed.open = None;
                 return Some(followed);
             }
+        }
+    }
+    let now = Instant::now();
+    if followed.open.is_some()
+        && followed.another_until.is_some_and(|until| now < until)
+        && followed.search_at <= now
+    {
+        followed.search_at = now + SEARCH_EVERY;
+        match search(app, &followed).await {
+            Ok(Some(log)) if followed.open.as_ref().is_some_and(|open| open.path != log.path) => {
+                tracing::debug!(session = %id, "the agent began another log");
+                followed.another_until = None;
+                followed.open = Some(log);
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(session = %id, %error, "a transcript waits for the database"),
         }
     }
     (!last).then_some(followed)
@@ -185,6 +216,7 @@ async fn search(app: &App, followed: &Followed) -> Result<Option<OpenLog>, Store
         Err(_) => return Ok(None),
     };
     let (id, at, anew) = (session.id, app.now(), followed.anew);
+    let found = path.clone();
     write(app, move |tx| {
         let path = path.clone();
         Box::pin(async move { kept::follow(tx.conn(), id, &path, anew, at).await.map(drop) })
@@ -192,6 +224,7 @@ async fn search(app: &App, followed: &Followed) -> Result<Option<OpenLog>, Store
     .await?;
     let Some(from) = kept::file(app.store().reader(), id).await? else { return Ok(None) };
     Ok(Some(OpenLog {
+        path: found,
         file: Arc::new(file),
         at: 0,
         reader,

@@ -39,6 +39,26 @@ pub enum Action {
     EndSession {
         /// The session.
         session: Box<Session>,
+        /// Whether its worktree goes too, if nothing in it is unsaved.
+        remove_worktree: bool,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Running an ended session again.
+    ResumeSession(Box<Resumption>),
+    /// Interrupting what a session's agent does.
+    InterruptSession {
+        /// The session.
+        session: Box<Session>,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Calling a session something else.
+    RenameSession {
+        /// The session.
+        session: Box<Session>,
+        /// What to call it.
+        title: SessionTitle,
         /// Why.
         reason: Option<String>,
     },
@@ -97,6 +117,8 @@ pub struct NewSession {
     pub project_path: String,
     /// Folder inside the project, if not its root.
     pub subdir: Option<String>,
+    /// Whether it gets a worktree of its own.
+    pub worktree: bool,
     /// Whether the project, or the bare path, is open to the caller.
     pub open: bool,
     /// The agent's name.
@@ -113,6 +135,29 @@ pub struct NewSession {
     pub existing: Option<Box<Session>>,
     /// How many sessions the caller has open.
     pub open_sessions: u64,
+}
+
+/// An ended session that is to run again, and what its owner may do today.
+#[derive(Clone, Debug)]
+pub struct Resumption {
+    /// The session.
+    pub session: Box<Session>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Its owner, as the people map has them now.
+    pub owner: Caller,
+    /// The profile of the owner's role.
+    pub profile: Profile,
+    /// Sessions that somebody of the owner's role may have open.
+    pub max_sessions: u64,
+    /// How many the owner has open.
+    pub open_sessions: u64,
+    /// Whether its project, or the bare path, is open to the owner.
+    pub open: bool,
+    /// Whether the agent has a restricted profile at all.
+    pub can_be_restricted: bool,
+    /// Why it cannot run where it ran, if it cannot.
+    pub obstacle: Option<String>,
 }
 
 /// Text on its way to an agent.
@@ -212,6 +257,12 @@ pub enum Verb {
     SendMessage,
     /// Ending.
     EndSession,
+    /// Running again.
+    ResumeSession,
+    /// Interrupting.
+    InterruptSession,
+    /// Calling it something else.
+    RenameSession,
     /// Reading content.
     ReadSession,
     /// Being told of changes.
@@ -232,7 +283,7 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb, in the order of the table.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::Whoami,
         Self::Health,
         Self::ListProjects,
@@ -243,6 +294,9 @@ impl Verb {
         Self::StartSession,
         Self::SendMessage,
         Self::EndSession,
+        Self::ResumeSession,
+        Self::InterruptSession,
+        Self::RenameSession,
         Self::ReadSession,
         Self::Watch,
         Self::ListAudit,
@@ -266,6 +320,9 @@ impl Verb {
             Self::StartSession => "session.start",
             Self::SendMessage => "session.send",
             Self::EndSession => "session.end",
+            Self::ResumeSession => "session.resume",
+            Self::InterruptSession => "session.interrupt",
+            Self::RenameSession => "session.title",
             Self::ReadSession => "transcript.read",
             Self::Watch => "session.subscribe",
             Self::ListAudit => "audit.list",
@@ -292,6 +349,9 @@ impl Action {
             Self::StartSession(_) => Verb::StartSession,
             Self::SendMessage { .. } => Verb::SendMessage,
             Self::EndSession { .. } => Verb::EndSession,
+            Self::ResumeSession(_) => Verb::ResumeSession,
+            Self::InterruptSession { .. } => Verb::InterruptSession,
+            Self::RenameSession { .. } => Verb::RenameSession,
             Self::ReadSession { .. } => Verb::ReadSession,
             Self::Watch { .. } => Verb::Watch,
             Self::ListAudit(_) => Verb::ListAudit,
@@ -309,8 +369,11 @@ impl Action {
             Self::ShowSession(session)
             | Self::SendMessage { session, .. }
             | Self::EndSession { session, .. }
+            | Self::InterruptSession { session, .. }
+            | Self::RenameSession { session, .. }
             | Self::ReadSession { session, .. }
             | Self::Watch { session, .. } => Some(session),
+            Self::ResumeSession(resumption) => Some(&resumption.session),
             _ => None,
         }
     }

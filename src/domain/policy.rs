@@ -1,7 +1,7 @@
 //! Who may do what: one pure function, [`judge`]. Its answer is a [`Permit`] that nothing else can make,
 //! so what needs one cannot be reached any other way. `policy/tests.rs` prints the whole table.
 
-use crate::domain::action::{Action, NewSession, Verb};
+use crate::domain::action::{Action, NewSession, Resumption, Verb};
 use crate::domain::caller::{Caller, Role};
 use crate::domain::session::{Profile, Session, SessionId};
 
@@ -85,6 +85,8 @@ pub enum Denied {
     ProfileTooWide(String),
     /// The role's limit of open sessions is reached.
     TooManySessions(u64),
+    /// The session's owner may not run it today; the text says why.
+    Owner(String),
 }
 
 /// The least role that may do it to anything at all.
@@ -101,6 +103,7 @@ pub const fn least_role(verb: Verb) -> Role {
         | Verb::PutMyConfig
         | Verb::ExplainPerson => Role::Newcomer,
         Verb::StartSession | Verb::SendMessage | Verb::EndSession | Verb::Watch => Role::Contributor,
+        Verb::ResumeSession | Verb::InterruptSession | Verb::RenameSession => Role::Contributor,
         Verb::ListAudit | Verb::VerifyAudit | Verb::Reload => Role::Admin,
     }
 }
@@ -126,6 +129,7 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::PutMyConfig
         | Verb::ExplainPerson
         | Verb::Reload => false,
+        Verb::ResumeSession | Verb::InterruptSession | Verb::RenameSession => false,
     }
 }
 
@@ -186,19 +190,32 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
             }
         }
         Action::SendMessage { session, reason, .. } => {
-            if reach(caller, session, Itself::Refused)? == Whose::Anothers {
-                if !rules.steer_others {
-                    return Err(Denied::NotYours);
-                }
-                if reason.is_none() {
-                    return Err(Denied::Reason("typing into somebody else's session needs a reason"));
-                }
+            let why = "typing into somebody else's session needs a reason";
+            if steer(caller, session, reason.as_deref(), rules, why)? == Whose::Anothers {
                 record = Some("session.send");
             }
         }
         Action::EndSession { session, .. } => {
             reach(caller, session, Itself::Refused)?;
             record = Some("session.end");
+        }
+        Action::ResumeSession(resumption) => {
+            let (session, reason) = (&resumption.session, resumption.reason.as_deref());
+            steer(caller, session, reason, rules, "resuming somebody else's session needs a reason")?;
+            profile = judge_resume(resumption)?;
+            record = Some("session.resume");
+        }
+        Action::InterruptSession { session, reason } => {
+            let why = "interrupting somebody else's session needs a reason";
+            if steer(caller, session, reason.as_deref(), rules, why)? == Whose::Anothers {
+                record = Some("session.interrupt");
+            }
+        }
+        Action::RenameSession { session, reason, .. } => {
+            let why = "calling somebody else's session something else needs a reason";
+            if steer(caller, session, reason.as_deref(), rules, why)? == Whose::Anothers {
+                record = Some("session.title");
+            }
         }
         Action::StartSession(new) => {
             profile = judge_start(caller, new, rules)?;
@@ -242,6 +259,56 @@ fn reach(caller: &Caller, session: &Session, itself: Itself) -> Result<Whose, De
     } else {
         Err(Denied::Hidden)
     }
+}
+
+/// Whether the caller may act in this session, and whose it is. In another's only if that is on, and with a reason.
+fn steer(
+    caller: &Caller,
+    session: &Session,
+    reason: Option<&str>,
+    rules: &Rules,
+    why: &'static str,
+) -> Result<Whose, Denied> {
+    let whose = reach(caller, session, Itself::Refused)?;
+    if whose == Whose::Anothers {
+        if !rules.steer_others {
+            return Err(Denied::NotYours);
+        }
+        if reason.is_none() {
+            return Err(Denied::Reason(why));
+        }
+    }
+    Ok(whose)
+}
+
+/// A session runs as its owner, whoever resumes it: what the owner may today decides.
+fn judge_resume(resumption: &Resumption) -> Result<Profile, Denied> {
+    let Resumption { session, owner, .. } = resumption;
+    if !session.is_own(owner) {
+        return Err(Denied::Owner("whose it was is somebody else today".to_owned()));
+    }
+    if let Some(why) = owner.standing.refusal() {
+        return Err(Denied::Owner(why));
+    }
+    if owner.role < least_role(Verb::StartSession) {
+        return Err(Denied::Owner(format!("the role {} may not run sessions", owner.role)));
+    }
+    if session.status.is_open() {
+        // It will not be begun: that it runs is said instead.
+        return Ok(session.profile);
+    }
+    if !resumption.open {
+        let name = session.project.as_ref().unwrap_or(&session.project_path);
+        return Err(Denied::ProjectHidden(name.clone()));
+    }
+    let profile = NewSession::profile(owner.role >= Role::Member, resumption.profile);
+    if profile == Profile::Restricted && !resumption.can_be_restricted {
+        return Err(Denied::ProfileTooWide(session.agent.clone()));
+    }
+    if resumption.open_sessions >= resumption.max_sessions {
+        return Err(Denied::TooManySessions(resumption.max_sessions));
+    }
+    Ok(profile)
 }
 
 fn judge_start(caller: &Caller, new: &NewSession, rules: &Rules) -> Result<Profile, Denied> {

@@ -136,6 +136,8 @@ pub enum Exit {
     Lost,
     /// It never came to life; the text says why and holds no secret.
     Failed(String),
+    /// Nothing had happened in it for so many hours, so it was ended.
+    Idle(u32),
 }
 
 impl fmt::Display for Exit {
@@ -145,6 +147,7 @@ impl fmt::Display for Exit {
             Self::Signal(signal) => write!(f, "signal {signal}"),
             Self::Lost => f.write_str("lost"),
             Self::Failed(why) => write!(f, "failed: {why}"),
+            Self::Idle(hours) => write!(f, "idle for {hours} h"),
         }
     }
 }
@@ -159,6 +162,10 @@ impl Exit {
             Self::Signal(signal)
         } else if text == "lost" {
             Self::Lost
+        } else if let Some(hours) =
+            text.strip_suffix(" h").and_then(|t| t.strip_prefix("idle for ")?.parse().ok())
+        {
+            Self::Idle(hours)
         } else {
             Self::Failed(text.strip_prefix("failed: ").unwrap_or(text).to_owned())
         }
@@ -218,6 +225,15 @@ impl ThinkingMode {
     }
 }
 
+/// A worktree of a session's own: a folder in which its branch of the project is checked out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Worktree {
+    /// Absolute path, while it stands.
+    pub path: Option<String>,
+    /// Its branch, once it was made. It outlives the worktree.
+    pub branch: Option<String>,
+}
+
 /// One session, as kept. Both the owner and the actor are kept, always.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
@@ -241,6 +257,8 @@ pub struct Session {
     pub project_path: String,
     /// Folder inside the project, if not its root.
     pub subdir: Option<String>,
+    /// Its own worktree of the project, if it was started with one.
+    pub worktree: Option<Worktree>,
     /// Which agent.
     pub agent: String,
     /// Which of its models.
@@ -251,7 +269,7 @@ pub struct Session {
     pub status: SessionStatus,
     /// What it is doing while it runs.
     pub activity: Option<SessionActivity>,
-    /// How it ended.
+    /// How it ended; while it is `ending`, why, if nobody asked for it.
     pub exit: Option<Exit>,
     /// The session whose agent started it.
     pub parent: Option<SessionId>,

@@ -14,6 +14,8 @@ pub const PROTOCOL_VERSION: u32 = 1;
 pub const TO_HOST_MAX: usize = 2 << 20;
 /// Bytes after the length in a frame from a host, at most.
 pub const FROM_HOST_MAX: usize = 16 << 20;
+/// The number of the signal that Ctrl-C stands for, the same wherever this runs.
+pub const SIGINT: i32 = 2;
 /// Bytes of keystrokes in one [`ToHost::Write`], at most.
 pub const WRITE_BYTES_MAX: usize = 64 * 1024;
 

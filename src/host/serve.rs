@@ -434,6 +434,7 @@ impl Server {
         let (status, cause) = match &exit {
             Exit::Code(code) => (*code, None),
             Exit::Signal(signal) => (128 + signal, Some(exit.to_string())),
+            Exit::Idle(_) => (0, Some(exit.to_string())),
             Exit::Failed(_) => (127, Some(exit.to_string())),
             Exit::Lost => (crate::host::recording::STATUS_LOST, Some(exit.to_string())),
         };

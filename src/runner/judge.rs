@@ -92,6 +92,28 @@ pub struct Worktree {
     pub owner: Owner,
 }
 
+impl Worktree {
+    /// That of a session, in its owner's home. `name` is the project's.
+    ///
+    /// # Errors
+    /// No folder can have that name.
+    pub fn of(
+        name: &str,
+        project: PathBuf,
+        session: SessionId,
+        search: String,
+        owner: Owner,
+    ) -> Result<Self, String> {
+        if matches!(name, "" | "." | "..") || name.contains('/') {
+            return Err(format!("the project {name:?} cannot have worktrees: its name is no folder's"));
+        }
+        let short = short(session);
+        let below = [".local/share/teleclaude/worktrees", name, &short];
+        let path = below.iter().fold(PathBuf::from(&owner.home), |path, part| path.join(part));
+        Ok(Self { project, path, branch: format!("teleclaude/{short}"), search, owner })
+    }
+}
+
 /// Where an agent keeps what it writes about its sessions, and which file of it is meant.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Transcripts {
@@ -186,15 +208,18 @@ fn project<'a>(name: &str, config: &'a Config) -> Result<&'a ProjectEntry, Strin
 
 fn launch(run: Run, config: &Config, owner: Owner) -> Result<Launch, String> {
     let agent = agent(&run.agent, config)?;
-    let (agent, native_id) = match run.native {
-        Native::New(id) => (agent.clone(), id.to_string()),
+    let new_id;
+    let native = match &run.native {
+        Native::New(id) => {
+            new_id = id.to_string();
+            agent::Native::New(&new_id)
+        }
         Native::Resume(_) if agent.resume.is_empty() => {
             return Err(format!("the agent {:?} cannot resume a session", run.agent));
         }
-        // What resumes a session stands where a new session's id would.
-        Native::Resume(id) => (Agent { native_id: agent.resume.clone(), ..agent.clone() }, id),
+        Native::Resume(id) => agent::Native::Resume(id),
     };
-    let argv = agent::argv(&agent, &owner, run.profile, run.thinking, &native_id)
+    let argv = agent::argv(agent, &owner, run.profile, run.thinking, native)
         .ok_or_else(|| format!("the agent {:?} has no profile `{}`", run.agent, run.profile.name()))?;
     if let Some((name, _)) = run.values.iter().find(|(name, _)| !agent.env.contains(name)) {
         return Err(format!("{name} is not among the names that the agent {:?} is given", run.agent));
@@ -225,18 +250,8 @@ fn worktree(place: &Place, config: &Config, owner: Owner) -> Result<Worktree, St
     if !project.worktrees {
         return Err(format!("the project {:?} has no worktrees", project.name));
     }
-    if matches!(project.name.as_str(), "." | "..") {
-        return Err(format!("the project {:?} cannot have worktrees: its name is no folder's", project.name));
-    }
-    let short = short(place.session);
-    let below = [".local/share/teleclaude/worktrees", &project.name, &short];
-    Ok(Worktree {
-        project: project.path.clone(),
-        path: below.iter().fold(PathBuf::from(&owner.home), |path, part| path.join(part)),
-        branch: format!("teleclaude/{short}"),
-        search: agent::path(&config.agents.path, &owner, None),
-        owner,
-    })
+    let search = agent::path(&config.agents.path, &owner, None);
+    Worktree::of(&project.name, project.path.clone(), place.session, search, owner)
 }
 
 /// A session's id as people can say it: when it began, and enough of what is random.

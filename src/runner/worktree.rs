@@ -1,4 +1,5 @@
-//! A session's worktree of a project, added and removed by git, as the owner. Nothing unsaved is ever removed.
+//! A session's worktree of a project, added and removed by git: as the owner by the runner, or by the daemon where its
+//! own user is the owner. Nothing unsaved is ever removed.
 
 use crate::agent::Owner;
 use crate::runner::account::Account;
@@ -13,10 +14,10 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// For everything that git does in one call.
-const GIT: Duration = Duration::from_secs(120);
+pub const GIT: Duration = Duration::from_secs(120);
 /// Bytes of git's complaint that are passed on, at most.
 const COMPLAINT_BYTES_MAX: usize = 4_096;
 /// Bytes of git's list of worktrees that are looked through, at most.
@@ -30,7 +31,7 @@ const PAUSE_MS: u8 = 20;
 /// git's reason, or the system's.
 pub fn add(worktree: &Worktree, account: &Account) -> Result<String, String> {
     let (told, _) = child::ask(account, GIT, |mut tell| {
-        let path = add_as_owner(worktree)?;
+        let path = add_own(worktree)?;
         tell.write_all(path.as_bytes()).map_err(|e| step("answer", e))
     })?;
     String::from_utf8(told).map_err(|e| step("worktree", e))
@@ -41,10 +42,14 @@ pub fn add(worktree: &Worktree, account: &Account) -> Result<String, String> {
 /// # Errors
 /// git's reason: something in it is not saved.
 pub fn remove(worktree: &Worktree, account: &Account) -> Result<(), String> {
-    child::ask(account, GIT, |_| remove_as_owner(worktree)).map(drop)
+    child::ask(account, GIT, |_| remove_own(worktree)).map(drop)
 }
 
-fn add_as_owner(worktree: &Worktree) -> Result<String, String> {
+/// The same as the user that this process is. Blocks for as long as git may take.
+///
+/// # Errors
+/// git's reason, or the system's.
+pub fn add_own(worktree: &Worktree) -> Result<String, String> {
     let git = Git::of(worktree)?;
     let (Some(parent), Some(name)) = (worktree.path.parent(), worktree.path.file_name()) else {
         return Err("worktree: has no folder".to_owned());
@@ -74,7 +79,11 @@ fn add_as_owner(worktree: &Worktree) -> Result<String, String> {
     Ok(text)
 }
 
-fn remove_as_owner(worktree: &Worktree) -> Result<(), String> {
+/// The same as the user that this process is. Blocks for as long as git may take.
+///
+/// # Errors
+/// git's reason: something in it is not saved.
+pub fn remove_own(worktree: &Worktree) -> Result<(), String> {
     let path = match std::fs::canonicalize(&worktree.path) {
         Ok(path) => path,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -94,12 +103,13 @@ struct Git<'a> {
     project: &'a Path,
     owner: &'a Owner,
     search: &'a str,
+    deadline: Instant,
 }
 
 impl<'a> Git<'a> {
     fn of(worktree: &'a Worktree) -> Result<Self, String> {
         let Worktree { project, owner, search, .. } = worktree;
-        Ok(Self { program: find("git", search)?, project, owner, search })
+        Ok(Self { program: find("git", search)?, project, owner, search, deadline: Instant::now() + GIT })
     }
 
     /// Whether this is a worktree of the project.
@@ -137,6 +147,11 @@ impl<'a> Git<'a> {
             err.drain();
             if let Some(status) = ended {
                 break status;
+            }
+            if Instant::now() >= self.deadline {
+                let _ = git.kill();
+                let _ = git.wait();
+                return Err(format!("git took longer than {} s", GIT.as_secs()));
             }
             let mut both = [&out, &err].map(|p| PollFd::new(p.from.as_fd(), PollFlags::POLLIN));
             let watched = both.iter_mut().zip([out.open, err.open]).filter(|(_, open)| *open);

@@ -56,6 +56,25 @@ pub async fn pending(conn: &Conn, computer: &str, limit: u64) -> Result<Vec<Effe
     Ok(rows.into_iter().map(effect).collect())
 }
 
+/// A session's effect of this kind that is still to be done: the oldest.
+pub async fn pending_of(
+    conn: &Conn,
+    computer: &str,
+    session: SessionId,
+    kind: &str,
+) -> Result<Option<Effect>, StoreError> {
+    let row = Entity::find()
+        .filter(Column::Computer.eq(computer))
+        .filter(Column::Session.eq(session.0))
+        .filter(Column::Kind.eq(kind))
+        .filter(Column::Done.is_null())
+        .order_by_asc(Column::Created)
+        .order_by_asc(Column::Id)
+        .one(conn)
+        .await?;
+    Ok(row.map(effect))
+}
+
 /// It has been done. `false` if it had been, or is not there.
 pub async fn mark_done(conn: &Conn, id: Uuid, at: Timestamp) -> Result<bool, StoreError> {
     let done = Entity::update_many()

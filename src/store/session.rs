@@ -2,7 +2,7 @@
 
 use crate::domain::person::PersonId;
 use crate::domain::session::{
-    Exit, Profile, Session, SessionActivity, SessionId, SessionStatus, SessionTitle, ThinkingMode,
+    Exit, Profile, Session, SessionActivity, SessionId, SessionStatus, SessionTitle, ThinkingMode, Worktree,
 };
 use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
@@ -83,6 +83,9 @@ pub async fn insert(conn: &Conn, session: &Session) -> Result<(), StoreError> {
         ended: Set(s.ended.map(Timestamp::micros)),
         pid: Set(None),
         token_hash: Set(None),
+        worktree: Set(s.worktree.is_some()),
+        worktree_path: text_null(s.worktree.as_ref().and_then(|w| w.path.clone())),
+        worktree_branch: text_null(s.worktree.and_then(|w| w.branch)),
     };
     let again = OnConflict::column(Column::Id).do_nothing().to_owned();
     Entity::insert(row).on_conflict(again).exec_without_returning(conn).await?;
@@ -251,6 +254,72 @@ pub async fn native_id(conn: &Conn, id: SessionId, native: &str) -> Result<bool,
         .await
 }
 
+/// Its end is asked for by nobody but the daemon, which says why. `false` unless it runs and is idle since before `at`.
+pub async fn end_idle(conn: &Conn, id: SessionId, why: &Exit, at: Timestamp) -> Result<bool, StoreError> {
+    let update = idle_before(Entity::update_many().filter(Column::Id.eq(id.0)), at)
+        .col_expr(Column::Status, Expr::val(SessionStatus::Ending.name()))
+        .col_expr(Column::Exit, Expr::val(crate::store::clean(why.to_string())));
+    changed(conn, update).await
+}
+
+/// Sessions of a computer that run and are idle since before `at`, at most `limit`.
+pub async fn idle_on(
+    conn: &Conn,
+    computer: &str,
+    at: Timestamp,
+    limit: u64,
+) -> Result<Vec<Session>, StoreError> {
+    let open = Entity::find().filter(Column::Computer.eq(computer)).filter(still_open());
+    let rows = idle_before(open, at).order_by_asc(Column::Id).limit(limit).all(conn).await?;
+    rows.into_iter().map(session).collect()
+}
+
+/// The moment of an idle session's last activity is when it became idle.
+fn idle_before<Q: QueryFilter>(query: Q, at: Timestamp) -> Q {
+    query
+        .filter(Column::Status.eq(SessionStatus::Running.name()))
+        .filter(Column::Activity.eq(SessionActivity::Idle.name()))
+        .filter(Column::LastActivity.lt(at.micros()))
+}
+
+/// A session that is over begins again, with this profile. `false` if it is not over: then somebody else was faster.
+pub async fn resume(conn: &Conn, id: SessionId, profile: Profile, at: Timestamp) -> Result<bool, StoreError> {
+    let update = Entity::update_many()
+        .filter(Column::Id.eq(id.0))
+        .filter(Column::Status.eq(SessionStatus::Ended.name()))
+        .col_expr(Column::Status, Expr::val(SessionStatus::Starting.name()))
+        .col_expr(Column::Profile, Expr::val(profile.name()))
+        .col_expr(Column::Exit, Expr::val(None::<String>))
+        .col_expr(Column::Ended, Expr::val(None::<i64>))
+        .col_expr(Column::Pid, Expr::val(None::<i64>))
+        .col_expr(Column::LastActivity, not_before(at));
+    changed(conn, update).await
+}
+
+/// It is called something else, whether it is over or not.
+pub async fn rename(conn: &Conn, id: SessionId, title: &SessionTitle) -> Result<bool, StoreError> {
+    let title = crate::store::clean(title.as_str().to_owned());
+    let update = Entity::update_many().filter(Column::Id.eq(id.0)).col_expr(Column::Title, Expr::val(title));
+    changed(conn, update).await
+}
+
+/// Its worktree stands there now, or nowhere any more; the branch, once known, stays known.
+pub async fn worktree(
+    conn: &Conn,
+    id: SessionId,
+    path: Option<&str>,
+    branch: Option<&str>,
+) -> Result<bool, StoreError> {
+    let text = |text: &str| crate::store::clean(text.to_owned());
+    let mut update = Entity::update_many()
+        .filter(Column::Id.eq(id.0))
+        .col_expr(Column::WorktreePath, Expr::val(path.map(text)));
+    if let Some(branch) = branch {
+        update = update.col_expr(Column::WorktreeBranch, Expr::val(text(branch)));
+    }
+    changed(conn, update).await
+}
+
 /// It is over: the exit and the end are kept, the agent's token is worth nothing any more. `false` if it was over.
 pub async fn ended(conn: &Conn, id: SessionId, exit: &Exit, at: Timestamp) -> Result<bool, StoreError> {
     let update = open(id)
@@ -327,6 +396,7 @@ fn session(row: Model) -> Result<Session, StoreError> {
         project: row.project,
         project_path: row.project_path,
         subdir: row.subdir,
+        worktree: row.worktree.then_some(Worktree { path: row.worktree_path, branch: row.worktree_branch }),
         agent: row.agent,
         thinking_mode: ThinkingMode::parse(&row.thinking_mode).ok_or(unreadable("thinking_mode"))?,
         profile: Profile::parse(&row.profile).ok_or(unreadable("profile"))?,

@@ -6,15 +6,26 @@ pub mod cursor;
 pub mod markdown;
 pub mod place;
 pub mod resolve;
+pub mod resume;
 pub mod run;
 pub mod turns;
 
 use crate::config::personal::Personal;
 use crate::config::schema::Config;
+use crate::domain::caller::Caller;
 use crate::domain::timestamp::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use uuid::Uuid;
+
+/// Somebody as the people map has them now.
+#[derive(Clone, Debug)]
+pub struct Explained {
+    /// Who that is.
+    pub who: Caller,
+    /// Projects they are held to; empty for no restriction.
+    pub projects: Arc<[String]>,
+}
 
 /// What is needed beside the request: config, time and ids are arguments, so that every test is exact. Owned, so
 /// that a unit of work can take it along to the writer.

@@ -9,7 +9,7 @@ use crate::domain::session::{Profile, Session, SessionId, SessionTitle, Thinking
 use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
 use crate::store::session::{self, Found};
-use crate::usecase::{Facts, cursor, place};
+use crate::usecase::{Explained, Facts, cursor, place, resume};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::limits::{
     CLIENT_ID_BYTES_MAX, CONTENT_CHARS_DEFAULT, CONTENT_CHARS_MAX, MESSAGE_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX,
@@ -17,13 +17,14 @@ use crate::wire::limits::{
 };
 use crate::wire::request::{ContentFormat, GetSessionData, ListAudit, ListSessions, Request, StartSession};
 
-/// Turns a request into an action. `explained` answers who an OS user would be (`people explain`).
+/// Turns a request into an action. `explained` answers who an OS user would be (`people explain`), or who owns the
+/// session that is to be resumed.
 pub async fn resolve(
     conn: &Conn,
     facts: &Facts,
     caller: &Caller,
     request: Request,
-    explained: Option<Caller>,
+    explained: Option<Explained>,
 ) -> Result<Action, Fault> {
     Ok(match request {
         Request::Whoami => Action::Whoami,
@@ -45,6 +46,7 @@ pub async fn resolve(
                 title: None,
                 message: Some(message),
                 subdir: args.subdir,
+                worktree: None,
                 client_id: args.client_id,
             };
             start(conn, facts, caller, args, true).await?
@@ -61,7 +63,23 @@ pub async fn resolve(
         }
         Request::EndSession(args) => {
             let reason = reason(args.reason)?;
-            Action::EndSession { session: find(conn, caller, &args.session_id).await?, reason }
+            let remove_worktree = args.remove_worktree.unwrap_or(false);
+            Action::EndSession {
+                session: find(conn, caller, &args.session_id).await?,
+                remove_worktree,
+                reason,
+            }
+        }
+        Request::ResumeSession(args) => resume::resolve(conn, facts, caller, args, explained).await?,
+        Request::InterruptSession(args) => {
+            let reason = reason(args.reason)?;
+            Action::InterruptSession { session: find(conn, caller, &args.session_id).await?, reason }
+        }
+        Request::RenameSession(args) => {
+            let title =
+                SessionTitle::parse(&args.title).map_err(|problem| Fault::invalid("title", problem))?;
+            let reason = reason(args.reason)?;
+            Action::RenameSession { session: find(conn, caller, &args.session_id).await?, title, reason }
         }
         Request::ReadSession(args) => {
             let window = window(&args)?;
@@ -84,7 +102,7 @@ pub async fn resolve(
             Action::PutMyConfig { yaml: args.yaml, keys: personal.keys() }
         }
         Request::ExplainPerson(args) => {
-            let who = explained.ok_or_else(|| no_user(&args.user))?;
+            let who = explained.ok_or_else(|| no_user(&args.user))?.who;
             let own = who.uid == caller.uid;
             Action::ExplainPerson { who: Box::new(who), own }
         }
@@ -99,11 +117,13 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         Action::ShowSession(session)
         | Action::SendMessage { session, .. }
         | Action::EndSession { session, .. }
+        | Action::InterruptSession { session, .. }
+        | Action::RenameSession { session, .. }
         | Action::ReadSession { session, .. }
-        | Action::Watch { session, .. } => {
-            let name = session.id.to_string();
-            let now = session::by_id(conn, session.id).await.map_err(unavailable)?;
-            **session = now.ok_or_else(|| no_session(&name))?;
+        | Action::Watch { session, .. } => **session = again(conn, session).await?,
+        Action::ResumeSession(resumption) => {
+            *resumption.session = again(conn, &resumption.session).await?;
+            resume::count(conn, resumption).await?;
         }
         Action::StartSession(new) => look_up_start(conn, caller, new).await?,
         Action::Whoami
@@ -122,6 +142,12 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
     Ok(action)
 }
 
+/// The session as it is now.
+async fn again(conn: &Conn, session: &Session) -> Result<Session, Fault> {
+    let now = session::by_id(conn, session.id).await.map_err(unavailable)?;
+    now.ok_or_else(|| no_session(&session.id.to_string()))
+}
+
 /// What a store error is to a client.
 pub fn unavailable(error: crate::store::error::StoreError) -> Fault {
     match error {
@@ -134,7 +160,7 @@ pub fn unavailable(error: crate::store::error::StoreError) -> Fault {
     }
 }
 
-async fn find(conn: &Conn, caller: &Caller, text: &str) -> Result<Box<Session>, Fault> {
+pub(super) async fn find(conn: &Conn, caller: &Caller, text: &str) -> Result<Box<Session>, Fault> {
     let name: String = text.chars().take(40).collect();
     let missing = || no_session(&name);
     let plain = text.len() <= 36 && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
@@ -218,6 +244,12 @@ async fn start(
         return Err(Fault::not_found("agent", &name).hint("`teleclaude agents` lists those you may run"));
     };
     let place = place::look(caller, facts, &args.project, args.subdir.as_deref()).await?;
+    let worktree = args.worktree.unwrap_or(false);
+    if worktree && place.open && place.project.as_ref().is_some_and(|project| !project.worktrees) {
+        let name: String = args.project.chars().take(200).collect();
+        return Err(Fault::invalid("worktree", format_args!("the project `{name}` has no worktrees"))
+            .hint("an admin allows them with `projects[].worktrees: true`"));
+    }
     let mut new = NewSession {
         id: SessionId(facts.session_id),
         title,
@@ -225,6 +257,7 @@ async fn start(
         project_name: args.project.chars().take(200).collect(),
         project_path: place.project_path,
         subdir: place.subdir,
+        worktree,
         open: place.open,
         agent: agent.to_owned(),
         can_be_restricted: known.profile(Profile::Restricted).is_some(),
@@ -254,7 +287,8 @@ async fn look_up_start(conn: &Conn, caller: &Caller, new: &mut NewSession) -> Re
             earlier.is_own(caller) && caller.agent_of.is_none_or(|agent| earlier.parent == Some(agent));
         let elsewhere =
             new.open && (&earlier.project_path, &earlier.subdir) != (&new.project_path, &new.subdir);
-        if !theirs || elsewhere || earlier.agent != new.agent {
+        let otherwise = earlier.agent != new.agent || earlier.worktree.is_some() != new.worktree;
+        if !theirs || elsewhere || otherwise {
             return Err(Fault {
                 field: Some("client_id".to_owned()),
                 ..Fault::new(FaultCode::Conflict, "client_id: was used for another request")
@@ -359,7 +393,7 @@ fn client_id(id: Option<String>) -> Result<Option<String>, Fault> {
     }
 }
 
-fn reason(text: Option<String>) -> Result<Option<String>, Fault> {
+pub(super) fn reason(text: Option<String>) -> Result<Option<String>, Fault> {
     let Some(text) = text else { return Ok(None) };
     let text = text.trim();
     let chars = text.chars().take(REASON_CHARS.end() + 1).count();

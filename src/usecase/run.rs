@@ -6,7 +6,7 @@ use crate::domain::action::{Action, NewMessage, NewSession, SessionQuery, Verb};
 use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::caller::Caller;
 use crate::domain::policy::{self, Denied, Listing, Permit, Rules};
-use crate::domain::session::{Profile, Session, SessionStatus};
+use crate::domain::session::{Profile, Session, SessionStatus, Worktree};
 use crate::store::audit::Place;
 use crate::store::connect::Store;
 use crate::store::session::Filter;
@@ -14,7 +14,7 @@ use crate::store::writer::Tx;
 use crate::store::{activity, audit, instance, message, outbox, session, setting, transcript, verify};
 use crate::usecase::resolve::{no_session, no_user, unavailable};
 use crate::usecase::turns::READING;
-use crate::usecase::{Facts, content, cursor};
+use crate::usecase::{Facts, content, cursor, resume};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::{
     AgentRow, AgentsReply, AuditReply, ChainRow, ComputerRow, ComputersReply, ConfigReply, ConfigRow,
@@ -28,6 +28,12 @@ use uuid::Uuid;
 pub const START: &str = "start";
 /// The effect that ends a session.
 pub const END: &str = "end";
+/// The effect that starts the host of a session that had ended.
+pub const RESUME: &str = "resume";
+/// The effect that interrupts an agent.
+pub const INTERRUPT: &str = "interrupt";
+/// The effect that removes a session's worktree once it has ended.
+pub const REMOVE_WORKTREE: &str = "remove_worktree";
 /// The setting that keeps a personal config layer.
 pub const PERSONAL: &str = "personal";
 
@@ -66,7 +72,16 @@ pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
                 "agent": new.agent, "profile": permit.profile().name(), "project_path": new.project_path,
             }))
         },
-        Action::EndSession { session, reason }
+        Action::ResumeSession(resumption) => draft
+            .about(&resumption.session)
+            .because(resumption.reason.as_deref())
+            .with_detail(&json!({ "agent": resumption.session.agent, "profile": permit.profile().name() })),
+        Action::EndSession { session, reason, remove_worktree: true } => {
+            draft.about(session).because(reason.as_deref()).with_detail(&json!({ "remove_worktree": true }))
+        }
+        Action::EndSession { session, reason, .. }
+        | Action::InterruptSession { session, reason }
+        | Action::RenameSession { session, reason, .. }
         | Action::SendMessage { session, reason, .. }
         | Action::ReadSession { session, reason, .. } => draft.about(session).because(reason.as_deref()),
         _ => draft,
@@ -117,12 +132,22 @@ pub fn fault(denied: Denied, action: &Action, caller: &Caller) -> Fault {
             Fault::not_found("project", &name).hint("`teleclaude projects` lists those open to you")
         }
         Denied::ProfileTooWide(agent) => {
-            denied_with(format!("the role {} may not run `{agent}`", caller.role))
-                .hint("it has no restricted profile")
+            // A session runs as its owner, whoever resumes it.
+            let role = match action {
+                Action::ResumeSession(resumption) => resumption.owner.role,
+                _ => caller.role,
+            };
+            denied_with(format!("the role {role} may not run `{agent}`")).hint("it has no restricted profile")
         }
+        Denied::Owner(why) => denied_with(format!("the session's owner may not run it: {why}")),
         Denied::TooManySessions(most) => Fault::new(
             FaultCode::LimitReached,
-            format!("you have {most} open sessions, as many as your role may"),
+            match action {
+                Action::ResumeSession(resumption) if resumption.owner.uid != caller.uid => {
+                    format!("the session's owner has {most} open sessions, as many as their role may")
+                }
+                _ => format!("you have {most} open sessions, as many as your role may"),
+            },
         )
         .hint("end one with `teleclaude sessions end ID`, or ask an admin (roles.*.max_sessions)"),
     }
@@ -213,6 +238,9 @@ pub async fn read(store: &Store, facts: &Facts, permit: Permit) -> Result<Reply,
         Action::StartSession(_)
         | Action::SendMessage { .. }
         | Action::EndSession { .. }
+        | Action::ResumeSession(_)
+        | Action::InterruptSession { .. }
+        | Action::RenameSession { .. }
         | Action::PutMyConfig { .. } => {
             return Err(not_here("a change"));
         }
@@ -233,16 +261,32 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
             }
         },
         Action::SendMessage { session, message, .. } => send(tx, facts, &session, *message).await?,
-        Action::EndSession { session, .. } => {
-            if !session.status.is_open() {
-                return Ok(ended(&session, SessionStatus::Ended));
+        Action::EndSession { session, remove_worktree, .. } => {
+            let status = match session.status {
+                SessionStatus::Starting | SessionStatus::Running => {
+                    let id = session.id;
+                    session::set_status(tx.conn(), id, SessionStatus::Ending).await.map_err(unavailable)?;
+                    effect(tx, facts, facts.session_id, &session, END).await?;
+                    SessionStatus::Ending
+                }
+                status => status,
+            };
+            let removes = remove_worktree && session.worktree.as_ref().is_some_and(|w| w.path.is_some());
+            if removes {
+                // Made after the other's, so it comes after it.
+                effect(tx, facts, facts.message_id, &session, REMOVE_WORKTREE).await?;
             }
-            if session.status == SessionStatus::Ending {
-                return Ok(ended(&session, SessionStatus::Ending));
+            if status == session.status && !removes {
+                return Ok(ended(&session, status, removes));
             }
-            session::set_status(tx.conn(), session.id, SessionStatus::Ending).await.map_err(unavailable)?;
-            effect(tx, facts, facts.message_id, &session, END).await?;
-            ended(&session, SessionStatus::Ending)
+            ended(&session, status, removes)
+        }
+        Action::ResumeSession(resumption) => resume::resume(tx, facts, *resumption, profile).await?,
+        Action::InterruptSession { session, .. } => interrupt(tx, facts, &session).await?,
+        Action::RenameSession { session, title, .. } => {
+            session::rename(tx.conn(), session.id, &title).await.map_err(unavailable)?;
+            happened(tx, facts, &session, "renamed").await?;
+            Reply::Changed(Box::new(SessionReply::from(&Session { title: Some(title), ..*session })))
         }
         Action::PutMyConfig { yaml, keys } => {
             setting::put(tx.conn(), caller.uid, PERSONAL, &yaml, facts.now).await.map_err(unavailable)?;
@@ -299,6 +343,7 @@ async fn start(
         project: new.project.map(|p| p.name),
         project_path: new.project_path,
         subdir: new.subdir,
+        worktree: new.worktree.then(Worktree::default),
         agent: new.agent,
         thinking_mode: new.thinking_mode,
         profile,
@@ -313,14 +358,7 @@ async fn start(
         ended: None,
     };
     session::insert(tx.conn(), &session).await.map_err(unavailable)?;
-    let event = activity::Event {
-        id: facts.request_id,
-        session: session.id,
-        at: facts.now,
-        kind: "created".to_owned(),
-        detail: None,
-    };
-    activity::insert(tx.conn(), &event).await.map_err(unavailable)?;
+    happened(tx, facts, &session, "created").await?;
     effect(tx, facts, facts.session_id, &session, START).await?;
     if let Some(text) = new.message {
         enqueue(tx, facts, &session, text).await?;
@@ -341,6 +379,28 @@ async fn send(tx: &mut Tx, facts: &Facts, session: &Session, message: NewMessage
     }))
 }
 
+async fn interrupt(tx: &mut Tx, facts: &Facts, session: &Session) -> Result<Reply, Fault> {
+    if session.status != SessionStatus::Running {
+        return Err(Fault::new(FaultCode::Conflict, format!("session {} is {}", session.id, session.status))
+            .hint("only what runs can be interrupted"));
+    }
+    happened(tx, facts, session, "interrupted").await?;
+    effect(tx, facts, facts.message_id, session, INTERRUPT).await?;
+    Ok(Reply::Changed(Box::new(SessionReply::from(session))))
+}
+
+/// A row of what happened in a session, for this request.
+pub(super) async fn happened(tx: &mut Tx, facts: &Facts, session: &Session, kind: &str) -> Result<(), Fault> {
+    let event = activity::Event {
+        id: facts.request_id,
+        session: session.id,
+        at: facts.now,
+        kind: kind.to_owned(),
+        detail: None,
+    };
+    activity::insert(tx.conn(), &event).await.map_err(unavailable)
+}
+
 async fn enqueue(
     tx: &mut Tx,
     facts: &Facts,
@@ -353,7 +413,13 @@ async fn enqueue(
 }
 
 /// What the daemon of the session's machine is to do once this transaction is committed.
-async fn effect(tx: &mut Tx, facts: &Facts, id: Uuid, session: &Session, kind: &str) -> Result<(), Fault> {
+pub(super) async fn effect(
+    tx: &mut Tx,
+    facts: &Facts,
+    id: Uuid,
+    session: &Session,
+    kind: &str,
+) -> Result<(), Fault> {
     let effect = outbox::Effect {
         id,
         computer: session.computer.clone(),
@@ -370,8 +436,13 @@ fn started(facts: &Facts, session: &Session) -> Reply {
     Reply::Started(Box::new(StartedReply { session: session.into(), notice }))
 }
 
-fn ended(session: &Session, status: SessionStatus) -> Reply {
-    Reply::Ended(EndedReply { session_id: session.id.to_string(), status: status.name().to_owned() })
+fn ended(session: &Session, status: SessionStatus, removes: bool) -> Reply {
+    let worktree = session.worktree.as_ref().filter(|_| !removes);
+    Reply::Ended(EndedReply {
+        session_id: session.id.to_string(),
+        status: status.name().to_owned(),
+        worktree_path: worktree.and_then(|worktree| worktree.path.clone()),
+    })
 }
 
 fn not_here(what: &str) -> Fault {

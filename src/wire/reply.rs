@@ -30,6 +30,8 @@ pub enum Reply {
     Sent(SentReply),
     /// To `EndSession`.
     Ended(EndedReply),
+    /// To `ResumeSession`, `InterruptSession` and `RenameSession`.
+    Changed(Box<SessionReply>),
     /// To `ReadSession`.
     Content(Box<ContentReply>),
     /// To `Subscribe` and `StopNotifications`.
@@ -225,6 +227,12 @@ pub struct SessionReply {
     /// The folder inside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subdir: Option<String>,
+    /// Its own worktree of the project, while it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worktree_path: Option<String>,
+    /// The branch of its worktree, which outlives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worktree_branch: Option<String>,
     /// Which agent.
     pub agent: String,
     /// Which of its models.
@@ -236,7 +244,7 @@ pub struct SessionReply {
     /// busy or idle, while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<String>,
-    /// How it ended: `code N`, `signal N`, `lost`, `failed: …`.
+    /// How it ended: `code N`, `signal N`, `lost`, `failed: …`, `idle for N h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<String>,
     /// The session whose agent started it.
@@ -266,6 +274,8 @@ impl From<&Session> for SessionReply {
             project: s.project.clone(),
             project_path: s.project_path.clone(),
             subdir: s.subdir.clone(),
+            worktree_path: s.worktree.as_ref().and_then(|w| w.path.clone()),
+            worktree_branch: s.worktree.as_ref().and_then(|w| w.branch.clone()),
             agent: s.agent.clone(),
             thinking_mode: s.thinking_mode.name().to_owned(),
             profile: s.profile.name().to_owned(),
@@ -320,6 +330,9 @@ pub struct EndedReply {
     pub session_id: String,
     /// ending or ended.
     pub status: String,
+    /// Its worktree, if it has one that stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worktree_path: Option<String>,
 }
 
 /// A page of what a session showed.

@@ -29,6 +29,12 @@ pub enum Request {
     SendMessage(SendMessage),
     /// End a session.
     EndSession(EndSession),
+    /// Run an ended session again.
+    ResumeSession(Steering),
+    /// Interrupt what a session's agent does.
+    InterruptSession(Steering),
+    /// Call a session something else.
+    RenameSession(RenameSession),
     /// Read what a session showed.
     ReadSession(GetSessionData),
     /// Be told when a session changes.
@@ -63,6 +69,9 @@ impl Request {
             Self::StartSession(_) | Self::RunAgentCommand(_) => Verb::StartSession,
             Self::SendMessage(_) => Verb::SendMessage,
             Self::EndSession(_) => Verb::EndSession,
+            Self::ResumeSession(_) => Verb::ResumeSession,
+            Self::InterruptSession(_) => Verb::InterruptSession,
+            Self::RenameSession(_) => Verb::RenameSession,
             Self::ReadSession(_) => Verb::ReadSession,
             Self::Subscribe(_) | Self::StopNotifications(_) => Verb::Watch,
             Self::ListAudit(_) => Verb::ListAudit,
@@ -138,6 +147,9 @@ pub struct StartSession {
     /// Folder inside the project to run in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subdir: Option<String>,
+    /// Whether the session gets a git worktree and branch of its own; the project must be a git repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worktree: Option<bool>,
     /// An id of the client's own: asking again with the same one starts nothing new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
@@ -184,12 +196,39 @@ pub struct SendMessage {
     pub reason: Option<String>,
 }
 
+/// Arguments of `resume_session` and `interrupt_session`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Steering {
+    /// The session's id, or a unique prefix of at least 8 characters.
+    pub session_id: String,
+    /// Why, where the session is somebody else's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A session's new title.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RenameSession {
+    /// The session's id, or a unique prefix of at least 8 characters.
+    pub session_id: String,
+    /// What to call it, at most 200 characters.
+    pub title: String,
+    /// Why, where the session is somebody else's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
 /// Arguments of `end_session`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EndSession {
     /// The session's id, or a unique prefix of at least 8 characters.
     pub session_id: String,
+    /// Whether its worktree is removed too; one with something unsaved in it is kept. Its branch stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remove_worktree: Option<bool>,
     /// Why, where the session is somebody else's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

@@ -98,7 +98,11 @@ async fn every_path_becomes_its_request() {
     let mut client = Client::new(&daemon).await;
     // The daemon of these tests answers what it does not do with the request it got.
     let message = format!("SendMessage(SendMessage {{ session_id: \"{SESSION}\", message: \"hi\"");
-    let end = format!("EndSession(EndSession {{ session_id: \"{SESSION}\", reason: None");
+    let end =
+        format!("EndSession(EndSession {{ session_id: \"{SESSION}\", remove_worktree: None, reason: None");
+    let steering = format!("Session(Steering {{ session_id: \"{SESSION}\", reason: Some(\"why\")");
+    let [resume, interrupt] = ["Resume", "Interrupt"].map(|verb| format!("{verb}{steering}"));
+    let rename = format!("RenameSession(RenameSession {{ session_id: \"{SESSION}\", title: \"t\"");
     let cases = [
         ("GET", "/api/v1/projects".to_owned(), "", "ListProjects"),
         ("GET", "/api/v1/agents".to_owned(), "", "ListAgents"),
@@ -117,6 +121,9 @@ async fn every_path_becomes_its_request() {
         ),
         ("POST", format!("/api/v1/sessions/{SESSION}/messages"), r#"{"message":"hi"}"#, message.as_str()),
         ("POST", format!("/api/v1/sessions/{SESSION}/end"), "", end.as_str()),
+        ("POST", format!("/api/v1/sessions/{SESSION}/resume"), r#"{"reason":"why"}"#, resume.as_str()),
+        ("POST", format!("/api/v1/sessions/{SESSION}/interrupt"), r#"{"reason":"why"}"#, interrupt.as_str()),
+        ("PATCH", format!("/api/v1/sessions/{SESSION}"), r#"{"title":"t"}"#, rename.as_str()),
         ("GET", "/api/v1/audit?limit=5&actor=a%20b".to_owned(), "", "actor: Some(\"a b\")"),
         ("POST", "/api/v1/audit/verify".to_owned(), "", "VerifyAudit"),
         ("GET", "/api/v1/config".to_owned(), "", "ShowConfig"),

@@ -15,6 +15,7 @@ mod owner;
 mod parity;
 mod postgres;
 mod process;
+mod resume;
 mod review;
 mod runner;
 #[cfg(target_os = "linux")]
@@ -25,4 +26,5 @@ mod store;
 mod tidy;
 mod transcripts;
 mod users;
+mod worktree;
 mod world;

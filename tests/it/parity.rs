@@ -69,6 +69,30 @@ fn actions(own: Option<&str>, bobs: &str) -> Vec<Spelling> {
             "/sessions/command",
             Some(json!({ "project": "work", "command": "review" })),
         ),
+        spelling(
+            "start, worktree in none",
+            Some("start_session"),
+            json!({ "project": "nowhere", "worktree": true }),
+            "POST",
+            "/sessions",
+            Some(json!({ "project": "nowhere", "worktree": true })),
+        ),
+        spelling(
+            "rename bob's",
+            None,
+            json!({}),
+            "PATCH",
+            &format!("/sessions/{bobs}"),
+            Some(json!({ "title": "mine now", "reason": why })),
+        ),
+        spelling(
+            "rename own",
+            None,
+            json!({}),
+            "PATCH",
+            &format!("/sessions/{own}"),
+            Some(json!({ "title": "mine now" })),
+        ),
         spelling("audit", None, json!({}), "GET", "/audit", None),
         spelling("audit verify", None, json!({}), "POST", "/audit/verify", None),
         spelling("config", None, json!({}), "GET", "/config", None),
@@ -104,6 +128,25 @@ fn actions(own: Option<&str>, bobs: &str) -> Vec<Spelling> {
         add("send", "send_message", hi.clone(), "POST", "/messages", Some(hi));
         let hi = json!({ "message": "true", "reason": why });
         add("send with reason", "send_message", hi.clone(), "POST", "/messages", Some(hi));
+        add("resume", "resume_session", json!({}), "POST", "/resume", Some(json!({})));
+        let because = json!({ "reason": why });
+        add(
+            "resume with reason",
+            "resume_session",
+            because.clone(),
+            "POST",
+            "/resume",
+            Some(because.clone()),
+        );
+        add("interrupt", "interrupt_session", json!({}), "POST", "/interrupt", Some(json!({})));
+        add(
+            "interrupt with reason",
+            "interrupt_session",
+            because.clone(),
+            "POST",
+            "/interrupt",
+            Some(because),
+        );
         add("subscribe", "subscribe", json!({}), "PUT", "/watch", None);
         add("stop", "stop_notifications", json!({}), "DELETE", "/watch", None);
     }

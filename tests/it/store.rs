@@ -62,6 +62,7 @@ fn a_session(n: u128, second: i64) -> Session {
         project: Some("site".to_owned()),
         project_path: "/srv/site".to_owned(),
         subdir: None,
+        worktree: None,
         agent: "claude".to_owned(),
         thinking_mode: ThinkingMode::Slow,
         profile: Profile::Restricted,

@@ -12,7 +12,7 @@ use crate::domain::people::{OsUser, Resolved};
 use crate::domain::person::PersonId;
 use crate::domain::session::SessionId;
 use crate::store::{person, setting};
-use crate::usecase::run;
+use crate::usecase::{Explained, run};
 use crate::wire::fault::{Fault, FaultCode};
 use secrecy::SecretString;
 use std::sync::atomic::Ordering;
@@ -93,10 +93,11 @@ impl App {
 
     /// Who an OS user, named by name or uid, would be. `None` if the system does not know them, or if it is not for
     /// the asker to know: only an admin may ask about others.
-    pub async fn explain(&self, asker: &Caller, user: &str) -> Option<Caller> {
+    pub async fn explain(&self, asker: &Caller, user: &str) -> Option<Explained> {
+        let themselves = || Explained { who: asker.clone(), projects: Arc::default() };
         if asker.role < Role::Admin {
             let own = user.parse() == Ok(asker.uid) || asker.os_username.as_deref() == Some(user);
-            return own.then(|| asker.clone());
+            return own.then(themselves);
         }
         let uid = match user.parse::<u32>() {
             Ok(uid) => uid,
@@ -104,12 +105,13 @@ impl App {
         };
         let name = self.names.user_name(uid).await;
         if uid == asker.uid {
-            return Some(asker.clone());
+            return Some(themselves());
         }
         let groups = self.names.groups(uid).await;
         let peer = Peer { uid, gid: groups.first().copied().unwrap_or(uid), groups, pid: None, runner: None };
-        let (name, resolved) = self.resolve_now(&self.settings(), &peer, name);
-        Some(caller(&peer, asker.via, name, resolved))
+        let (name, mut resolved) = self.resolve_now(&self.settings(), &peer, name);
+        let projects = Arc::from(std::mem::take(&mut resolved.projects));
+        Some(Explained { who: caller(&peer, asker.via, name, resolved), projects })
     }
 
     /// Somebody's personal layer, if it was read before.

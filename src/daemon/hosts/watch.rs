@@ -103,7 +103,11 @@ impl Watch {
 
     async fn emit(&self, kind: HostEventKind) {
         // Waits for room: a slow store slows this session's events, nobody else's.
-        let _ = self.inner.events.send(HostEvent { session: self.run.session_id, kind }).await;
+        let _ = self
+            .inner
+            .events
+            .send(HostEvent { session: self.run.session_id, lease: self.run.lease.clone(), kind })
+            .await;
     }
 
     async fn serve(&mut self, mut sender: Sender, mut receiver: Receiver, status: Status) -> Parting {

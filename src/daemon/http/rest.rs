@@ -75,6 +75,7 @@ fn route(method: &Method, segments: &[&str]) -> Option<(&'static str, Verb)> {
     let get = method == Method::GET;
     let post = method == Method::POST;
     let put = method == Method::PUT;
+    let patch = method == Method::PATCH;
     let delete = method == Method::DELETE;
     Some(match segments {
         ["whoami"] if get => ("whoami", Verb::Whoami),
@@ -88,6 +89,9 @@ fn route(method: &Method, segments: &[&str]) -> Option<(&'static str, Verb)> {
         ["sessions", _] if get => ("get_session", Verb::ShowSession),
         ["sessions", _, "messages"] if post => ("send_message", Verb::SendMessage),
         ["sessions", _, "end"] if post => ("end_session", Verb::EndSession),
+        ["sessions", _, "resume"] if post => ("resume_session", Verb::ResumeSession),
+        ["sessions", _, "interrupt"] if post => ("interrupt_session", Verb::InterruptSession),
+        ["sessions", _] if patch => ("rename_session", Verb::RenameSession),
         ["sessions", _, "transcript"] if get => ("get_session_data", Verb::ReadSession),
         ["sessions", _, "watch"] if put => ("subscribe", Verb::Watch),
         ["sessions", _, "watch"] if delete => ("stop_notifications", Verb::Watch),
@@ -117,6 +121,9 @@ fn request(name: &str, segments: &[&str], parts: &Parts, body: &[u8]) -> Result<
         "get_session" => Request::ShowSession(session()),
         "send_message" => Request::SendMessage(body_of(body, session())?),
         "end_session" => Request::EndSession(body_of(body, session())?),
+        "resume_session" => Request::ResumeSession(body_of(body, session())?),
+        "interrupt_session" => Request::InterruptSession(body_of(body, session())?),
+        "rename_session" => Request::RenameSession(body_of(body, session())?),
         "get_session_data" => Request::ReadSession(query(parts, Some(session()))?),
         "subscribe" => Request::Subscribe(session()),
         "stop_notifications" => Request::StopNotifications(session()),

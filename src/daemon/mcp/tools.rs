@@ -8,7 +8,8 @@ use crate::wire::reply::{
     SessionsReply, StartedReply, WatchingReply, WhoamiReply,
 };
 use crate::wire::request::{
-    EndSession, GetSessionData, ListSessions, Request, RunAgentCommand, SendMessage, SessionRef, StartSession,
+    EndSession, GetSessionData, ListSessions, Request, RunAgentCommand, SendMessage, SessionRef,
+    StartSession, Steering,
 };
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde::de::DeserializeOwned;
@@ -131,6 +132,28 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
             schema::output::<EndedReply>(),
             Hints { idempotent: true, destructive: true, ..CHANGE },
             |args| some(args, Request::EndSession),
+        ),
+        entry(
+            "interrupt_session",
+            Verb::InterruptSession,
+            "Interrupt a session",
+            "Stops what a session's agent is doing, as a person would by Escape or Ctrl-C. The session goes on and \
+             waits for the next message.",
+            schema::input::<Steering>(),
+            schema::output::<SessionReply>(),
+            CHANGE,
+            |args| some(args, Request::InterruptSession),
+        ),
+        entry(
+            "resume_session",
+            Verb::ResumeSession,
+            "Resume a session",
+            "Runs an ended session again: the same session, its agent going on where it was. Only agents that can \
+             resume, and only once a session has ended.",
+            schema::input::<Steering>(),
+            schema::output::<SessionReply>(),
+            Hints { open_world: true, ..CHANGE },
+            |args| some(args, Request::ResumeSession),
         ),
         entry(
             "get_session_data",

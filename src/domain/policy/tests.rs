@@ -2,10 +2,10 @@
 //! change of this table.
 
 use super::{Denied, Rules, judge};
-use crate::domain::action::{Action, NewMessage, NewSession, SessionQuery, Window};
+use crate::domain::action::{Action, NewMessage, NewSession, Resumption, SessionQuery, Window};
 use crate::domain::caller::{Caller, PersonRef, Role, Rule, Via};
 use crate::domain::person::{PersonId, Standing};
-use crate::domain::session::{Profile, Session, SessionId, SessionStatus, ThinkingMode};
+use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
 use crate::domain::timestamp::Timestamp;
 use std::fmt::Write as _;
 use uuid::Uuid;
@@ -51,6 +51,7 @@ fn session(id: u128, owner: PersonId, owner_uid: u32, parent: Option<SessionId>)
         project: None,
         project_path: "/srv/p".to_owned(),
         subdir: None,
+        worktree: None,
         agent: "claude".to_owned(),
         thinking_mode: ThinkingMode::Slow,
         profile: Profile::Full,
@@ -74,6 +75,7 @@ fn new_session() -> NewSession {
         project_name: "p".to_owned(),
         project_path: "/srv/p".to_owned(),
         subdir: None,
+        worktree: false,
         open: true,
         agent: "claude".to_owned(),
         can_be_restricted: true,
@@ -100,16 +102,72 @@ fn sessions_of(owner: Option<&str>) -> Action {
     }))
 }
 
+fn title() -> SessionTitle {
+    SessionTitle::parse("another one").unwrap()
+}
+
+/// That of an ended session whose owner is a member today, with one thing otherwise.
+fn resumption(mut session: Box<Session>, reason: Option<String>, otherwise: fn(&mut Resumption)) -> Action {
+    session.status = SessionStatus::Ended;
+    let mut owner = Caller { uid: session.owner_uid, ..ann(Role::Member) };
+    owner.person = Some(PersonRef { id: session.owner, name: session.owner_name.clone() });
+    let mut resumption = Resumption {
+        session,
+        reason,
+        owner,
+        profile: Profile::Full,
+        max_sessions: 8,
+        open_sessions: 7,
+        open: true,
+        can_be_restricted: true,
+        obstacle: None,
+    };
+    otherwise(&mut resumption);
+    Action::ResumeSession(Box::new(resumption))
+}
+
+#[test]
+fn a_session_is_resumed_with_what_its_owner_may_today() {
+    let judged = |otherwise: fn(&mut Resumption)| {
+        let action = resumption(session(13, BOB, 1001, None), why(), otherwise);
+        let rules = Rules { steer_others: true, profile: Profile::Restricted, max_sessions: 0, ..rules() };
+        judge(&ann(Role::Admin), action, &rules).map(|permit| permit.profile())
+    };
+    assert_eq!(judged(|_| {}), Ok(Profile::Full), "what the admin's own role may does not count");
+    assert_eq!(judged(|r| r.profile = Profile::Restricted), Ok(Profile::Restricted));
+    assert_eq!(judged(|r| r.owner.role = Role::Contributor), Ok(Profile::Restricted));
+    let too_wide = judged(|r| (r.owner.role, r.can_be_restricted) = (Role::Contributor, false));
+    assert_eq!(too_wide, Err(Denied::ProfileTooWide("claude".to_owned())));
+    assert_eq!(judged(|r| r.open_sessions = 8), Err(Denied::TooManySessions(8)));
+    assert_eq!(judged(|r| r.open = false), Err(Denied::ProjectHidden("/srv/p".to_owned())));
+    for otherwise in [
+        (|r| r.owner.role = Role::Newcomer) as fn(&mut Resumption),
+        |r| r.owner.standing = Standing::Off("suspended"),
+        |r| r.owner.person = None,
+        |r| r.owner.uid += 1,
+    ] {
+        assert!(matches!(judged(otherwise), Err(Denied::Owner(_))));
+    }
+    let runs = judged(|r| (r.session.status, r.open, r.open_sessions) = (SessionStatus::Running, false, 8));
+    assert_eq!(runs, Ok(Profile::Full), "that it runs is said, not that there are too many");
+}
+
 type Make = fn(&dyn Fn() -> Box<Session>) -> Action;
 
 /// Actions on a session, made for whichever session the column wants.
-const ON_SESSION: [(&str, Make); 8] = [
+const ON_SESSION: [(&str, Make); 14] = [
     ("show", |s| Action::ShowSession(s())),
     ("read", |s| Action::ReadSession { session: s(), window: Window::default(), reason: None }),
     ("read, with reason", |s| Action::ReadSession { session: s(), window: Window::default(), reason: why() }),
     ("send", |s| Action::SendMessage { session: s(), message: message(), reason: None }),
     ("send, with reason", |s| Action::SendMessage { session: s(), message: message(), reason: why() }),
-    ("end", |s| Action::EndSession { session: s(), reason: None }),
+    ("end", |s| Action::EndSession { session: s(), remove_worktree: false, reason: None }),
+    ("resume", |s| resumption(s(), None, |_| {})),
+    ("resume, with reason", |s| resumption(s(), why(), |_| {})),
+    ("interrupt", |s| Action::InterruptSession { session: s(), reason: None }),
+    ("interrupt, with reason", |s| Action::InterruptSession { session: s(), reason: why() }),
+    ("rename", |s| Action::RenameSession { session: s(), title: title(), reason: None }),
+    ("rename, with reason", |s| Action::RenameSession { session: s(), title: title(), reason: why() }),
     ("subscribe", |s| Action::Watch { session: s(), on: true }),
     ("stop_notifications", |s| Action::Watch { session: s(), on: false }),
 ];

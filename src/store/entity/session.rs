@@ -34,6 +34,9 @@ pub struct Model {
     pub ended: Option<i64>,
     pub pid: Option<i64>,
     pub token_hash: Option<Vec<u8>>,
+    pub worktree: bool,
+    pub worktree_path: Option<String>,
+    pub worktree_branch: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -1,0 +1,113 @@
+//! Worktrees of sessions, added and removed as their owners: by the runner, or by git as the daemon's own user where
+//! agents run as that. What git says no to stays, and the session says where.
+
+use crate::agent::{self, Owner};
+use crate::daemon::app::App;
+use crate::domain::session::Session;
+use crate::runner::client::Connection;
+use crate::runner::judge;
+use crate::runner::message::{Place, Reply, Request};
+use crate::runner::worktree::{self, GIT};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A runner that does not answer this long after git must have ended is given up.
+const AND_SOME: Duration = Duration::from_secs(10);
+
+/// A worktree that stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its absolute path.
+    pub path: String,
+    /// Its branch.
+    pub branch: String,
+}
+
+/// Adds a session's worktree, if it does not stand already.
+///
+/// # Errors
+/// Why there is none; holds no secret.
+pub async fn add(app: &App, session: &Session) -> Result<Standing, String> {
+    match app.settings().runner() {
+        Some(socket) => match ask(socket, Request::AddWorktree(place(session)?)).await? {
+            Reply::Worktree { path, branch } => Ok(Standing { path, branch }),
+            other => Err(refusal(other)),
+        },
+        None => {
+            let wanted = own(app, session).await?;
+            blocking(move || worktree::add_own(&wanted).map(|path| Standing { path, branch: wanted.branch }))
+                .await
+        }
+    }
+}
+
+/// Removes a session's worktree, if it stands and nothing in it is unsaved. Its branch stays.
+///
+/// # Errors
+/// Why it stays.
+pub async fn remove(app: &App, session: &Session) -> Result<(), String> {
+    match app.settings().runner() {
+        Some(socket) => match ask(socket, Request::RemoveWorktree(place(session)?)).await? {
+            Reply::Removed => Ok(()),
+            other => Err(refusal(other)),
+        },
+        None => {
+            let wanted = own(app, session).await?;
+            blocking(move || worktree::remove_own(&wanted)).await
+        }
+    }
+}
+
+fn place(session: &Session) -> Result<Place, String> {
+    let project = session.project.clone().ok_or("a session of its owner's lies in a configured project")?;
+    Ok(Place { uid: session.owner_uid, session: session.id, project })
+}
+
+/// That of the daemon's own user.
+async fn own(app: &App, session: &Session) -> Result<judge::Worktree, String> {
+    let settings = app.settings();
+    let owner = own_account(app).await?;
+    let own_path = settings.single_user().then(|| app.variable("PATH")).flatten();
+    let search = agent::path(&settings.loaded.config.agents.path, &owner, own_path);
+    let folder = PathBuf::from(&session.project_path);
+    // A folder that is no configured project is called what it is called.
+    let named = || folder.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = session.project.clone().or_else(named).unwrap_or_default();
+    judge::Worktree::of(&name, folder, session.id, search, owner)
+}
+
+/// The daemon's own user, whose home is the one that our own files are in.
+///
+/// # Errors
+/// The system does not know them.
+pub async fn own_account(app: &App) -> Result<Owner, String> {
+    let uid = app.own_uid();
+    let account =
+        app.names().account(uid).await.ok_or_else(|| format!("the system has no account for uid {uid}"))?;
+    let home = app.home().to_string_lossy().into_owned();
+    Ok(Owner { home, user: account.name, shell: account.shell })
+}
+
+async fn ask(socket: &Path, request: Request) -> Result<Reply, String> {
+    let socket = socket.to_owned();
+    blocking(move || {
+        let mut call = Connection::ask(&socket, &request, None).map_err(|e| e.to_string())?;
+        call.wait(Instant::now() + GIT + AND_SOME).map(|(reply, _)| reply).map_err(|e| e.to_string())
+    })
+    .await
+}
+
+fn refusal(reply: Reply) -> String {
+    match reply {
+        Reply::Refused(why) => format!("the runner refused: {why}"),
+        Reply::Failed(why) => why,
+        _ => "the runner answered to something else".to_owned(),
+    }
+}
+
+/// Off the async threads. Not more at a time than there are effects.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| "the daemon failed".to_owned())?
+}
