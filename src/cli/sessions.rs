@@ -367,6 +367,7 @@ mod tests {
             created_at: "2026-11-21T10:00:00Z".to_owned(),
             last_activity: "2026-11-21T11:57:00Z".to_owned(),
             ended_at: None,
+            attached: Vec::new(),
         }
     }
 

@@ -51,6 +51,15 @@ pub enum Action {
         /// Why.
         reason: Option<String>,
     },
+    /// Seeing a session's terminal as it changes, and typing into it.
+    Attach {
+        /// The session.
+        session: Box<Session>,
+        /// Whether to type, too.
+        input: bool,
+        /// Why.
+        reason: Option<String>,
+    },
     /// Being told of a session's changes, or no longer.
     Watch {
         /// The session.
@@ -214,6 +223,10 @@ pub enum Verb {
     EndSession,
     /// Reading content.
     ReadSession,
+    /// Seeing a terminal live.
+    AttachReadOnly,
+    /// Seeing a terminal live and typing into it.
+    Attach,
     /// Being told of changes.
     Watch,
     /// The audit log.
@@ -232,7 +245,7 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb, in the order of the table.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Whoami,
         Self::Health,
         Self::ListProjects,
@@ -244,6 +257,8 @@ impl Verb {
         Self::SendMessage,
         Self::EndSession,
         Self::ReadSession,
+        Self::AttachReadOnly,
+        Self::Attach,
         Self::Watch,
         Self::ListAudit,
         Self::VerifyAudit,
@@ -267,6 +282,8 @@ impl Verb {
             Self::SendMessage => "session.send",
             Self::EndSession => "session.end",
             Self::ReadSession => "transcript.read",
+            Self::AttachReadOnly => "session.watch",
+            Self::Attach => "session.attach",
             Self::Watch => "session.subscribe",
             Self::ListAudit => "audit.list",
             Self::VerifyAudit => "audit.verify",
@@ -293,6 +310,8 @@ impl Action {
             Self::SendMessage { .. } => Verb::SendMessage,
             Self::EndSession { .. } => Verb::EndSession,
             Self::ReadSession { .. } => Verb::ReadSession,
+            Self::Attach { input: false, .. } => Verb::AttachReadOnly,
+            Self::Attach { input: true, .. } => Verb::Attach,
             Self::Watch { .. } => Verb::Watch,
             Self::ListAudit(_) => Verb::ListAudit,
             Self::VerifyAudit => Verb::VerifyAudit,
@@ -310,6 +329,7 @@ impl Action {
             | Self::SendMessage { session, .. }
             | Self::EndSession { session, .. }
             | Self::ReadSession { session, .. }
+            | Self::Attach { session, .. }
             | Self::Watch { session, .. } => Some(session),
             _ => None,
         }

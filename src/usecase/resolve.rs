@@ -68,6 +68,10 @@ pub async fn resolve(
             let reason = reason(args.reason)?;
             Action::ReadSession { session: find(conn, caller, &args.session_id).await?, window, reason }
         }
+        Request::Attach(args) => {
+            let reason = reason(args.reason)?;
+            Action::Attach { session: find(conn, caller, &args.session_id).await?, input: args.input, reason }
+        }
         Request::Subscribe(name) => {
             Action::Watch { session: find(conn, caller, &name.session_id).await?, on: true }
         }
@@ -100,6 +104,7 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::SendMessage { session, .. }
         | Action::EndSession { session, .. }
         | Action::ReadSession { session, .. }
+        | Action::Attach { session, .. }
         | Action::Watch { session, .. } => {
             let name = session.id.to_string();
             let now = session::by_id(conn, session.id).await.map_err(unavailable)?;

@@ -103,13 +103,17 @@ fn sessions_of(owner: Option<&str>) -> Action {
 type Make = fn(&dyn Fn() -> Box<Session>) -> Action;
 
 /// Actions on a session, made for whichever session the column wants.
-const ON_SESSION: [(&str, Make); 8] = [
+const ON_SESSION: [(&str, Make); 12] = [
     ("show", |s| Action::ShowSession(s())),
     ("read", |s| Action::ReadSession { session: s(), window: Window::default(), reason: None }),
     ("read, with reason", |s| Action::ReadSession { session: s(), window: Window::default(), reason: why() }),
     ("send", |s| Action::SendMessage { session: s(), message: message(), reason: None }),
     ("send, with reason", |s| Action::SendMessage { session: s(), message: message(), reason: why() }),
     ("end", |s| Action::EndSession { session: s(), reason: None }),
+    ("watch", |s| Action::Attach { session: s(), input: false, reason: None }),
+    ("watch, with reason", |s| Action::Attach { session: s(), input: false, reason: why() }),
+    ("attach", |s| Action::Attach { session: s(), input: true, reason: None }),
+    ("attach, with reason", |s| Action::Attach { session: s(), input: true, reason: why() }),
     ("subscribe", |s| Action::Watch { session: s(), on: true }),
     ("stop_notifications", |s| Action::Watch { session: s(), on: false }),
 ];
