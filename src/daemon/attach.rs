@@ -276,12 +276,7 @@ pub struct Attachment {
 ///
 /// # Errors
 /// `conflict`: there is nothing to attach to. `limit_reached`, `audit_unavailable`, `unavailable`.
-pub async fn open(
-    app: &App,
-    facts: &Facts,
-    permit: Permit,
-    deadline: Instant,
-) -> Result<Attachment, Fault> {
+pub async fn open(app: &App, facts: &Facts, permit: Permit, deadline: Instant) -> Result<Attachment, Fault> {
     let start = run::record(facts, &permit);
     let (caller, action) = permit.into_parts();
     let Action::Attach { session, input, .. } = &action else {
@@ -302,8 +297,13 @@ pub async fn open(
     if let Some(draft) = start.clone() {
         app.store().append(deadline, draft).await.map_err(audit_unavailable)?;
     }
-    let mut trail =
-        Trail { store: app.store().clone(), start, at: facts.now, began: Instant::now(), seen: Seen::default() };
+    let mut trail = Trail {
+        store: app.store().clone(),
+        start,
+        at: facts.now,
+        began: Instant::now(),
+        seen: Seen::default(),
+    };
     let (sender, receiver, status) = match app.hosts().attach(id).await {
         Ok(reached) => reached,
         Err(error) => {

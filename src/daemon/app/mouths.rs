@@ -2,8 +2,8 @@
 
 use crate::daemon::app::App;
 use crate::daemon::app::identity::caller;
-use crate::daemon::backend::{Backend, Call, Event};
 use crate::daemon::attach::Attachment;
+use crate::daemon::backend::{Backend, Call, Event};
 use crate::daemon::handle::{attach, handle};
 use crate::daemon::limits::Limits;
 use crate::daemon::peer;
