@@ -3,3 +3,4 @@
 #[cfg(target_os = "macos")]
 pub mod launchd;
 pub mod process;
+pub mod terminal;
