@@ -111,8 +111,14 @@ pub async fn serve(front: &Front, peer: &Peer, pending: Pending) {
         Ok(Err(_)) | Err(_) => None,
     };
     let Some(parts) = stream else { return attachment.end("connection lost").await };
-    let live =
-        Live { front, peer, token, attachment, out: Outbox::new(limits.write), ended: "connection lost" };
+    let live = Live {
+        front,
+        peer,
+        token,
+        attachment,
+        out: Outbox::new(limits.write, Instant::now()),
+        ended: "connection lost",
+    };
     live.run(parts.io.into_inner(), parts.read_buf.to_vec(), size).await;
 }
 
@@ -130,31 +136,30 @@ struct Outbox {
 }
 
 impl Outbox {
-    fn new(patience: Duration) -> Self {
-        let headway = Instant::now();
+    fn new(patience: Duration, headway: Instant) -> Self {
         Self { queue: VecDeque::new(), bytes: 0, sent: 0, headway, patience, last: None }
     }
 
-    fn push(&mut self, frame: &FromDaemon) {
+    fn push(&mut self, frame: &FromDaemon, now: Instant) {
         if self.last.is_some() {
             return;
         }
         if self.queue.is_empty() {
-            self.headway = Instant::now();
+            self.headway = now;
         }
         let frame = frame.encode();
         self.bytes += frame.len();
         self.queue.push_back(frame);
     }
 
-    fn push_output(&mut self, bytes: &[u8]) {
+    fn push_output(&mut self, bytes: &[u8], now: Instant) {
         for piece in bytes.chunks(PIECE_BYTES_MAX) {
-            self.push(&FromDaemon::Output(piece.to_vec()));
+            self.push(&FromDaemon::Output(piece.to_vec()), now);
         }
     }
 
     /// The last frame. With `at_once` what waits before it is left out, but for a frame that is half sent.
-    fn close(&mut self, frame: &FromDaemon, at_once: bool) {
+    fn close(&mut self, frame: &FromDaemon, at_once: bool, now: Instant) {
         if self.last.is_some() {
             return;
         }
@@ -162,8 +167,8 @@ impl Outbox {
             self.queue.truncate(usize::from(self.sent > 0));
             self.bytes = self.queue.iter().map(Vec::len).sum::<usize>() - self.sent;
         }
-        self.push(frame);
-        self.last = Some(Instant::now() + LAST_WORDS);
+        self.push(frame, now);
+        self.last = Some(now + LAST_WORDS);
     }
 
     fn is_open(&self) -> bool {
@@ -178,8 +183,8 @@ impl Outbox {
         self.queue.front().map_or(&[], |first| &first[self.sent..])
     }
 
-    fn took(&mut self, n: usize) {
-        self.headway = Instant::now();
+    fn took(&mut self, n: usize, now: Instant) {
+        self.headway = now;
         self.bytes -= n;
         self.sent += n;
         if self.queue.front().is_some_and(|first| self.sent >= first.len()) {
@@ -188,12 +193,12 @@ impl Outbox {
         }
     }
 
-    fn is_stalled(&self) -> bool {
-        !self.queue.is_empty() && self.headway.elapsed() >= self.patience
+    fn is_stalled(&self, now: Instant) -> bool {
+        !self.queue.is_empty() && now.saturating_duration_since(self.headway) >= self.patience
     }
 
-    fn is_over(&self) -> bool {
-        self.last.is_some_and(|at| self.queue.is_empty() || at <= Instant::now())
+    fn is_over(&self, now: Instant) -> bool {
+        self.last.is_some_and(|at| self.queue.is_empty() || at <= now)
     }
 }
 
@@ -241,7 +246,7 @@ impl Live<'_> {
         }
         // What came behind the request.
         self.said(&mut input, &mut new_size).await;
-        while !self.out.is_over() {
+        while !self.out.is_over(Instant::now()) {
             let (open, room) = (self.out.is_open(), self.out.has_room());
             let happened = tokio::select! {
                 () = hard.cancelled() => Happened::Cut,
@@ -258,11 +263,11 @@ impl Live<'_> {
             match happened {
                 Happened::Cut => break,
                 Happened::Client(Ok(0) | Err(_)) | Happened::Taken(Ok(0) | Err(_)) => break,
-                Happened::Taken(Ok(n)) => self.out.took(n),
+                Happened::Taken(Ok(n)) => self.out.took(n, Instant::now()),
                 Happened::Client(Ok(_)) => self.said(&mut input, &mut new_size).await,
                 Happened::Host(Some(frame)) => self.told(frame).await,
                 Happened::Host(None) => self.reach_again().await,
-                Happened::Presence => self.out.push(&FromDaemon::Presence(self.attachment.rows())),
+                Happened::Presence => self.send(&FromDaemon::Presence(self.attachment.rows())),
                 Happened::Look => self.look(),
                 Happened::Size => {
                     if let Some(size) = new_size.take()
@@ -281,6 +286,10 @@ impl Live<'_> {
         self.attachment.end(self.ended).await;
     }
 
+    fn send(&mut self, frame: &FromDaemon) {
+        self.out.push(frame, Instant::now());
+    }
+
     /// Ends it with an error.
     fn close(&mut self, ended: &'static str, code: FaultCode, message: String, at_once: bool) {
         self.last(ended, &FromDaemon::Error { code, message }, at_once);
@@ -289,7 +298,7 @@ impl Live<'_> {
     fn last(&mut self, ended: &'static str, frame: &FromDaemon, at_once: bool) {
         if self.out.is_open() {
             self.ended = ended;
-            self.out.close(frame, at_once);
+            self.out.close(frame, at_once, Instant::now());
             self.attachment.leave();
         }
     }
@@ -307,7 +316,7 @@ impl Live<'_> {
         let attachment = &self.attachment;
         if let Err(fault) = self.front.backend.may_still(self.peer, self.token.as_ref(), &attachment.action) {
             self.close("no longer allowed", fault.code, fault.message, true);
-        } else if self.out.is_stalled() {
+        } else if self.out.is_stalled(Instant::now()) {
             let message = format!("nothing was taken for {} s", self.out.patience.as_secs());
             self.close("too slow", FaultCode::Timeout, message, true);
         }
@@ -325,7 +334,7 @@ impl Live<'_> {
                     self.attachment.typed(typed);
                 }
                 Ok(Some(ToDaemon::Input(_))) => {
-                    self.out.push(&FromDaemon::Refused { message: "this is read-only".to_owned() });
+                    self.send(&FromDaemon::Refused { message: "this is read-only".to_owned() });
                 }
                 Ok(Some(ToDaemon::Resize(wanted))) => *size = Some(wanted),
                 Ok(Some(ToDaemon::Detach)) => {
@@ -346,24 +355,24 @@ impl Live<'_> {
         match frame {
             FromHost::Output { seq, bytes } => {
                 self.attachment.saw(seq, bytes.len());
-                self.out.push_output(&bytes);
+                self.out.push_output(&bytes, Instant::now());
             }
             FromHost::Missed(missed) => {
                 self.attachment.saw_screen(missed.seq, missed.dump.len());
                 let (cols, rows) = (missed.size.cols, missed.size.rows);
-                self.out.push(&FromDaemon::Resized(TerminalSize { cols, rows }));
-                self.out.push_output(missed.dump.as_bytes());
+                self.send(&FromDaemon::Resized(TerminalSize { cols, rows }));
+                self.out.push_output(missed.dump.as_bytes(), Instant::now());
                 if let Some(exit) = self.attachment.exit.clone() {
                     self.last("the session ended", &FromDaemon::Exit { exit: exit.to_string() }, false);
                 }
             }
             FromHost::Resized(size) => {
-                self.out.push(&FromDaemon::Resized(TerminalSize { cols: size.cols, rows: size.rows }));
+                self.send(&FromDaemon::Resized(TerminalSize { cols: size.cols, rows: size.rows }));
             }
             FromHost::Exited(exit) => {
                 self.last("the session ended", &FromDaemon::Exit { exit: exit.to_string() }, false);
             }
-            FromHost::Refused { why } => self.out.push(&FromDaemon::Refused { message: why }),
+            FromHost::Refused { why } => self.send(&FromDaemon::Refused { message: why }),
             // Too slow for all of it, or another connection of ours claimed the host: what is there now will do.
             FromHost::Dropped { .. } => self.reach_again().await,
             FromHost::Welcome(_)
@@ -389,44 +398,47 @@ mod tests {
     use super::Outbox;
     use crate::wire::attach::FromDaemon;
     use std::time::Duration;
+    use tokio::time::Instant;
+
+    const PATIENCE: Duration = Duration::from_secs(5);
 
     fn output(bytes: &[u8]) -> FromDaemon {
         FromDaemon::Output(bytes.to_vec())
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_frame_that_is_half_sent_is_sent_whole_and_the_last_word_follows_it() {
-        let patience = Duration::from_secs(5);
-        let mut out = Outbox::new(patience);
-        out.push(&output(b"one"));
-        out.push(&output(b"two"));
-        out.took(2);
-        tokio::time::advance(patience).await;
-        assert!(out.is_stalled());
+    #[test]
+    fn a_frame_that_is_half_sent_is_sent_whole_and_the_last_word_follows_it() {
+        let now = Instant::now();
+        let mut out = Outbox::new(PATIENCE, now);
+        out.push(&output(b"one"), now);
+        out.push(&output(b"two"), now);
+        out.took(2, now);
+        let now = now + PATIENCE;
+        assert!(out.is_stalled(now));
         let last = FromDaemon::Refused { message: "enough".to_owned() };
-        out.close(&last, true);
-        out.push(&output(b"three"));
+        out.close(&last, true, now);
+        out.push(&output(b"three"), now);
+        assert!(!out.is_over(now));
         let mut sent = Vec::new();
         while !out.queue.is_empty() {
             let next = out.next().to_vec();
-            out.took(next.len());
+            out.took(next.len(), now);
             sent.extend(next);
         }
         assert_eq!(sent, [&output(b"one").encode()[2..], &last.encode()].concat());
         assert_eq!(out.bytes, 0);
-        assert!(out.is_over());
+        assert!(out.is_over(now));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn who_takes_a_little_is_not_stalled() {
-        let patience = Duration::from_secs(5);
-        let mut out = Outbox::new(patience);
-        tokio::time::advance(patience * 2).await;
-        out.push(&output(b"one"));
-        assert!(!out.is_stalled(), "nothing waited until now");
-        tokio::time::advance(patience / 2).await;
-        out.took(1);
-        tokio::time::advance(patience / 2).await;
-        assert!(!out.is_stalled());
+    #[test]
+    fn who_takes_a_little_is_not_stalled() {
+        let now = Instant::now();
+        let mut out = Outbox::new(PATIENCE, now);
+        let now = now + PATIENCE * 2;
+        out.push(&output(b"one"), now);
+        assert!(!out.is_stalled(now), "nothing waited until now");
+        out.took(1, now + PATIENCE / 2);
+        assert!(!out.is_stalled(now + PATIENCE));
+        assert!(out.is_stalled(now + PATIENCE * 2));
     }
 }
