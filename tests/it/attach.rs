@@ -398,9 +398,9 @@ async fn one_who_takes_nothing_is_cut_off_and_another_sees_everything() {
         until_attached(&world, &id, &["bob", "bob"]).await;
         // More than a socket holds, slow enough for whoever reads at all.
         other
-            .type_in("stty -echo; i=0; while [ $i -lt 1500 ]; do i=$((i + 1)); printf 'line-%s %0600d\\n' $i 0; [ $((i % 25)) = 0 ] && sleep 0.02; done; printf 'd%s\\n' one\r")
+            .type_in("stty -echo; i=0; while [ $i -lt 1500 ]; do i=$((i + 1)); printf 'line-%s %0600d\\n' $i 0; [ $((i % 25)) = 0 ] && sleep 0.02; done; printf 'fin%s\\n' ished\r")
             .await;
-        other.until_shown("done").await;
+        other.until_shown("finished").await;
         for line in 1..=1500 {
             assert!(other.shown.contains(&format!("line-{line} ")), "line {line} is missing");
         }
