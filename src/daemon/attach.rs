@@ -14,11 +14,12 @@ use crate::domain::timestamp::Timestamp;
 use crate::host::client::{Receiver, Sender};
 use crate::host::protocol::ToHost;
 use crate::host::spec::Size;
+use crate::store::audit::{self, Filter, Place};
 use crate::store::connect::Store;
 use crate::usecase::{Facts, run};
 use crate::wire::attach::{AttachedRow, TerminalSize};
 use crate::wire::fault::{Fault, FaultCode};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{broadcast, watch};
@@ -28,6 +29,10 @@ use tokio::time::Instant;
 pub const PER_SESSION: usize = 8;
 /// Attachments of one uid, at most.
 pub const PER_UID: usize = 32;
+/// Rows that are read at once when the ends of a killed daemon are looked for.
+const PAGE: u64 = 500;
+/// The detail of the first row of an attachment.
+const START: &str = "{\"event\":\"start\"}";
 /// How long the end of an attachment may take to be written down.
 const WRITE: Duration = Duration::from_secs(10);
 
@@ -326,6 +331,44 @@ pub async fn open(app: &App, facts: &Facts, permit: Permit, deadline: Instant) -
         seat: Some(seat),
         trail,
     })
+}
+
+/// Writes the second rows of attachments that an earlier daemon could not end because it was killed. To be called
+/// before this one's start is written down: the last start is where that daemon's rows begin.
+///
+/// # Errors
+/// The database.
+pub async fn end_of_killed(store: &Store, now: Timestamp) -> anyhow::Result<()> {
+    let of = |action: &str, since| Filter {
+        action: Some(action.to_owned()),
+        computer: Some(store.computer().to_owned()),
+        since,
+        ..Filter::default()
+    };
+    let starts = audit::page(store.reader(), &of("daemon.start", None), None, 1).await?;
+    let Some(since) = starts.first().map(|row| row.draft.at) else { return Ok(()) };
+    for action in ["session.watch", "session.attach"] {
+        let (filter, mut before, mut ended) = (of(action, Some(since)), None, HashSet::new());
+        loop {
+            // Newest first: an end comes before its start.
+            let page = audit::page(store.reader(), &filter, before.as_ref(), PAGE).await?;
+            before = page.last().map(Place::from);
+            for row in &page {
+                let detail = row.draft.detail.as_deref().unwrap_or_default();
+                if detail != START {
+                    ended.insert(row.draft.request_id.clone());
+                } else if !ended.contains(&row.draft.request_id) {
+                    let detail = serde_json::json!({ "event": "end", "ended": "the daemon was killed" });
+                    let end = AuditDraft { at: now, ..row.draft.clone() }.with_detail(&detail);
+                    store.append(Instant::now() + WRITE, end).await?;
+                }
+            }
+            if (page.len() as u64) < PAGE {
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Attachment {

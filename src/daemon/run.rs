@@ -6,7 +6,7 @@ use crate::config::paths::Environment;
 use crate::daemon::app::{App, Parts};
 use crate::daemon::front::Front;
 use crate::daemon::hosts::Hosts;
-use crate::daemon::{database, effects, jobs, life, listen, transcripts};
+use crate::daemon::{attach, database, effects, jobs, life, listen, transcripts};
 use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::timestamp::Timestamp;
 use crate::platform::process;
@@ -71,6 +71,7 @@ pub async fn run(daemon: Daemon, stop: CancellationToken) -> anyhow::Result<()> 
         own_uid: process::own_uid(),
     })
     .await?;
+    attach::end_of_killed(&store, app.now()).await.context("the audit log")?;
     note(&app, "daemon.start").await.context("the audit log")?;
     // Events of adopted hosts are taken from here on, so adopting cannot fill the queue.
     let after = CancellationToken::new();

@@ -1,6 +1,6 @@
 //! The command line on a terminal of its own, and a daemon that goes away under it.
 
-use crate::process::{Asker, PATIENCE, World, said};
+use crate::process::{Asker, PATIENCE, World, can_be_others, said, until};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, Termios, tcgetattr};
 use nix::unistd::Pid;
@@ -232,4 +232,62 @@ fn without_a_terminal_it_is_refused_with_a_hint() {
         assert!(said(&refused).contains("teleclaude transcript"), "{}", said(&refused));
     }
     end(&me, &id);
+}
+
+#[test]
+fn a_daemon_that_was_killed_leaves_no_attachment_without_an_end() {
+    if !can_be_others("attach") {
+        return;
+    }
+    const ADA: u32 = 61_101;
+    const MEL: u32 = 61_102;
+    let mut world = World::system(&format!(
+        "people:\n  - {{ name: ada, os_uid: {ADA}, role: admin }}\n  - {{ name: mel, os_uid: {MEL}, role: member }}\n\
+         projects: [ {{ name: proj, path: DIR/project }} ]\nsessions: {{ run_as: service }}\nroles: {{ member: {{ profile: full }} }}\n{SHELL}"
+    ));
+    world.up();
+    let (ada, mel) = (world.user(ADA), world.user(MEL));
+    let started = mel.post("/sessions", json!({ "project": "proj", "agent": "shell" })).unwrap();
+    assert_eq!(started.status, 201, "{started:?}");
+    let id = started.body["session_id"].as_str().unwrap().to_owned();
+    mel.until_status(&id, "running");
+    let watch = |why: &str| {
+        let body = json!({ "reason": why });
+        let request = ada.request("POST", &format!("/sessions/{id}/attach"), Some(body));
+        let request =
+            request.replace("Connection: close", "Connection: upgrade\r\nUpgrade: teleclaude-attach");
+        let mut stream = ada.connect().unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).unwrap();
+        assert_eq!(&status, b"HTTP/1.1 101");
+        stream
+    };
+    let trail = || {
+        let rows = ada.all("/audit?action=session.watch", "rows");
+        let of = |row: &serde_json::Value| {
+            (row["reason"].clone(), row["detail"].as_str().unwrap().contains("end"))
+        };
+        rows.iter().rev().map(of).collect::<Vec<_>>()
+    };
+    drop(watch("this one ends by itself"));
+    until("its end is written down", || trail().len() == 2);
+    let left = watch("this one is cut short");
+    world.kill();
+    drop(left);
+    world.up();
+    let wanted = [
+        (json!("this one ends by itself"), false),
+        (json!("this one ends by itself"), true),
+        (json!("this one is cut short"), false),
+        (json!("this one is cut short"), true),
+    ];
+    assert_eq!(trail(), wanted);
+    world.kill();
+    world.up();
+    assert_eq!(trail(), wanted, "once is enough");
+    assert_eq!(ada.get("/audit/verify").unwrap().body["ok"], true);
+    let reason = json!({ "reason": "the end of this test" });
+    assert_eq!(ada.post(&format!("/sessions/{id}/end"), reason).unwrap().status, 200);
+    mel.until_status(&id, "ended");
 }
