@@ -16,6 +16,7 @@ use crate::host::protocol::ToHost;
 use crate::host::spec::Size;
 use crate::store::audit::{self, Filter, Place};
 use crate::store::connect::Store;
+use crate::store::session;
 use crate::usecase::{Facts, run};
 use crate::wire::attach::{AttachedRow, TerminalSize};
 use crate::wire::fault::{Fault, FaultCode};
@@ -33,6 +34,8 @@ pub const PER_UID: usize = 32;
 const PAGE: u64 = 500;
 /// The detail of the first row of an attachment.
 const START: &str = "{\"event\":\"start\"}";
+/// When a host is gone, its session's end is in the database within this, if it has ended.
+const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 /// How long the end of an attachment may take to be written down.
 const WRITE: Duration = Duration::from_secs(10);
 
@@ -413,6 +416,18 @@ impl Attachment {
         let (sender, receiver, status) = self.hosts.attach(self.session).await?;
         (self.sender, self.receiver, self.exit) = (sender, receiver, status.exit);
         self.paint().await
+    }
+
+    /// How the session ended, if it has: a host that is gone is soon known to be.
+    pub async fn ended(&self) -> Option<Exit> {
+        let until = Instant::now() + KNOWN_WITHIN;
+        loop {
+            let row = session::by_id(self.trail.store.reader(), self.session).await.ok()??;
+            if row.status == SessionStatus::Ended || Instant::now() >= until {
+                return row.exit;
+            }
+            tokio::time::sleep(KNOWN_WITHIN / 20).await;
+        }
     }
 
     /// So many bytes, the first of them number `seq` of the session's output, are on their way.

@@ -239,10 +239,10 @@ impl Live<'_> {
         if let Some(size) = size
             && self.attachment.fit(size).await.is_err()
         {
-            self.lost();
+            self.lost().await;
         }
         if self.attachment.paint().await.is_err() {
-            self.lost();
+            self.lost().await;
         }
         // What came behind the request.
         self.said(&mut input, &mut new_size).await;
@@ -273,7 +273,7 @@ impl Live<'_> {
                     if let Some(size) = new_size.take()
                         && self.attachment.fit(size).await.is_err()
                     {
-                        self.lost();
+                        self.lost().await;
                     }
                     size_at = Instant::now() + SIZE_EVERY;
                 }
@@ -303,7 +303,14 @@ impl Live<'_> {
         }
     }
 
-    fn lost(&mut self) {
+    /// There is no host any more: the session has ended, or will be known to have.
+    async fn lost(&mut self) {
+        if !self.out.is_open() {
+            return;
+        }
+        if let Some(exit) = self.attachment.ended().await {
+            return self.last("the session ended", &FromDaemon::Exit { exit: exit.to_string() }, false);
+        }
         let message = "the session's host is gone".to_owned();
         self.close("the host was lost", FaultCode::Unavailable, message, false);
     }
@@ -388,7 +395,7 @@ impl Live<'_> {
 
     async fn reach_again(&mut self) {
         if self.attachment.again().await.is_err() {
-            self.lost();
+            self.lost().await;
         }
     }
 }
