@@ -1,6 +1,8 @@
 //! The only dialer: HTTP/1.1 over the daemon's Unix socket, one connection for several requests, everything bounded:
 //! connecting, answering, and the size of an answer. Typed methods for REST; what answers mean to people is `cli`'s.
 
+pub mod attach;
+
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::limits::TOKEN_HEADER;
 use crate::wire::reply::{
@@ -338,7 +340,7 @@ impl Client {
                 unreachable(&endpoint.path, endpoint.system, &problem)
             })?;
         // Ends with the sender; what goes wrong in it is told to whoever waits for an answer.
-        tokio::spawn(connection);
+        tokio::spawn(connection.with_upgrades());
         Ok(sender)
     }
 }

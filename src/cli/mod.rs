@@ -1,6 +1,7 @@
 //! The commands people type: which there are, and how one runs from its words to its exit code. One file a noun;
 //! `wiring` hands over to the other parts of the program.
 
+pub mod attach;
 pub mod audit;
 pub mod bulk;
 pub mod catalogue;

@@ -1,6 +1,7 @@
 //! `teleclaude sessions`: list, show, start, steer, end and resume them. Reading what they showed is `transcript`, what is
 //! done to many at a time `end_all` and `resume`.
 
+use crate::cli::attach;
 use crate::cli::console::Console;
 use crate::cli::end_all;
 use crate::cli::failure::Failure;
@@ -63,6 +64,27 @@ enum Command {
         /// An id of your own: sending again with the same one types nothing new
         #[arg(long, value_name = "TEXT")]
         client_id: Option<String>,
+    },
+    /// Show a session's terminal on this one and type into it
+    Attach {
+        /// The session's id, or the first 8 characters of it or more
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        id: String,
+        /// Only see it, as with `watch`
+        #[arg(long)]
+        read_only: bool,
+        /// Why, where the session is somebody else's
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Show a session's terminal on this one
+    Watch {
+        /// The session's id, or the first 8 characters of it or more
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        id: String,
+        /// Why, where the session is somebody else's
+        #[arg(long)]
+        reason: Option<String>,
     },
     /// End a session and everything its agent started
     End {
@@ -231,6 +253,12 @@ pub async fn run(console: &mut Console<'_>, client: &Client, args: &Args, json: 
                 return console.say_json(&answer.text);
             }
             console.say(&sent(&answer.reply))
+        }
+        Some(Command::Attach { id, read_only, reason }) => {
+            attach::run(console, client, id, !read_only, reason.as_deref()).await
+        }
+        Some(Command::Watch { id, reason }) => {
+            attach::run(console, client, id, false, reason.as_deref()).await
         }
         Some(Command::End { id: None, yes, reason, older_than, remove_worktree, .. }) => {
             let now = console.look.now;
@@ -446,6 +474,11 @@ fn project_name(s: &SessionReply) -> &str {
 
 /// One session.
 pub fn one(s: &SessionReply, look: &Look) -> String {
+    let attached = s.attached.iter().map(|a| {
+        let how = if a.input { "typing" } else { "watching" };
+        format!("{} ({how}, since {})", a.person, moment(&a.since, look))
+    });
+    let attached: Vec<String> = attached.collect();
     let actor = (s.actor_person != s.owner_person).then(|| s.actor_person.clone());
     let rows = [
         ("Session", Some(s.session_id.clone())),
@@ -462,6 +495,7 @@ pub fn one(s: &SessionReply, look: &Look) -> String {
         ("Computer", Some(s.computer.clone())),
         ("Child of", s.parent_session_id.clone()),
         ("Agent's id", s.native_session_id.clone()),
+        ("Attached", (!attached.is_empty()).then(|| attached.join(", "))),
         ("Created", Some(moment(&s.created_at, look))),
         ("Active", Some(moment(&s.last_activity, look))),
         ("Ended", s.ended_at.as_deref().map(|at| moment(at, look))),
@@ -516,6 +550,7 @@ mod tests {
             created_at: "2026-11-21T10:00:00Z".to_owned(),
             last_activity: "2026-11-21T11:57:00Z".to_owned(),
             ended_at: None,
+            attached: Vec::new(),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::config::load::Loaded;
 use crate::config::paths::Environment;
 use crate::config::personal::Personal;
 use crate::config::show;
+use crate::daemon::attach::Attachments;
 use crate::daemon::backend::Event;
 use crate::daemon::handle::audit_unavailable;
 use crate::daemon::hosts::Hosts;
@@ -52,6 +53,7 @@ pub struct App {
     clock: Clock,
     names: Arc<Names>,
     hosts: Hosts,
+    attachments: Arc<Attachments>,
     tokens: Tokens,
     rates: Rates,
     denials: Mutex<DenialMeter>,
@@ -104,7 +106,9 @@ impl App {
         {
             tokens.keep(hash, session, uid);
         }
+        let events = broadcast::Sender::new(EVENTS);
         Ok(Arc::new(Self {
+            attachments: Attachments::new(parts.hosts.clone(), events.clone()),
             computer: Arc::from(parts.store.computer()),
             socket: parts.loaded.config.socket.to_string_lossy().into_owned(),
             recordings: Arc::new(parts.loaded.paths.state_dir.join("recordings")),
@@ -119,7 +123,7 @@ impl App {
             personal: RwLock::default(),
             personal_changes: AtomicUsize::new(0),
             seen: Mutex::default(),
-            events: broadcast::Sender::new(EVENTS),
+            events,
             work: Notify::new(),
             connections: Arc::default(),
             own_uid: parts.own_uid,
@@ -137,6 +141,11 @@ impl App {
     /// The session hosts.
     pub fn hosts(&self) -> &Hosts {
         &self.hosts
+    }
+
+    /// Who sees which terminal now.
+    pub fn attachments(&self) -> &Arc<Attachments> {
+        &self.attachments
     }
 
     /// Live session tokens.

@@ -1,12 +1,13 @@
 //! What both mouths ask of the daemon behind them: the seam between `mcp`/`http` and `handle`. Types and one trait
 //! with two implementations: the real one in `handle`, and the one that the socket's tests bring along.
 
+use crate::daemon::attach::Attachment;
 use crate::daemon::limits::Limits;
-use crate::domain::action::Verb;
+use crate::domain::action::{Action, Verb};
 use crate::domain::caller::{Caller, Peer, Role, Via};
 use crate::domain::person::PersonId;
 use crate::domain::session::SessionId;
-use crate::wire::fault::Fault;
+use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::Reply;
 use crate::wire::request::Request;
 use futures_util::future::BoxFuture;
@@ -92,6 +93,21 @@ impl SessionEvent {
 pub trait Backend: Send + Sync + 'static {
     /// Resolves, judges, does, writes down. The caller's identity comes from `peer` alone.
     fn handle<'a>(&'a self, peer: &'a Peer, call: Call) -> BoxFuture<'a, Result<Reply, Fault>>;
+
+    /// The same for [`Request::Attach`], whose answer is a live terminal.
+    fn attach<'a>(&'a self, peer: &'a Peer, call: Call) -> BoxFuture<'a, Result<Attachment, Fault>> {
+        let _ = (peer, call);
+        Box::pin(async { Err(Fault::new(FaultCode::Unavailable, "there are no terminals here")) })
+    }
+
+    /// Whether `peer` may still do what it was permitted before. Cheap, no I/O, and written down nowhere.
+    ///
+    /// # Errors
+    /// Why not.
+    fn may_still(&self, peer: &Peer, token: Option<&SecretString>, action: &Action) -> Result<(), Fault> {
+        let _ = (peer, token, action);
+        Ok(())
+    }
 
     /// Who `peer` is now. Cheap, no I/O: the people map in force decides.
     fn caller(&self, peer: &Peer, via: Via, token: Option<&SecretString>) -> Caller;

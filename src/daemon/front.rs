@@ -1,6 +1,7 @@
 //! What every connection shares, and the one way from a mouth to the daemon behind it: quota, deadline,
 //! cancellation and panics are dealt with here, once for MCP and HTTP.
 
+use crate::daemon::attach::Attachment;
 use crate::daemon::backend::{Backend, Call};
 use crate::daemon::limits::{Bucket, Entered, Gate};
 use crate::daemon::peer::Names;
@@ -10,6 +11,7 @@ use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::Reply;
 use crate::wire::request::Request;
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -61,13 +63,42 @@ impl Front {
         request: Request,
         gone: &CancellationToken,
     ) -> Result<Reply, Fault> {
+        let work = |call| self.backend.handle(peer, call);
+        self.within_limits(peer, caller, token, request, gone, work).await
+    }
+
+    /// The same for [`Request::Attach`].
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub async fn attach(
+        &self,
+        peer: &Peer,
+        caller: &Caller,
+        token: Option<SecretString>,
+        request: Request,
+        gone: &CancellationToken,
+    ) -> Result<Attachment, Fault> {
+        let work = |call| self.backend.attach(peer, call);
+        self.within_limits(peer, caller, token, request, gone, work).await
+    }
+
+    async fn within_limits<'a, T>(
+        &'a self,
+        peer: &'a Peer,
+        caller: &Caller,
+        token: Option<SecretString>,
+        request: Request,
+        gone: &CancellationToken,
+        work: impl FnOnce(Call) -> BoxFuture<'a, Result<T, Fault>>,
+    ) -> Result<T, Fault> {
         let limits = self.backend.limits();
         let _places = self.enter(peer, caller.person.is_some(), limits.in_flight_per_uid)?;
         let changes = changes(&request);
         let deadline = tokio::time::Instant::now() + limits.request;
         let cancel = gone.child_token();
         let call = Call { request, via: caller.via, token, deadline, cancel: cancel.clone() };
-        let mut work = std::pin::pin!(AssertUnwindSafe(self.backend.handle(peer, call)).catch_unwind());
+        let mut work = std::pin::pin!(AssertUnwindSafe(work(call)).catch_unwind());
         let (code, why) = tokio::select! {
             biased;
             done = &mut work => return done.unwrap_or_else(|_| Err(panicked())),
@@ -144,6 +175,7 @@ const fn changes(request: &Request) -> bool {
         | Request::ListSessions(_)
         | Request::ShowSession(_)
         | Request::ReadSession(_)
+        | Request::Attach(_)
         | Request::ListAudit(_)
         | Request::VerifyAudit
         | Request::ShowConfig

@@ -5,6 +5,7 @@
 //! If a row cannot be written, nothing is shown and nothing is done.
 
 use crate::daemon::app::App;
+use crate::daemon::attach::{self, Attachment};
 use crate::daemon::backend::Call;
 use crate::daemon::settings::Settings;
 use crate::domain::action::{Action, Verb};
@@ -26,6 +27,30 @@ use tracing::Instrument as _;
 /// # Errors
 /// A [`Fault`] for everything that was not done.
 pub async fn handle(app: &App, peer: &Peer, call: Call) -> Result<Reply, Fault> {
+    match any(app, peer, call).await? {
+        Done::Reply(reply) => Ok(reply),
+        Done::Attached(_) => Err(Fault::new(FaultCode::Internal, "a terminal is no reply")),
+    }
+}
+
+/// The same way for a request to attach, whose answer lives on.
+///
+/// # Errors
+/// A [`Fault`]; nothing was shown then.
+pub async fn attach(app: &App, peer: &Peer, call: Call) -> Result<Attachment, Fault> {
+    match any(app, peer, call).await? {
+        Done::Attached(attachment) => Ok(*attachment),
+        Done::Reply(_) => Err(Fault::new(FaultCode::Internal, "a reply is no terminal")),
+    }
+}
+
+/// What came of a request.
+enum Done {
+    Reply(Reply),
+    Attached(Box<Attachment>),
+}
+
+async fn any(app: &App, peer: &Peer, call: Call) -> Result<Done, Fault> {
     let settings = app.settings();
     let (caller, projects) = app.identify(peer, call.via, call.token.as_ref()).await?;
     app.spend(&settings, &caller)?;
@@ -64,7 +89,7 @@ async fn resolved_and_judged(
     facts: Facts,
     caller: Caller,
     call: Call,
-) -> Result<Reply, Fault> {
+) -> Result<Done, Fault> {
     let verb = call.request.verb();
     // Before anything is looked up for them: may they do such a thing at all?
     if !policy::may(&caller, verb) {
@@ -93,9 +118,15 @@ async fn resolved_and_judged(
                 tracing::Span::current().record("session", started.session.session_id.as_str());
             }
             tracing::info!(action = verb.name(), "done");
-            Ok(reply)
+            Ok(Done::Reply(reply))
         }
-        _ => read(app, settings, facts, caller, action, call.deadline).await,
+        Verb::AttachReadOnly | Verb::Attach => {
+            let permit = judge(app, &facts, &caller, action, call.deadline).await?;
+            // Written down in there, once it is known that there is something to see.
+            let attachment = attach::open(app, &facts, permit, call.deadline).await?;
+            Ok(Done::Attached(Box::new(attachment)))
+        }
+        _ => read(app, settings, facts, caller, action, call.deadline).await.map(Done::Reply),
     }
 }
 
@@ -116,7 +147,13 @@ async fn read(
         Action::Health => Ok(Reply::Health(app.health(&caller))),
         Action::ShowConfig => Ok(Reply::Config(app.config_rows(settings, &caller))),
         Action::Reload => app.reload(Some((permit.caller(), &facts))).await.map(Reply::Reloaded),
-        _ => run::read(app.store(), &facts, permit).await,
+        _ => {
+            let mut reply = run::read(app.store(), &facts, permit).await?;
+            if let Reply::Session(row) = &mut reply {
+                row.attached = app.attachments().rows(&row.session_id);
+            }
+            Ok(reply)
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The daemon: one file per step of a request, and what runs beside the requests.
 
 pub mod app;
+pub mod attach;
 pub mod backend;
 pub mod connection;
 pub mod database;

@@ -7,7 +7,7 @@ use crate::daemon::app::{App, Parts};
 use crate::daemon::front::Front;
 use crate::daemon::hosts::Hosts;
 use crate::daemon::listen::Socket;
-use crate::daemon::{database, effects, jobs, life, listen, manager, transcripts};
+use crate::daemon::{attach, database, effects, jobs, life, listen, manager, transcripts};
 use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::timestamp::Timestamp;
 use crate::platform::process;
@@ -79,6 +79,7 @@ pub async fn run(daemon: Daemon, stop: CancellationToken) -> anyhow::Result<()> 
         own_uid: process::own_uid(),
     })
     .await?;
+    attach::end_of_killed(&store, app.now()).await.context("the audit log")?;
     note(&app, "daemon.start").await.context("the audit log")?;
     // Before it is found out which of them have ended: what those said last is still to be copied.
     let open = session::open_on(store.reader(), store.computer()).await?;

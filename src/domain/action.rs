@@ -71,6 +71,15 @@ pub enum Action {
         /// Why.
         reason: Option<String>,
     },
+    /// Seeing a session's terminal as it changes, and typing into it.
+    Attach {
+        /// The session.
+        session: Box<Session>,
+        /// Whether to type, too.
+        input: bool,
+        /// Why.
+        reason: Option<String>,
+    },
     /// Being told of a session's changes, or no longer.
     Watch {
         /// The session.
@@ -265,6 +274,10 @@ pub enum Verb {
     RenameSession,
     /// Reading content.
     ReadSession,
+    /// Seeing a terminal live.
+    AttachReadOnly,
+    /// Seeing a terminal live and typing into it.
+    Attach,
     /// Being told of changes.
     Watch,
     /// The audit log.
@@ -283,7 +296,7 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb, in the order of the table.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::Whoami,
         Self::Health,
         Self::ListProjects,
@@ -298,6 +311,8 @@ impl Verb {
         Self::InterruptSession,
         Self::RenameSession,
         Self::ReadSession,
+        Self::AttachReadOnly,
+        Self::Attach,
         Self::Watch,
         Self::ListAudit,
         Self::VerifyAudit,
@@ -324,6 +339,8 @@ impl Verb {
             Self::InterruptSession => "session.interrupt",
             Self::RenameSession => "session.title",
             Self::ReadSession => "transcript.read",
+            Self::AttachReadOnly => "session.watch",
+            Self::Attach => "session.attach",
             Self::Watch => "session.subscribe",
             Self::ListAudit => "audit.list",
             Self::VerifyAudit => "audit.verify",
@@ -353,6 +370,8 @@ impl Action {
             Self::InterruptSession { .. } => Verb::InterruptSession,
             Self::RenameSession { .. } => Verb::RenameSession,
             Self::ReadSession { .. } => Verb::ReadSession,
+            Self::Attach { input: false, .. } => Verb::AttachReadOnly,
+            Self::Attach { input: true, .. } => Verb::Attach,
             Self::Watch { .. } => Verb::Watch,
             Self::ListAudit(_) => Verb::ListAudit,
             Self::VerifyAudit => Verb::VerifyAudit,
@@ -372,6 +391,7 @@ impl Action {
             | Self::InterruptSession { session, .. }
             | Self::RenameSession { session, .. }
             | Self::ReadSession { session, .. }
+            | Self::Attach { session, .. }
             | Self::Watch { session, .. } => Some(session),
             Self::ResumeSession(resumption) => Some(&resumption.session),
             _ => None,

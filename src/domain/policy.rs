@@ -99,11 +99,14 @@ pub const fn least_role(verb: Verb) -> Role {
         | Verb::ListSessions
         | Verb::ShowSession
         | Verb::ReadSession
+        | Verb::AttachReadOnly
         | Verb::ShowConfig
         | Verb::PutMyConfig
         | Verb::ExplainPerson => Role::Newcomer,
         Verb::StartSession | Verb::SendMessage | Verb::EndSession | Verb::Watch => Role::Contributor,
-        Verb::ResumeSession | Verb::InterruptSession | Verb::RenameSession => Role::Contributor,
+        Verb::ResumeSession | Verb::InterruptSession | Verb::RenameSession | Verb::Attach => {
+            Role::Contributor
+        }
         Verb::ListAudit | Verb::VerifyAudit | Verb::Reload => Role::Admin,
     }
 }
@@ -122,8 +125,10 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::SendMessage
         | Verb::EndSession
         | Verb::ReadSession
+        | Verb::AttachReadOnly
         | Verb::Watch => true,
-        Verb::ListAudit
+        Verb::Attach
+        | Verb::ListAudit
         | Verb::VerifyAudit
         | Verb::ShowConfig
         | Verb::PutMyConfig
@@ -182,6 +187,25 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
                     return Err(Denied::Reason("reading somebody else's session needs a reason"));
                 }
                 record = Some("transcript.read");
+            }
+        }
+        Action::Attach { session, input: false, reason } => {
+            if reach(caller, session, Itself::Allowed)? == Whose::Anothers {
+                if rules.require_reason && reason.is_none() {
+                    return Err(Denied::Reason("watching somebody else's session needs a reason"));
+                }
+                record = Some("session.watch");
+            }
+        }
+        Action::Attach { session, input: true, reason } => {
+            if reach(caller, session, Itself::Refused)? == Whose::Anothers {
+                if !rules.steer_others {
+                    return Err(Denied::NotYours);
+                }
+                if reason.is_none() {
+                    return Err(Denied::Reason("typing into somebody else's session needs a reason"));
+                }
+                record = Some("session.attach");
             }
         }
         Action::Watch { session, .. } => {

@@ -5,4 +5,5 @@ pub mod command;
 #[cfg(target_os = "macos")]
 pub mod launchd;
 pub mod process;
+pub mod terminal;
 pub mod volume;

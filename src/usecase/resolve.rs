@@ -86,6 +86,10 @@ pub async fn resolve(
             let reason = reason(args.reason)?;
             Action::ReadSession { session: find(conn, caller, &args.session_id).await?, window, reason }
         }
+        Request::Attach(args) => {
+            let reason = reason(args.reason)?;
+            Action::Attach { session: find(conn, caller, &args.session_id).await?, input: args.input, reason }
+        }
         Request::Subscribe(name) => {
             Action::Watch { session: find(conn, caller, &name.session_id).await?, on: true }
         }
@@ -120,6 +124,7 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::InterruptSession { session, .. }
         | Action::RenameSession { session, .. }
         | Action::ReadSession { session, .. }
+        | Action::Attach { session, .. }
         | Action::Watch { session, .. } => **session = again(conn, session).await?,
         Action::ResumeSession(resumption) => {
             *resumption.session = again(conn, &resumption.session).await?;

@@ -84,6 +84,9 @@ pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
         | Action::RenameSession { session, reason, .. }
         | Action::SendMessage { session, reason, .. }
         | Action::ReadSession { session, reason, .. } => draft.about(session).because(reason.as_deref()),
+        Action::Attach { session, reason, .. } => {
+            draft.about(session).because(reason.as_deref()).with_detail(&json!({ "event": "start" }))
+        }
         _ => draft,
     })
 }
@@ -234,6 +237,7 @@ pub async fn read(store: &Store, facts: &Facts, permit: Permit) -> Result<Reply,
         }
         Action::ShowConfig => return Err(not_here("config.show")),
         Action::Health => return Err(not_here("health")),
+        Action::Attach { .. } => return Err(not_here("attach")),
         Action::Reload => return Err(not_here("reload")),
         Action::StartSession(_)
         | Action::SendMessage { .. }

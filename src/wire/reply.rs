@@ -3,6 +3,7 @@
 use crate::domain::audit::AuditEntry;
 use crate::domain::caller::{Caller, Role};
 use crate::domain::session::Session;
+use crate::wire::attach::AttachedRow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -260,6 +261,9 @@ pub struct SessionReply {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<String>,
+    /// Who sees its terminal now. Only where one session is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attached: Vec<AttachedRow>,
 }
 
 impl From<&Session> for SessionReply {
@@ -287,6 +291,7 @@ impl From<&Session> for SessionReply {
             created_at: s.created.to_string(),
             last_activity: s.last_activity.to_string(),
             ended_at: s.ended.map(|e| e.to_string()),
+            attached: Vec::new(),
         }
     }
 }

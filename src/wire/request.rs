@@ -2,6 +2,7 @@
 
 use crate::domain::action::Verb;
 use crate::domain::session::{SessionStatus, ThinkingMode};
+use crate::wire::attach::TerminalSize;
 use serde::{Deserialize, Serialize};
 
 /// Everything a client can ask. A new verb is one variant here and one of `domain::action::Action`.
@@ -37,6 +38,8 @@ pub enum Request {
     RenameSession(RenameSession),
     /// Read what a session showed.
     ReadSession(GetSessionData),
+    /// See a session's terminal live, and type into it.
+    Attach(AttachSession),
     /// Be told when a session changes.
     Subscribe(SessionRef),
     /// No longer be told.
@@ -73,6 +76,10 @@ impl Request {
             Self::InterruptSession(_) => Verb::InterruptSession,
             Self::RenameSession(_) => Verb::RenameSession,
             Self::ReadSession(_) => Verb::ReadSession,
+            Self::Attach(args) => match args.input {
+                true => Verb::Attach,
+                false => Verb::AttachReadOnly,
+            },
             Self::Subscribe(_) | Self::StopNotifications(_) => Verb::Watch,
             Self::ListAudit(_) => Verb::ListAudit,
             Self::VerifyAudit => Verb::VerifyAudit,
@@ -267,6 +274,23 @@ pub struct GetSessionData {
     /// Form of the content; markdown if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<ContentFormat>,
+    /// Why, where the session is somebody else's: 10 characters or more. It is written down and shown to the owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Arguments of attaching to a session's terminal. What follows on the connection is `wire::attach`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AttachSession {
+    /// The session's id, or a unique prefix of at least 8 characters.
+    pub session_id: String,
+    /// Whether to type, too; otherwise only to see.
+    #[serde(default)]
+    pub input: bool,
+    /// The size of the terminal that it is shown on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<TerminalSize>,
     /// Why, where the session is somebody else's: 10 characters or more. It is written down and shown to the owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

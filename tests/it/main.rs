@@ -1,6 +1,7 @@
 //! The one integration test binary. One file a noun; `tidy` checks the architecture itself.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod attach;
 mod audit;
 mod bridge;
 mod cli;

@@ -2,15 +2,16 @@
 
 use crate::daemon::app::App;
 use crate::daemon::app::identity::caller;
+use crate::daemon::attach::Attachment;
 use crate::daemon::backend::{Backend, Call, Event};
-use crate::daemon::handle::handle;
+use crate::daemon::handle::{attach, handle};
 use crate::daemon::limits::Limits;
 use crate::daemon::peer;
-use crate::domain::action::Verb;
+use crate::domain::action::{Action, Verb};
 use crate::domain::caller::{Caller, Peer, Role, Via};
 use crate::domain::policy;
 use crate::usecase::run;
-use crate::wire::fault::Fault;
+use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::Reply;
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
@@ -23,6 +24,23 @@ use tokio::time::Instant;
 impl Backend for App {
     fn handle<'a>(&'a self, peer: &'a Peer, call: Call) -> BoxFuture<'a, Result<Reply, Fault>> {
         Box::pin(handle(self, peer, call))
+    }
+
+    fn attach<'a>(&'a self, peer: &'a Peer, call: Call) -> BoxFuture<'a, Result<Attachment, Fault>> {
+        Box::pin(attach(self, peer, call))
+    }
+
+    fn may_still(&self, peer: &Peer, token: Option<&SecretString>, action: &Action) -> Result<(), Fault> {
+        let caller = self.caller(peer, Via::Http, token);
+        if self.turns_away(peer) {
+            return Err(Fault::new(FaultCode::Denied, "this daemon does not serve this user"));
+        }
+        let settings = self.settings();
+        let facts = self.facts(&settings, &caller, Arc::from([]));
+        match policy::judge(&caller, action.clone(), &run::rules(&facts, &caller)) {
+            Ok(_) => Ok(()),
+            Err(denied) => Err(run::fault(denied, action, &caller)),
+        }
     }
 
     fn caller(&self, peer: &Peer, via: Via, token: Option<&SecretString>) -> Caller {

@@ -50,6 +50,11 @@ impl TimedIo {
         Self { io: TokioIo::new(stream), phase, head: None, write: None, head_time, write_time }
     }
 
+    /// The connection itself, without clocks.
+    pub fn into_inner(self) -> UnixStream {
+        self.io.into_inner()
+    }
+
     fn written(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if done.is_ready() {
             self.write = None;

@@ -1,12 +1,14 @@
 //! The HTTP mouth: one connection of HTTP/1.1, bounded in every direction, with MCP on `/mcp` and REST beside it.
 //! Decides nothing.
 
+pub mod attach;
 pub mod events;
 pub mod io;
 pub mod problem;
 pub mod rest;
 
 use crate::daemon::front::Front;
+use crate::daemon::http::attach::{Upgrades, Way};
 use crate::daemon::http::io::{Phase, TimedIo};
 use crate::daemon::limits::Limits;
 use crate::daemon::mcp::serve::Streamable;
@@ -44,14 +46,17 @@ impl Mouth {
         let phase = Phase::default();
         let io = TimedIo::new(stream, phase.clone(), limits.header, limits.write);
         let drain = front.drain.clone();
+        let upgrades = Upgrades::default();
+        let (attached, attached_by) = ((Arc::clone(&front), Arc::clone(&peer)), upgrades.clone());
         let service = service_fn({
             let limits = Arc::clone(&limits);
-            move |request| {
+            move |mut request: Request<Incoming>| {
                 let in_request = phase.enter();
                 let (mouth, front, peer) = (self.clone(), Arc::clone(&front), Arc::clone(&peer));
                 let limits = Arc::clone(&limits);
+                let way = Way { upgrade: hyper::upgrade::on(&mut request), upgrades: upgrades.clone() };
                 async move {
-                    let response = mouth.answer(front, peer, &limits, request).await;
+                    let response = mouth.answer(front, peer, &limits, request, way).await;
                     drop(in_request);
                     Ok::<_, Infallible>(response)
                 }
@@ -62,13 +67,20 @@ impl Mouth {
             .header_read_timeout(limits.keep_alive)
             .max_headers(limits.headers)
             .max_buf_size(limits.header_bytes.max(8 * 1024))
-            .serve_connection(io, service);
+            .serve_connection(io, service)
+            .with_upgrades();
         let mut connection = std::pin::pin!(connection);
         tokio::select! {
-            _ended = connection.as_mut() => return,
-            () = drain.cancelled() => connection.as_mut().graceful_shutdown(),
+            _ended = connection.as_mut() => {}
+            () = drain.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                let _ended = connection.await;
+            }
         }
-        let _ended = connection.await;
+        // Here and not in a task of its own: the connection counts until its end.
+        if let Some(pending) = attached_by.take() {
+            attach::serve(&attached.0, &attached.1, pending).await;
+        }
     }
 
     async fn answer(
@@ -77,6 +89,7 @@ impl Mouth {
         peer: Arc<Peer>,
         limits: &Limits,
         request: Request<Incoming>,
+        way: Way,
     ) -> Response<Body> {
         if let Some(origin) = request.headers().get(ORIGIN)
             && !limits.origins.iter().any(|allowed| matches(allowed, origin))
@@ -93,7 +106,7 @@ impl Mouth {
         if parts.uri.path() == "/mcp" {
             return self.mcp.answer(peer, Request::from_parts(parts, Full::new(body))).await;
         }
-        rest::answer(front, peer, &parts, &body).await
+        rest::answer(front, peer, &parts, &body, way).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! The REST paths: which method and path stands for which kind of request, and how its arguments are read.
 
 use crate::daemon::front::Front;
+use crate::daemon::http::attach::{self, Way};
 use crate::daemon::http::{Body, events, problem};
 use crate::daemon::mcp::tools::{arguments, body as json_body};
 use crate::domain::action::Verb;
@@ -25,7 +26,13 @@ const INTEGERS: [&str; 2] = ["limit", "tail_chars"];
 const BOOLEANS: [&str; 1] = ["all_computers"];
 
 /// Answers one request.
-pub async fn answer(front: Arc<Front>, peer: Arc<Peer>, parts: &Parts, body: &[u8]) -> Response<Body> {
+pub async fn answer(
+    front: Arc<Front>,
+    peer: Arc<Peer>,
+    parts: &Parts,
+    body: &[u8],
+    way: Way,
+) -> Response<Body> {
     let token: Option<SecretString> =
         parts.headers.get(TOKEN_HEADER).and_then(|value| value.to_str().ok()).map(Into::into);
     let path = parts.uri.path();
@@ -55,6 +62,13 @@ pub async fn answer(front: Arc<Front>, peer: Arc<Peer>, parts: &Parts, body: &[u
     if name == EVENTS {
         return events::stream(front, peer, token, &parts.headers);
     }
+    if name == ATTACH {
+        let session = SessionRef { session_id: segments.get(1).copied().unwrap_or_default().to_owned() };
+        return match body_of(body, session) {
+            Ok(asked) => attach::answer(&front, &peer, &caller, token, (parts, way), asked).await,
+            Err(fault) => problem::response(&fault),
+        };
+    }
     let request = match request(name, &segments, parts, body) {
         Ok(request) => request,
         Err(fault) => return problem::response(&fault),
@@ -69,6 +83,8 @@ pub async fn answer(front: Arc<Front>, peer: Arc<Peer>, parts: &Parts, body: &[u
 
 /// What `/api/v1/events` is called here; who may list sessions may listen.
 const EVENTS: &str = "events";
+/// What attaching is called here; who may watch may ask, and typing is judged by what the body says.
+const ATTACH: &str = "attach";
 
 /// What a method and path stand for: which request, and what it does.
 fn route(method: &Method, segments: &[&str]) -> Option<(&'static str, Verb)> {
@@ -93,6 +109,7 @@ fn route(method: &Method, segments: &[&str]) -> Option<(&'static str, Verb)> {
         ["sessions", _, "interrupt"] if post => ("interrupt_session", Verb::InterruptSession),
         ["sessions", _] if patch => ("rename_session", Verb::RenameSession),
         ["sessions", _, "transcript"] if get => ("get_session_data", Verb::ReadSession),
+        ["sessions", _, "attach"] if post => (ATTACH, Verb::AttachReadOnly),
         ["sessions", _, "watch"] if put => ("subscribe", Verb::Watch),
         ["sessions", _, "watch"] if delete => ("stop_notifications", Verb::Watch),
         ["events"] if get => (EVENTS, Verb::ListSessions),

@@ -155,7 +155,7 @@ fn a_session_is_resumed_with_what_its_owner_may_today() {
 type Make = fn(&dyn Fn() -> Box<Session>) -> Action;
 
 /// Actions on a session, made for whichever session the column wants.
-const ON_SESSION: [(&str, Make); 14] = [
+const ON_SESSION: [(&str, Make); 18] = [
     ("show", |s| Action::ShowSession(s())),
     ("read", |s| Action::ReadSession { session: s(), window: Window::default(), reason: None }),
     ("read, with reason", |s| Action::ReadSession { session: s(), window: Window::default(), reason: why() }),
@@ -168,6 +168,10 @@ const ON_SESSION: [(&str, Make); 14] = [
     ("interrupt, with reason", |s| Action::InterruptSession { session: s(), reason: why() }),
     ("rename", |s| Action::RenameSession { session: s(), title: title(), reason: None }),
     ("rename, with reason", |s| Action::RenameSession { session: s(), title: title(), reason: why() }),
+    ("watch", |s| Action::Attach { session: s(), input: false, reason: None }),
+    ("watch, with reason", |s| Action::Attach { session: s(), input: false, reason: why() }),
+    ("attach", |s| Action::Attach { session: s(), input: true, reason: None }),
+    ("attach, with reason", |s| Action::Attach { session: s(), input: true, reason: why() }),
     ("subscribe", |s| Action::Watch { session: s(), on: true }),
     ("stop_notifications", |s| Action::Watch { session: s(), on: false }),
 ];
