@@ -30,8 +30,8 @@ use tokio_util::sync::CancellationToken;
 const EVERY: Duration = Duration::from_secs(1);
 /// Between two searches for a log that is not there yet.
 const SEARCH_EVERY: Duration = Duration::from_secs(3);
-/// How long an agent that goes on with its session may take to begin another log, if it does.
-const ANOTHER_WITHIN: Duration = Duration::from_secs(60);
+/// The longest time between two searches for another log in place of one that has become quiet.
+const SEARCH_AT_LEAST: Duration = Duration::from_secs(30 * 60);
 /// How long a runner may take to open one.
 const OPENING: Duration = Duration::from_secs(15);
 /// Bytes that are read, and kept in one transaction, at a time.
@@ -47,15 +47,15 @@ struct Followed {
     search_at: Instant,
     /// A log that shrank begins anew.
     anew: bool,
-    /// Until then another log than the one that is open may appear, in its place.
-    another_until: Option<Instant>,
+    /// How long after the next search comes the one after it: an agent that was resumed may have begun another log.
+    pause: Duration,
+    /// Logs that were followed. One never comes after another twice.
+    seen: HashSet<String>,
     open: Option<OpenLog>,
 }
 
 /// A log that is being read.
 struct OpenLog {
-    /// Where it is, as whoever opened it names it.
-    path: String,
     file: Arc<File>,
     /// Bytes that were read.
     at: u64,
@@ -132,7 +132,8 @@ fn begin(app: &App, session: Session) -> Option<Followed> {
         format,
         search_at: Instant::now(),
         anew: false,
-        another_until: None,
+        pause: SEARCH_EVERY,
+        seen: HashSet::new(),
         open: None,
     })
 }
@@ -141,22 +142,20 @@ fn begin(app: &App, session: Session) -> Option<Followed> {
 async fn step(app: &App, redactor: &Arc<Redactor>, mut followed: Followed, last: bool) -> Option<Followed> {
     let id = followed.session.id;
     if followed.open.is_none() && (last || followed.search_at <= Instant::now()) {
-        followed.search_at = Instant::now() + SEARCH_EVERY;
-        match search(app, &followed).await {
-            Ok(Some(log)) => {
-                tracing::debug!(session = %id, "the agent's log is followed");
-                followed.anew = false;
-                // What was kept before is of a session that was resumed, or of an earlier daemon.
-                followed.another_until = (log.kept.entries > 0).then(|| Instant::now() + ANOTHER_WITHIN);
-                followed.open = Some(log);
-            }
-            Ok(None) => {}
-            Err(error) => tracing::warn!(session = %id, %error, "a transcript waits for the database"),
-        }
+        followed.pause = SEARCH_EVERY;
+        look(app, &mut followed).await;
     }
     if let Some(log) = &mut followed.open {
+        let before = log.at;
         match take(app, redactor, id, log).await {
-            Ok(true) => {}
+            Ok(true) if log.at == before && followed.search_at <= Instant::now() => {
+                look(app, &mut followed).await;
+            }
+            Ok(true) if log.at == before => {}
+            Ok(true) => {
+                followed.pause = SEARCH_EVERY;
+                followed.search_at = Instant::now() + SEARCH_EVERY;
+            }
             Ok(false) => {
                 followed.open = None;
                 followed.anew = true;
@@ -169,27 +168,30 @@ async fn step(app: &App, redactor: &Arc<Redactor>, mut followed: Followed, last:
             }
         }
     }
-    let now = Instant::now();
-    if followed.open.is_some()
-        && followed.another_until.is_some_and(|until| now < until)
-        && followed.search_at <= now
-    {
-        followed.search_at = now + SEARCH_EVERY;
-        match search(app, &followed).await {
-            Ok(Some(log)) if followed.open.as_ref().is_some_and(|open| open.path != log.path) => {
-                tracing::debug!(session = %id, "the agent began another log");
-                followed.another_until = None;
-                followed.open = Some(log);
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(session = %id, %error, "a transcript waits for the database"),
-        }
-    }
     (!last).then_some(followed)
 }
 
-/// Opens the log, if it is there.
-async fn search(app: &App, followed: &Followed) -> Result<Option<OpenLog>, StoreError> {
+/// Looks for the log, or for another one in its place; ever more rarely while nothing happens.
+async fn look(app: &App, followed: &mut Followed) {
+    let id = followed.session.id;
+    followed.search_at = Instant::now() + followed.pause;
+    if followed.open.is_some() {
+        followed.pause = (followed.pause * 2).min(SEARCH_AT_LEAST);
+    }
+    match search(app, followed).await {
+        Ok(Some((path, log))) => {
+            tracing::debug!(session = %id, "the agent's log is followed");
+            followed.anew = false;
+            followed.seen.insert(path);
+            followed.open = Some(log);
+        }
+        Ok(None) => {}
+        Err(error) => tracing::warn!(session = %id, %error, "a transcript waits for the database"),
+    }
+}
+
+/// Opens the log, if it is there, with its path; but none that was followed before the one that is open.
+async fn search(app: &App, followed: &Followed) -> Result<Option<(String, OpenLog)>, StoreError> {
     let session = &followed.session;
     let Some(native) = session.native_id.as_deref() else { return Ok(None) };
     let Some(reader) = Reader::new(followed.format) else { return Ok(None) };
@@ -215,6 +217,9 @@ async fn search(app: &App, followed: &Followed) -> Result<Option<OpenLog>, Store
         }
         Err(_) => return Ok(None),
     };
+    if followed.open.is_some() && followed.seen.contains(&path) {
+        return Ok(None);
+    }
     let (id, at, anew) = (session.id, app.now(), followed.anew);
     let found = path.clone();
     write(app, move |tx| {
@@ -223,15 +228,15 @@ async fn search(app: &App, followed: &Followed) -> Result<Option<OpenLog>, Store
     })
     .await?;
     let Some(from) = kept::file(app.store().reader(), id).await? else { return Ok(None) };
-    Ok(Some(OpenLog {
-        path: found,
+    let log = OpenLog {
         file: Arc::new(file),
         at: 0,
         reader,
         entries: from.entries_before,
         usage: from.usage_before,
         kept: kept::kept(app.store().reader(), id).await?,
-    }))
+    };
+    Ok(Some((found, log)))
 }
 
 /// Has the runner open it, as its owner.

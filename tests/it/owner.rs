@@ -25,7 +25,7 @@ use teleclaude::host::message::{Message, Typing};
 use teleclaude::host::recording::{self, Code};
 use teleclaude::host::spec::{Launch, SPEC_VERSION, Size, StartSpec};
 use teleclaude::platform::process;
-use teleclaude::runner::message::{Native, Order, Place, Reply, Run};
+use teleclaude::runner::message::{Native, Order, Place, Reply, Request, Run};
 use uuid::Uuid;
 
 const EXE: &str = env!("CARGO_BIN_EXE_teleclaude");
@@ -50,6 +50,7 @@ agents:
   default: shell
   shell: {{ enabled: true, command: /bin/sh, env: [INVENTED_KEY, OTHER_KEY], share_system_keys: true }}
   plain: {{ enabled: true, command: /bin/sh, env: [INVENTED_KEY], profiles: {{ full: [] }} }}
+  keen: {{ enabled: true, command: /bin/sh, native_id: ['{{id}}'], resume: ['{{id}}'], profiles: {{ full: [] }} }}
 ",
             process::own_uid()
         );
@@ -159,6 +160,35 @@ fn the_runner_is_asked_for_what_was_asked_for_and_told_nothing_else() {
         }
         machine.is_gone(&id);
         assert!(!machine.world.log().contains("an-invented-value"));
+    });
+}
+
+#[test]
+fn a_worktree_is_the_runners_to_add_and_a_resumption_names_the_agents_own_session() {
+    on_both(|machine| {
+        let me = machine.world.me();
+        let id = machine.start(&json!({ "project": "shop", "agent": "keen", "worktree": true }));
+        let row = me.until_status(&id, "running");
+        let (path, branch) = (format!("/nowhere/{id}"), format!("teleclaude/{id}"));
+        assert_eq!((&row["worktree_path"], &row["worktree_branch"]), (&json!(path), &json!(branch)));
+        let (first, _) = machine.runner.asked().remove(0);
+        let Native::New(native) = first.native else { panic!("{first:?}") };
+        assert!(first.worktree);
+        assert_eq!(row["native_session_id"], json!(native));
+        me.post(&format!("/sessions/{id}/end"), json!({})).unwrap();
+        machine.ended(&id);
+        assert_eq!(me.post(&format!("/sessions/{id}/resume"), json!({})).unwrap().status, 200);
+        me.until_status(&id, "running");
+        let (again, _) = machine.runner.asked().remove(1);
+        assert_eq!((&again.native, again.worktree), (&Native::Resume(native.to_string()), true));
+        assert_eq!((&again.place, again.agent.as_str()), (&first.place, "keen"));
+        assert_ne!(again.token, first.token);
+        me.post(&format!("/sessions/{id}/end"), json!({ "remove_worktree": true })).unwrap();
+        machine.ended(&id);
+        until("it is removed", || me.session(&id).is_some_and(|row| row.get("worktree_path").is_none()));
+        let (add, remove) = (Request::AddWorktree(first.place.clone()), Request::RemoveWorktree(first.place));
+        assert_eq!(machine.runner.shared().worktrees, [add.clone(), add, remove]);
+        machine.is_gone(&id);
     });
 }
 

@@ -130,23 +130,9 @@ fn actions(own: Option<&str>, bobs: &str) -> Vec<Spelling> {
         add("send with reason", "send_message", hi.clone(), "POST", "/messages", Some(hi));
         add("resume", "resume_session", json!({}), "POST", "/resume", Some(json!({})));
         let because = json!({ "reason": why });
-        add(
-            "resume with reason",
-            "resume_session",
-            because.clone(),
-            "POST",
-            "/resume",
-            Some(because.clone()),
-        );
+        add("resume, why", "resume_session", because.clone(), "POST", "/resume", Some(because.clone()));
         add("interrupt", "interrupt_session", json!({}), "POST", "/interrupt", Some(json!({})));
-        add(
-            "interrupt with reason",
-            "interrupt_session",
-            because.clone(),
-            "POST",
-            "/interrupt",
-            Some(because),
-        );
+        add("interrupt, why", "interrupt_session", because.clone(), "POST", "/interrupt", Some(because));
         add("subscribe", "subscribe", json!({}), "PUT", "/watch", None);
         add("stop", "stop_notifications", json!({}), "DELETE", "/watch", None);
     }

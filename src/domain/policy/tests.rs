@@ -165,7 +165,7 @@ const ON_SESSION: [(&str, Make); 18] = [
     ("resume", |s| resumption(s(), None, |_| {})),
     ("resume, with reason", |s| resumption(s(), why(), |_| {})),
     ("interrupt", |s| Action::InterruptSession { session: s(), reason: None }),
-    ("interrupt, with reason", |s| Action::InterruptSession { session: s(), reason: why() }),
+    ("interrupt, reason", |s| Action::InterruptSession { session: s(), reason: why() }),
     ("rename", |s| Action::RenameSession { session: s(), title: title(), reason: None }),
     ("rename, with reason", |s| Action::RenameSession { session: s(), title: title(), reason: why() }),
     ("watch", |s| Action::Attach { session: s(), input: false, reason: None }),

@@ -4,7 +4,7 @@
 
 use crate::owner::{EXE, shown};
 use crate::process::{World, until};
-use crate::runner::machine::{ANN, BOB, EVE, Machine, SERVICE, can_be_made, folder, lives, mount};
+use crate::runner::machine::{ANN, BOB, EVE, Machine, SERVICE, can_be_made, folder, lives, mount, run_as};
 use serde_json::json;
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use teleclaude::platform::process;
 
-const SHELL: &str = "  shell: { enabled: true, command: /bin/sh, args: [-i], profiles: { full: [] } }\n";
+const SHELL: &str = "  shell: { enabled: true, command: /bin/sh, args: [-i], profiles: { full: [] } }
+  keen:
+    enabled: true
+    command: /bin/sh
+    args: [-c, 'echo $1 at $(pwd) on $(git branch --show-current) as $(id -un); exec sleep 600', keen]
+    native_id: [began, '{id}']
+    resume: [again, '{id}']
+    profiles: { full: [] }
+";
 
 struct Real {
     world: World,
@@ -125,6 +133,45 @@ fn a_session_is_its_owners_from_the_first_to_the_last() {
     let left = fs::read_dir("/tmp").unwrap().flatten();
     let left: Vec<_> = left.filter(|e| e.file_name().to_string_lossy().starts_with("teleclaude-")).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_session_in_its_owners_worktree_is_lost_and_resumed_there() {
+    if !can_be_made("a_session_in_its_owners_worktree_is_lost_and_resumed_there") {
+        return;
+    }
+    let real = Real::new();
+    let make = "git init -q -b main . && git config user.email ann@example.org && git config user.name Ann && \
+                echo one > file && git add file && git commit -qm one";
+    run_as(ANN, "/mnt/shop", make);
+    let ann = real.world.user(ANN);
+    let body = json!({ "project": "shop", "agent": "keen", "worktree": true });
+    let started = ann.post("/sessions", body).unwrap();
+    let id = started.body["session_id"].as_str().unwrap().to_owned();
+    let row = ann.until_status(&id, "running");
+    let text = |field: &str| row[field].as_str().unwrap().to_owned();
+    let (path, branch) = (text("worktree_path"), text("worktree_branch"));
+    assert!(path.starts_with("/mnt/home/ann/.local/share/teleclaude/worktrees/shop/"), "{path}");
+    let shows = |word: &str| {
+        let line = format!("{word} at {path} on {branch} as ann");
+        until(&line, || shown(&real.world.recording(&id)).contains(&line));
+    };
+    shows("began");
+    let before = real.world.host(&id).unwrap();
+    process::kill(before.pid).unwrap();
+    assert_eq!(real.ended(&id), "lost");
+    // Nobody but an admin who may steer others, and ann.
+    assert_eq!(real.world.user(EVE).post(&format!("/sessions/{id}/resume"), json!({})).unwrap().status, 404);
+    assert_eq!(ann.post(&format!("/sessions/{id}/resume"), json!({})).unwrap().status, 200);
+    ann.until_status(&id, "running");
+    shows("again");
+    let after = real.world.host(&id).unwrap();
+    assert!(!lives(before.agent_pid.unwrap()) && lives(after.agent_pid.unwrap()));
+    assert_eq!(owner(after.agent_pid.unwrap()), ANN);
+    ann.post(&format!("/sessions/{id}/end"), json!({ "remove_worktree": true })).unwrap();
+    real.ended(&id);
+    until("it is removed", || ann.session(&id).is_some_and(|row| row.get("worktree_path").is_none()));
+    assert!(!Path::new(&path).exists());
 }
 
 #[test]

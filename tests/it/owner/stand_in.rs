@@ -36,6 +36,8 @@ pub struct Shared {
     pub manner: Manner,
     /// What was asked, with the mode of the terminal that came along.
     pub asked: Vec<(Run, nix::libc::mode_t)>,
+    /// What was asked about worktrees.
+    pub worktrees: Vec<Request>,
     pub orders: Vec<Order>,
     /// Closes what is open without a word, as a runner does that is killed.
     pub killed: bool,
@@ -52,7 +54,8 @@ impl StandIn {
     pub fn listen(socket: &Path) -> Self {
         let listener = UnixListener::bind(socket).unwrap();
         let manner = Manner::Runs("exec /bin/sh", Duration::ZERO);
-        let shared = Shared { manner, asked: Vec::new(), orders: Vec::new(), killed: false, group: None };
+        let (asked, worktrees, orders) = (Vec::new(), Vec::new(), Vec::new());
+        let shared = Shared { manner, asked, worktrees, orders, killed: false, group: None };
         let shared = Arc::new(Mutex::new(shared));
         let each = Arc::clone(&shared);
         std::thread::spawn(move || {
@@ -78,7 +81,22 @@ impl StandIn {
 }
 
 fn serve(mut stream: UnixStream, shared: &Mutex<Shared>) -> Option<()> {
-    let (run, slave) = request(&mut stream)?;
+    let (run, slave) = match request(&mut stream)? {
+        (Request::Run(run), Some(slave)) => (run, slave),
+        (asked, None) => {
+            let reply = match &asked {
+                Request::AddWorktree(place) => Reply::Worktree {
+                    path: format!("/nowhere/{}", place.session),
+                    branch: format!("teleclaude/{}", place.session),
+                },
+                Request::RemoveWorktree(_) => Reply::Removed,
+                other => panic!("not expected: {other:?}"),
+            };
+            shared.lock().unwrap().worktrees.push(asked);
+            return stream.write_all(&reply.encode()).ok();
+        }
+        (asked, Some(_)) => panic!("a descriptor came with {asked:?}"),
+    };
     let mode = nix::sys::stat::fstat(&slave).unwrap().st_mode & 0o777;
     let manner = {
         let mut shared = shared.lock().unwrap();
@@ -158,7 +176,7 @@ fn serve(mut stream: UnixStream, shared: &Mutex<Shared>) -> Option<()> {
     None
 }
 
-fn request(stream: &mut UnixStream) -> Option<(Run, OwnedFd)> {
+fn request(stream: &mut UnixStream) -> Option<(Request, Option<OwnedFd>)> {
     let mut bytes = Vec::new();
     let mut descriptors = Vec::new();
     loop {
@@ -172,9 +190,8 @@ fn request(stream: &mut UnixStream) -> Option<(Run, OwnedFd)> {
         if let Some(length) = frame_length(&bytes).unwrap()
             && bytes.len() >= 4 + length
         {
-            let Request::Run(run) = Request::decode(&bytes[4..]).unwrap() else { panic!("not a run") };
-            assert_eq!(descriptors.len(), 1, "the terminal and nothing else");
-            return Some((run, descriptors.remove(0)));
+            assert!(descriptors.len() < 2, "the terminal and nothing else");
+            return Some((Request::decode(&bytes[4..]).unwrap(), descriptors.pop()));
         }
     }
 }
