@@ -70,12 +70,12 @@ pub async fn run(
         attached = client.attach(&asked).await;
     }
     let (sender, receiver) = attached?;
+    let mut signals = Signals::new().map_err(local)?;
     if let Some(banner) = banner(&who, &session) {
         let banner = paint(console.colour_errors, BOLD, &banner);
         console.note(&banner);
     }
     console.note(if input { "Ctrl-\\ twice detaches." } else { "Ctrl-C, or Ctrl-\\ twice, ends watching." });
-    let mut signals = Signals::new().map_err(local)?;
     let (from, to) = terminal::streams().map_err(local)?;
     let raw = Raw::new().map_err(local)?;
     let end = show(sender, receiver, (from, to), &mut signals, input).await;

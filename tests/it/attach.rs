@@ -219,6 +219,8 @@ async fn the_first_paint_is_the_screen_and_what_is_typed_reaches_the_shell() {
         first.until_shown("30 100").await;
         assert_eq!(first.size, Some(TerminalSize { cols: 100, rows: 30 }));
         first.until("presence", |live| live.present == [("bob".to_owned(), true)]).await;
+        let prompted = |live: &Live| live.shown.ends_with("# ") || live.shown.ends_with("$ ");
+        first.until("the prompt", prompted).await;
         // Quiet now: somebody who comes later is painted what is there.
         let screen = snapshot(&world, &id).await;
         assert!(screen.text.contains("a-42"), "{}", screen.text);

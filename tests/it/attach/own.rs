@@ -72,6 +72,11 @@ impl Sitting {
         !tcgetattr(self.terminal.as_fd()).unwrap().local_flags.contains(LocalFlags::ICANON)
     }
 
+    /// Waits until control keys are keys like any other.
+    fn until_raw(&self) {
+        until("the terminal is raw", || self.is_raw());
+    }
+
     /// Waits for its end: its code, and that the terminal is as it was.
     fn ended(&mut self) -> Option<i32> {
         let deadline = Instant::now() + PATIENCE;
@@ -141,7 +146,6 @@ fn end(me: &Asker, id: &str) {
 fn a_person_attaches_types_resizes_detaches_and_the_terminal_is_as_it_was() {
     let Some((world, me, id)) = begin() else { return };
     let mut sitting = Sitting::start(&world, &["sessions", "attach", &id[..13]]);
-    sitting.type_in("");
     sitting.until("it is raw", |shown| shown.contains("Ctrl-\\ twice detaches"));
     sitting.type_in("printf 'size-%s\\n' \"$(stty size)\"\r");
     sitting.until("the size", |shown| shown.contains("size-30 100"));
@@ -181,6 +185,7 @@ fn who_watches_types_nothing_and_leaves_with_the_usual_key() {
     let hi = json!({ "message": "printf 's%s\\n' een" });
     assert_eq!(me.post(&format!("/sessions/{id}/messages"), hi).unwrap().status, 200);
     sitting.until("what is sent is seen", |shown| shown.contains("seen"));
+    sitting.until_raw();
     sitting.type_in("\x03");
     assert_eq!(sitting.ended(), Some(0), "{:?}", sitting.shown());
     assert!(!sitting.shown().contains("never"), "{:?}", sitting.shown());
@@ -266,6 +271,7 @@ fn an_admin_is_asked_for_a_reason_and_told_that_it_is_logged() {
     sitting.until("it warns", |shown| shown.contains("Viewing mel's session. This access is logged."));
     let row = mel.session(&id).unwrap();
     assert_eq!((&row["attached"][0]["person"], &row["attached"][0]["input"]), (&json!("rut"), &json!(false)));
+    sitting.until_raw();
     sitting.type_in("\x03");
     assert_eq!(sitting.ended(), Some(0), "{:?}", sitting.shown());
     until("both rows are there", || ada.all("/audit?action=session.watch", "rows").len() == 2);
