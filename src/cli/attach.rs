@@ -26,6 +26,9 @@ const PIECES: usize = 16;
 /// At the end a terminal has this long to take what still waits for it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// With this a paint of the whole screen begins. A terminal that obeyed it would lose its scrollback.
+const RESET: &[u8] = b"\x1bc";
+
 /// How it ended.
 enum End {
     /// It was left with the keys.
@@ -67,12 +70,12 @@ pub async fn run(
         attached = client.attach(&asked).await;
     }
     let (sender, receiver) = attached?;
+    let mut signals = Signals::new().map_err(local)?;
     if let Some(banner) = banner(&who, &session) {
         let banner = paint(console.colour_errors, BOLD, &banner);
         console.note(&banner);
     }
     console.note(if input { "Ctrl-\\ twice detaches." } else { "Ctrl-C, or Ctrl-\\ twice, ends watching." });
-    let mut signals = Signals::new().map_err(local)?;
     let (from, to) = terminal::streams().map_err(local)?;
     let raw = Raw::new().map_err(local)?;
     let end = show(sender, receiver, (from, to), &mut signals, input).await;
@@ -186,7 +189,10 @@ async fn show(
             frame = next(&mut receiver, &screen) => frame,
         };
         match frame {
-            Some((place, FromDaemon::Output(bytes))) => place.send(shown.shown(&bytes)),
+            Some((place, FromDaemon::Output(bytes))) => place.send(match bytes.strip_prefix(RESET) {
+                Some(painted) => [terminal::SWITCH_OFF, terminal::CLEAR, &shown.shown(painted)].concat(),
+                None => shown.shown(&bytes),
+            }),
             Some((place, FromDaemon::Refused { .. })) => place.send(vec![0x07]),
             Some((_, FromDaemon::Resized(_) | FromDaemon::Presence(_))) => {}
             Some((_, FromDaemon::Exit { exit })) => break End::Exit(exit),

@@ -5,11 +5,16 @@ use std::fs::File;
 use std::io::{self, IsTerminal as _, Read, Write};
 use std::os::fd::{AsFd as _, OwnedFd};
 
-/// Switches off what a program may have switched on: colours, a hidden cursor, the other screen, scroll margins,
-/// mouse, focus and paste reports, key protocols, application keys. The cursor goes to the last line.
-const RESET: &[u8] =
-    b"\x1b[?1049l\x1b[r\x1b[m\x1b[?25h\x1b[?7h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1005l\
-\x1b[?1006l\x1b[?2004l\x1b[?2026l\x1b[<99u\x1b[>4;0m\x1b[?1l\x1b>\x1b(B\x0f\x1b[999;1H\r\n";
+/// Switches off what a program may have switched on: the other screen, scroll margins, colours, a hidden cursor, mouse,
+/// focus and paste reports, key protocols, application keys. What was shown before stays in the scrollback, which a full
+/// reset would empty.
+pub const SWITCH_OFF: &[u8] =
+    b"\x1b[?1049l\x1b[r\x1b[m\x1b[?25h\x1b[?6l\x1b[?7h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1004l\
+\x1b[?1005l\x1b[?1006l\x1b[?2004l\x1b[?2026l\x1b[<99u\x1b[>4;0m\x1b[?1l\x1b>\x1b(B\x0f";
+/// An empty screen.
+pub const CLEAR: &[u8] = b"\x1b[H\x1b[2J";
+/// A new line below everything.
+const BELOW: &[u8] = b"\x1b[999;1H\r\n";
 
 /// Whether somebody sits at both ends: keys come from a terminal, and what is shown goes to one.
 pub fn is_there() -> bool {
@@ -42,7 +47,7 @@ impl Drop for Raw {
         // A terminal that is gone needs nothing.
         let _ = tcsetattr(&self.fd, SetArg::TCSANOW, &self.before);
         if let Ok(out) = io::stdout().as_fd().try_clone_to_owned() {
-            let _ = File::from(out).write_all(RESET);
+            let _ = File::from(out).write_all(&[SWITCH_OFF, BELOW].concat());
         }
     }
 }

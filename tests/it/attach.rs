@@ -219,6 +219,8 @@ async fn the_first_paint_is_the_screen_and_what_is_typed_reaches_the_shell() {
         first.until_shown("30 100").await;
         assert_eq!(first.size, Some(TerminalSize { cols: 100, rows: 30 }));
         first.until("presence", |live| live.present == [("bob".to_owned(), true)]).await;
+        let prompted = |live: &Live| live.shown.ends_with("# ") || live.shown.ends_with("$ ");
+        first.until("the prompt", prompted).await;
         // Quiet now: somebody who comes later is painted what is there.
         let screen = snapshot(&world, &id).await;
         assert!(screen.text.contains("a-42"), "{}", screen.text);
@@ -528,6 +530,14 @@ async fn wrong_frames_end_it_and_seats_are_few() {
         drop(all);
         until_attached(&world, &id, &[]).await;
         let mut live = attach(&world, BOB, &id, json!({})).await;
+        let lost = world.shell(BOB).await;
+        let mut of_lost = attach(&world, BOB, &lost, json!({})).await;
+        of_lost.until("it is painted", |live| live.size.is_some()).await;
+        let run = world.path("run").join(format!("{lost}.json"));
+        let run: Value = serde_json::from_slice(&std::fs::read(run).unwrap()).unwrap();
+        let pid = nix::unistd::Pid::from_raw(run["pid"].as_i64().unwrap().try_into().unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+        assert_eq!(of_lost.last().await, FromDaemon::Exit { exit: "lost".to_owned() });
         let end = json!({ "reason": "the end of this test" });
         assert_eq!(world.rest(BOB, "POST", &format!("/sessions/{id}/end"), Some(end)).await.status, 200);
         assert!(matches!(live.last().await, FromDaemon::Exit { .. }));

@@ -13,6 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 const EXE: &str = env!("CARGO_BIN_EXE_teleclaude");
+// Uids that no system gives to anybody.
+const ADA: u32 = 61_101;
+const MEL: u32 = 61_102;
 const SHELL: &str = "agents: { shell: { enabled: true, command: /bin/sh } }\n";
 
 /// A command on a terminal of its own. Ended with the value, by pid.
@@ -67,6 +70,11 @@ impl Sitting {
 
     fn is_raw(&self) -> bool {
         !tcgetattr(self.terminal.as_fd()).unwrap().local_flags.contains(LocalFlags::ICANON)
+    }
+
+    /// Waits until control keys are keys like any other.
+    fn until_raw(&self) {
+        until("the terminal is raw", || self.is_raw());
     }
 
     /// Waits for its end: its code, and that the terminal is as it was.
@@ -138,7 +146,6 @@ fn end(me: &Asker, id: &str) {
 fn a_person_attaches_types_resizes_detaches_and_the_terminal_is_as_it_was() {
     let Some((world, me, id)) = begin() else { return };
     let mut sitting = Sitting::start(&world, &["sessions", "attach", &id[..13]]);
-    sitting.type_in("");
     sitting.until("it is raw", |shown| shown.contains("Ctrl-\\ twice detaches"));
     sitting.type_in("printf 'size-%s\\n' \"$(stty size)\"\r");
     sitting.until("the size", |shown| shown.contains("size-30 100"));
@@ -158,6 +165,7 @@ fn a_person_attaches_types_resizes_detaches_and_the_terminal_is_as_it_was() {
     sitting.type_in("\x1c\x1c");
     assert_eq!(sitting.ended(), Some(0), "{:?}", sitting.shown());
     sitting.until("it says so", |shown| shown.contains("Detached; the session goes on"));
+    assert!(!sitting.shown().contains("\x1bc"), "a full reset would empty the scrollback");
     assert_eq!(me.session(&id).unwrap()["status"], "running");
 
     // Back, and to the session's end.
@@ -177,6 +185,7 @@ fn who_watches_types_nothing_and_leaves_with_the_usual_key() {
     let hi = json!({ "message": "printf 's%s\\n' een" });
     assert_eq!(me.post(&format!("/sessions/{id}/messages"), hi).unwrap().status, 200);
     sitting.until("what is sent is seen", |shown| shown.contains("seen"));
+    sitting.until_raw();
     sitting.type_in("\x03");
     assert_eq!(sitting.ended(), Some(0), "{:?}", sitting.shown());
     assert!(!sitting.shown().contains("never"), "{:?}", sitting.shown());
@@ -234,16 +243,12 @@ fn without_a_terminal_it_is_refused_with_a_hint() {
     end(&me, &id);
 }
 
-#[test]
-fn a_daemon_that_was_killed_leaves_no_attachment_without_an_end() {
-    if !can_be_others("attach") {
-        return;
-    }
-    const ADA: u32 = 61_101;
-    const MEL: u32 = 61_102;
+/// Ada and mel on one machine, with mel's shell; this user is an admin, too.
+fn machine() -> (World, Asker, Asker, String) {
     let mut world = World::system(&format!(
-        "people:\n  - {{ name: ada, os_uid: {ADA}, role: admin }}\n  - {{ name: mel, os_uid: {MEL}, role: member }}\n\
-         projects: [ {{ name: proj, path: DIR/project }} ]\nsessions: {{ run_as: service }}\nroles: {{ member: {{ profile: full }} }}\n{SHELL}"
+        "people:\n  - {{ name: ada, os_uid: {ADA}, role: admin }}\n  - {{ name: mel, os_uid: {MEL}, role: member }}\n  \
+         - {{ name: rut, os_uid: 0, role: admin }}\nprojects: [ {{ name: proj, path: DIR/project }} ]\n\
+         sessions: {{ run_as: service }}\nroles: {{ member: {{ profile: full }} }}\n{SHELL}"
     ));
     world.up();
     let (ada, mel) = (world.user(ADA), world.user(MEL));
@@ -251,6 +256,37 @@ fn a_daemon_that_was_killed_leaves_no_attachment_without_an_end() {
     assert_eq!(started.status, 201, "{started:?}");
     let id = started.body["session_id"].as_str().unwrap().to_owned();
     mel.until_status(&id, "running");
+    (world, ada, mel, id)
+}
+
+#[test]
+fn an_admin_is_asked_for_a_reason_and_told_that_it_is_logged() {
+    if !can_be_others("attach") || !has_setsid() {
+        return;
+    }
+    let (world, ada, mel, id) = machine();
+    let mut sitting = Sitting::start(&world, &["sessions", "watch", &id]);
+    sitting.until("it asks", |shown| shown.contains("Your reason"));
+    sitting.type_in("looking into an incident\r");
+    sitting.until("it warns", |shown| shown.contains("Viewing mel's session. This access is logged."));
+    let row = mel.session(&id).unwrap();
+    assert_eq!((&row["attached"][0]["person"], &row["attached"][0]["input"]), (&json!("rut"), &json!(false)));
+    sitting.until_raw();
+    sitting.type_in("\x03");
+    assert_eq!(sitting.ended(), Some(0), "{:?}", sitting.shown());
+    until("both rows are there", || ada.all("/audit?action=session.watch", "rows").len() == 2);
+    let mut denied =
+        Sitting::start(&world, &["sessions", "attach", &id, "--reason", "looking into an incident"]);
+    assert_eq!(denied.ended(), Some(3), "{:?}", denied.shown());
+    end(&mel, &id);
+}
+
+#[test]
+fn a_daemon_that_was_killed_leaves_no_attachment_without_an_end() {
+    if !can_be_others("attach") {
+        return;
+    }
+    let (mut world, ada, mel, id) = machine();
     let watch = |why: &str| {
         let body = json!({ "reason": why });
         let request = ada.request("POST", &format!("/sessions/{id}/attach"), Some(body));
