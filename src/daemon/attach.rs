@@ -12,7 +12,7 @@ use crate::domain::policy::Permit;
 use crate::domain::session::{Exit, Session, SessionId, SessionStatus};
 use crate::domain::timestamp::Timestamp;
 use crate::host::client::{Receiver, Sender};
-use crate::host::protocol::ToHost;
+use crate::host::protocol::{Status, ToHost};
 use crate::host::spec::Size;
 use crate::store::audit::{self, Filter, Place};
 use crate::store::connect::Store;
@@ -34,6 +34,8 @@ pub const PER_UID: usize = 32;
 const PAGE: u64 = 500;
 /// The detail of the first row of an attachment.
 const START: &str = "{\"event\":\"start\"}";
+/// A session that is starting has a host within this, or is told to be tried again.
+const UP_WITHIN: Duration = Duration::from_secs(5);
 /// When a host is gone, its session's end is in the database within this, if it has ended.
 const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 /// How long the end of an attachment may take to be written down.
@@ -312,7 +314,7 @@ pub async fn open(app: &App, facts: &Facts, permit: Permit, deadline: Instant) -
         began: Instant::now(),
         seen: Seen::default(),
     };
-    let (sender, receiver, status) = match app.hosts().attach(id).await {
+    let (sender, receiver, status) = match reach(app.hosts(), session).await {
         Ok(reached) => reached,
         Err(error) => {
             if let Some(draft) = trail.end("the host was not reached", AuditOutcome::Failure) {
@@ -334,6 +336,19 @@ pub async fn open(app: &App, facts: &Facts, permit: Permit, deadline: Instant) -
         seat: Some(seat),
         trail,
     })
+}
+
+/// A connection to the session's host; one that is just coming up is waited for.
+async fn reach(hosts: &Hosts, session: &Session) -> Result<(Sender, Receiver, Status), HostError> {
+    let until = Instant::now() + UP_WITHIN;
+    while session.status == SessionStatus::Starting && Instant::now() < until {
+        // Not before the daemon itself has claimed it: that closes earlier connections.
+        if hosts.snapshot(session.id, 0).await.is_ok() {
+            break;
+        }
+        tokio::time::sleep(UP_WITHIN / 100).await;
+    }
+    hosts.attach(session.id).await
 }
 
 /// Writes the second rows of attachments that an earlier daemon could not end because it was killed. To be called

@@ -251,6 +251,24 @@ async fn the_first_paint_is_the_screen_and_what_is_typed_reaches_the_shell() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_is_just_starting_is_waited_for() {
+    on_both(async |db| {
+        let world = world(db, "").await;
+        for _ in 0..4 {
+            let new = json!({ "project": "work", "agent": "shell" });
+            let started = world.rest(BOB, "POST", "/sessions", Some(new)).await;
+            assert_eq!(started.status, 201, "{started:?}");
+            let id = started.body["session_id"].as_str().unwrap().to_owned();
+            let mut live = attach(&world, BOB, &id, typing(100, 30)).await;
+            live.type_in("printf 'up-%s\\n' \"$(stty size)\"\r").await;
+            live.until_shown("up-30 100").await;
+        }
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_write_and_the_smallest_of_those_who_write_counts() {
     on_both(async |db| {
         let world = world(db, "").await;

@@ -2,6 +2,7 @@
 //! from then on. A client that takes nothing is cut off; the session's host never waits for one.
 
 use crate::daemon::attach::Attachment;
+use crate::daemon::backend::Event;
 use crate::daemon::front::Front;
 use crate::daemon::http::io::TimedIo;
 use crate::daemon::http::{Body, problem};
@@ -255,8 +256,10 @@ impl Live<'_> {
                 n = read.read_buf(&mut input), if room => Happened::Client(n),
                 frame = self.attachment.receiver.next(), if room => Happened::Host(frame.ok().flatten()),
                 Ok(()) = presence.changed(), if open => Happened::Presence,
-                // Of many changes at once one look tells all; what was missed is one of them.
-                _ = events.recv(), if open => Happened::Look,
+                event = events.recv(), if open => match event {
+                    Ok(Event::Session(_)) => continue,
+                    Ok(Event::Catalogue) | Err(_) => Happened::Look,
+                },
                 _ = look.tick() => Happened::Look,
                 () = sleep_until(size_at), if open && new_size.is_some() => Happened::Size,
             };
