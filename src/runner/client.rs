@@ -211,14 +211,20 @@ mod tests {
         let (mut connection, mut runner, _dir) = connected();
         assert!(matches!(connection.hear(), Ok(Heard::Nothing)));
         let said = [Reply::Started { pid: 7 }, Reply::Refused("é".repeat(20)), Reply::Gone];
-        for byte in said.iter().flat_map(Reply::encode) {
-            runner.write_all(&[byte]).unwrap();
-        }
+        // In a thread of its own: thousands of single bytes are more than a socket holds.
+        let bytes: Vec<u8> = said.iter().flat_map(Reply::encode).collect();
+        let mut end = runner.try_clone().unwrap();
+        let writing = std::thread::spawn(move || {
+            for byte in bytes {
+                end.write_all(&[byte]).unwrap();
+            }
+        });
         let deadline = Instant::now() + Duration::from_secs(60);
         for reply in said {
             let (heard, descriptor) = connection.wait(deadline).unwrap();
             assert!(heard == reply && descriptor.is_none(), "{heard:?}");
         }
+        writing.join().unwrap();
         connection.order(Order::End { grace_ms: 9 }).unwrap();
         let mut order = [0; 9];
         runner.read_exact(&mut order).unwrap();

@@ -102,7 +102,7 @@ fn body(out: &mut String, entry: &Entry) {
             out.push('\n');
         }
         EntryKind::Notice => {
-            out.push_str("_");
+            out.push('_');
             out.push_str(entry.text.trim());
             out.push_str("_\n\n");
         }
