@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod config;
 pub mod console;
 pub mod db;
+pub mod end;
 pub mod end_all;
 pub mod failure;
 pub mod health;
