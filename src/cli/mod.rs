@@ -9,6 +9,7 @@ pub mod config;
 pub mod console;
 pub mod db;
 pub mod doctor;
+pub mod end;
 pub mod end_all;
 pub mod failure;
 pub mod health;

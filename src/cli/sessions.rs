@@ -3,11 +3,12 @@
 
 use crate::cli::attach;
 use crate::cli::console::Console;
+use crate::cli::end;
 use crate::cli::end_all;
 use crate::cli::failure::Failure;
 use crate::cli::reason;
 use crate::cli::render::{
-    Cell, DIM, GREEN, Look, YELLOW, ago, cell, moment, more, pairs, short, short_length, table, visible,
+    Cell, DIM, GREEN, Look, YELLOW, ago, cell, moment, more, pairs, short, short_length, table,
 };
 use crate::cli::resume;
 use crate::cli::when::{self, When};
@@ -15,19 +16,10 @@ use crate::client::{Answer, Client};
 use crate::domain::session::{SessionStatus, ThinkingMode};
 use crate::domain::timestamp::Timestamp;
 use crate::wire::limits::MESSAGE_BYTES_MAX;
-use crate::wire::reply::{EndedReply, SentReply, SessionReply, SessionsReply, StartedReply};
-use crate::wire::request::{EndSession, ListSessions, RenameSession, SendMessage, StartSession, Steering};
+use crate::wire::reply::{SentReply, SessionReply, SessionsReply, StartedReply};
+use crate::wire::request::{ListSessions, RenameSession, SendMessage, StartSession, Steering};
 use clap::builder::NonEmptyStringValueParser;
 use std::path::Path;
-use std::time::Duration;
-use tokio::time::{Instant, sleep};
-
-/// An ended session's worktree is gone after this, or it stays.
-const REMOVED_WITHIN: Duration = Duration::from_secs(5);
-/// A session whose end was asked for has ended after this.
-const ENDED_WITHIN: Duration = Duration::from_secs(30);
-/// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Arguments of `sessions`; without a subcommand it lists.
 #[derive(Debug, clap::Args)]
@@ -273,26 +265,7 @@ pub async fn run(console: &mut Console<'_>, client: &Client, args: &Args, json: 
             end_all::run(console, client, which, *yes, json).await
         }
         Some(Command::End { id: Some(id), reason, remove_worktree, .. }) => {
-            let mut asked = EndSession {
-                session_id: id.clone(),
-                remove_worktree: remove_worktree.then_some(true),
-                reason: reason.clone(),
-            };
-            let mut answer = client.end_session(&asked).await;
-            if let Some(reason) = reason::ask_for(console, answer.as_ref().err(), reason.as_deref()) {
-                asked.reason = Some(reason);
-                answer = client.end_session(&asked).await;
-            }
-            let answer = answer?;
-            if json {
-                return console.say_json(&answer.text);
-            }
-            console.say(&ended(&answer.reply))?;
-            if *remove_worktree {
-                said_of_worktree(console, client, &answer.reply.session_id).await
-            } else {
-                Ok(())
-            }
+            end::run(console, client, id, reason.as_deref(), *remove_worktree, json).await
         }
         Some(Command::Resume { id: None, since, lost, yes, .. }) => {
             let since = since.as_ref().map(|when| when.rfc3339(console.look.now));
@@ -321,29 +294,6 @@ pub async fn run(console: &mut Console<'_>, client: &Client, args: &Args, json: 
             }
             changed(console, answer?, json)
         }
-    }
-}
-
-/// Waits until a session's worktree is gone, or has to be taken for kept, and says which.
-async fn said_of_worktree(console: &mut Console<'_>, client: &Client, id: &str) -> Result<(), Failure> {
-    let mut give_up = Instant::now() + ENDED_WITHIN;
-    let mut over = false;
-    loop {
-        let now = client.session(id).await?.reply;
-        let Some(path) = now.worktree_path else {
-            let removed = now.worktree_branch.is_some();
-            return console.say(if removed { "worktree removed\n" } else { "it has no worktree\n" });
-        };
-        if !over && now.status == SessionStatus::Ended.name() {
-            over = true;
-            give_up = Instant::now() + REMOVED_WITHIN;
-        }
-        if Instant::now() >= give_up {
-            let branch = now.worktree_branch.unwrap_or_default();
-            console.say(&format!("{}\n", visible(&format!("worktree kept: {path}, branch {branch}"))))?;
-            return Err(Failure::Told);
-        }
-        sleep(LOOK_EVERY).await;
     }
 }
 
@@ -514,13 +464,6 @@ pub fn sent(reply: &SentReply) -> String {
     format!("{}\n", crate::cli::render::visible(&format!("{} {}", reply.message_id, reply.state)))
 }
 
-/// A session that ends.
-pub fn ended(reply: &EndedReply) -> String {
-    let kept = reply.worktree_path.as_ref().map(|path| format!("worktree {path}"));
-    let lines = std::iter::once(format!("{} {}", reply.session_id, reply.status)).chain(kept);
-    lines.map(|line| format!("{}\n", crate::cli::render::visible(&line))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -659,10 +602,6 @@ mod tests {
         let id = || "019a5d2e".to_owned();
         let reply = SentReply { session_id: id(), message_id: "m1".to_owned(), state: "pending".to_owned() };
         assert_eq!(sent(&reply), "m1 pending\n");
-        assert_eq!(
-            ended(&EndedReply { session_id: id(), status: "ending".to_owned(), worktree_path: None }),
-            "019a5d2e ending\n"
-        );
     }
 
     #[test]

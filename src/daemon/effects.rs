@@ -10,9 +10,9 @@ use crate::daemon::hosts::{HostError, Outcome};
 use crate::daemon::life;
 use crate::daemon::settings::Settings;
 use crate::daemon::tokens::Tokens;
-use crate::daemon::worktrees::{self, Standing};
+use crate::daemon::worktrees;
 use crate::domain::audit::{AuditDraft, AuditOutcome};
-use crate::domain::session::{Exit, Session, SessionId, SessionStatus, Worktree};
+use crate::domain::session::{Exit, Session, SessionId, SessionStatus};
 use crate::host::message::{Message, Typing};
 use crate::host::protocol::SIGINT;
 use crate::host::spec::{Launch, Program, SPEC_VERSION, Size, StartSpec};
@@ -21,7 +21,7 @@ use crate::store::error::StoreError;
 use crate::store::message::{self, MessageState};
 use crate::store::outbox::{self, Effect};
 use crate::store::writer::WriteError;
-use crate::store::{activity, host, session};
+use crate::store::{host, session};
 use crate::usecase::run::{END, INTERRUPT, REMOVE_WORKTREE, RESUME, START};
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::HashSet;
@@ -131,7 +131,7 @@ async fn start(app: &App, effect: &Effect, session: &Session) -> Result<(), Stor
     if app.hosts().find(session.id).await {
         return done(app, effect).await;
     }
-    let session = &match with_worktree(app, session).await? {
+    let session = &match worktrees::add(app, session).await? {
         Ok(session) => session,
         Err(why) => return fail(app, effect, session, &why).await,
     };
@@ -220,28 +220,7 @@ async fn last_host_is_gone(app: &App, effect: &Effect, session: &Session) -> Res
     }
 }
 
-/// The session with its worktree standing, if it has one; or why it does not stand.
-async fn with_worktree(app: &App, session: &Session) -> Result<Result<Session, String>, StoreError> {
-    if session.worktree.is_none() {
-        return Ok(Ok(session.clone()));
-    }
-    let standing = match worktrees::add(app, session).await {
-        Ok(standing) => standing,
-        Err(why) => return Ok(Err(format!("worktree: {why}"))),
-    };
-    let mut session = session.clone();
-    session.worktree =
-        Some(Worktree { path: Some(standing.path.clone()), branch: Some(standing.branch.clone()) });
-    let id = session.id;
-    write(app, move |tx| {
-        let Standing { path, branch } = standing.clone();
-        Box::pin(async move { session::worktree(tx.conn(), id, Some(&path), Some(&branch)).await.map(drop) })
-    })
-    .await?;
-    Ok(Ok(session))
-}
-
-/// Waits for the end, then removes the worktree if nothing in it is unsaved. What became of it is a row.
+/// Waits for the end, then removes the worktree if nothing in it is unsaved.
 async fn remove_worktree(app: &App, effect: &Effect, session: &Session) -> Result<(), StoreError> {
     let deadline = Instant::now() + 2 * GRACE + LAST_HOST;
     let mut status = session.status;
@@ -253,31 +232,12 @@ async fn remove_worktree(app: &App, effect: &Effect, session: &Session) -> Resul
         let now = session::by_id(app.store().reader(), session.id).await?;
         status = now.map_or(SessionStatus::Ended, |session| session.status);
     }
-    if status != SessionStatus::Ended {
-        // It was resumed meanwhile and works there.
-        return done(app, effect).await;
+    // One that was resumed meanwhile works there.
+    if status == SessionStatus::Ended {
+        worktrees::remove(app, session, effect.id).await?;
+        told(app, session);
     }
-    let removed = worktrees::remove(app, session).await;
-    let (id, at, effect_id) = (session.id, app.now(), effect.id);
-    let (kind, detail) = match &removed {
-        Ok(()) => ("worktree_removed", None),
-        Err(why) => ("worktree_kept", Some(serde_json::Value::from(why.as_str()).to_string())),
-    };
-    let row = activity::Event { id: effect_id, session: id, at, kind: kind.to_owned(), detail };
-    let gone = removed.is_ok();
-    write(app, move |tx| {
-        let row = row.clone();
-        Box::pin(async move {
-            if gone {
-                session::worktree(tx.conn(), id, None, None).await?;
-            }
-            activity::insert(tx.conn(), &row).await?;
-            outbox::mark_done(tx.conn(), effect_id, at).await.map(drop)
-        })
-    })
-    .await?;
-    told(app, session);
-    Ok(())
+    done(app, effect).await
 }
 
 /// Interrupts once: one that is lost can be asked for again, one too many cannot be taken back.
@@ -447,8 +407,14 @@ async fn end(app: &App, effect: &Effect, session: &Session) -> Result<(), StoreE
         // Nobody is there to end: whatever is left goes, and the row is closed here.
         Err(HostError::NoHost) => {
             match app.hosts().sweep(session.id).await {
-                Some(file) => life::ended(app, session, &file.exit, file.at, file.lost_bytes).await?,
-                None => {
+                // Without a lease it had no host, only perhaps the recording of an earlier run.
+                Some(file)
+                    if file.exit != Exit::Lost
+                        || host::by_session(app.store().reader(), session.id).await?.is_some() =>
+                {
+                    life::ended(app, session, &file.exit, file.at, file.lost_bytes).await?;
+                }
+                _ => {
                     let exit = Exit::Failed("ended before it began".to_owned());
                     life::ended(app, session, &exit, app.now(), 0).await?;
                 }

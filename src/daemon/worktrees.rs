@@ -3,49 +3,85 @@
 
 use crate::agent::{self, Owner};
 use crate::daemon::app::App;
-use crate::domain::session::Session;
+use crate::daemon::effects::write;
+use crate::domain::session::{Session, Worktree};
 use crate::runner::client::Connection;
 use crate::runner::judge;
 use crate::runner::message::{Place, Reply, Request};
 use crate::runner::worktree::{self, GIT};
+use crate::store::error::StoreError;
+use crate::store::{activity, session};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use uuid::Uuid;
 
 /// A runner that does not answer this long after git must have ended is given up.
 const AND_SOME: Duration = Duration::from_secs(10);
 
-/// A worktree that stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// Its absolute path.
-    pub path: String,
-    /// Its branch.
-    pub branch: String,
-}
-
-/// Adds a session's worktree, if it does not stand already.
+/// The session with its worktree standing, if it is to have one; or why it does not stand. Adds it if it does not
+/// stand already.
 ///
 /// # Errors
-/// Why there is none; holds no secret.
-pub async fn add(app: &App, session: &Session) -> Result<Standing, String> {
+/// The database.
+pub async fn add(app: &App, session: &Session) -> Result<Result<Session, String>, StoreError> {
+    if session.worktree.is_none() {
+        return Ok(Ok(session.clone()));
+    }
+    let (path, branch) = match added(app, session).await {
+        Ok(standing) => standing,
+        Err(why) => return Ok(Err(format!("worktree: {why}"))),
+    };
+    let standing = Worktree { path: Some(path.clone()), branch: Some(branch.clone()) };
+    let id = session.id;
+    write(app, move |tx| {
+        let (path, branch) = (path.clone(), branch.clone());
+        Box::pin(async move { session::worktree(tx.conn(), id, Some(&path), Some(&branch)).await.map(drop) })
+    })
+    .await?;
+    Ok(Ok(Session { worktree: Some(standing), ..session.clone() }))
+}
+
+/// Its path and branch.
+async fn added(app: &App, session: &Session) -> Result<(String, String), String> {
     match app.settings().runner() {
         Some(socket) => match ask(socket, Request::AddWorktree(place(session)?)).await? {
-            Reply::Worktree { path, branch } => Ok(Standing { path, branch }),
+            Reply::Worktree { path, branch } => Ok((path, branch)),
             other => Err(refusal(other)),
         },
         None => {
             let wanted = own(app, session).await?;
-            blocking(move || worktree::add_own(&wanted).map(|path| Standing { path, branch: wanted.branch }))
-                .await
+            blocking(move || worktree::add_own(&wanted).map(|path| (path, wanted.branch))).await
         }
     }
 }
 
-/// Removes a session's worktree, if it stands and nothing in it is unsaved. Its branch stays.
+/// Removes the worktree of a session that has ended, if it stands and nothing in it is unsaved; its branch stays. Call it
+/// before a session is purged. What became of it is a row of its activity, with the key `event`.
 ///
 /// # Errors
-/// Why it stays.
-pub async fn remove(app: &App, session: &Session) -> Result<(), String> {
+/// The database.
+pub async fn remove(app: &App, session: &Session, event: Uuid) -> Result<(), StoreError> {
+    let removed = removed(app, session).await;
+    let (id, at) = (session.id, app.now());
+    let (kind, detail) = match &removed {
+        Ok(()) => ("worktree_removed", None),
+        Err(why) => ("worktree_kept", Some(serde_json::Value::from(why.as_str()).to_string())),
+    };
+    let row = activity::Event { id: event, session: id, at, kind: kind.to_owned(), detail };
+    let gone = removed.is_ok();
+    write(app, move |tx| {
+        let row = row.clone();
+        Box::pin(async move {
+            if gone {
+                session::worktree(tx.conn(), id, None, None).await?;
+            }
+            activity::insert(tx.conn(), &row).await
+        })
+    })
+    .await
+}
+
+async fn removed(app: &App, session: &Session) -> Result<(), String> {
     match app.settings().runner() {
         Some(socket) => match ask(socket, Request::RemoveWorktree(place(session)?)).await? {
             Reply::Removed => Ok(()),

@@ -189,6 +189,27 @@ async fn of_many_who_resume_at_once_one_wins() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_ended_while_it_is_resumed_ends() {
+    on_both(async |db| {
+        let world = world(db).await;
+        let (id, _) = start(&world, BOB, "talker").await;
+        for _ in 0..6 {
+            end(&world, BOB, &id).await;
+            assert_eq!(resume(&world, BOB, &id).await.status, 200);
+            let exit = end(&world, BOB, &id).await["exit"].as_str().unwrap().to_owned();
+            assert!(exit.starts_with("signal ") || exit == "failed: ended before it began", "{exit}");
+            let mark = format!("TELECLAUDE_SESSION={id}");
+            let left = || system::marked(&mark, None, system::own_uid());
+            eventually("nothing is left", || left().is_empty() && run_file(&world, &id).is_none()).await;
+            assert_eq!(resume(&world, BOB, &id).await.status, 200);
+            world.until(BOB, &id, |row| row["status"] == "running").await;
+        }
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_resumed_says_why() {
     on_both(async |db| {
         let world = world(db).await;
@@ -402,7 +423,8 @@ async fn lists_are_filtered() {
             let answer = world.rest(ANN, "GET", &format!("/sessions?{query}"), None).await;
             let rows = answer.body["sessions"].as_array().unwrap();
             let mut listed: Vec<&str> = rows.iter().map(|row| row["session_id"].as_str().unwrap()).collect();
-            (listed.sort_unstable(), expected.sort_unstable());
+            listed.sort_unstable();
+            expected.sort_unstable();
             assert_eq!(listed, expected, "{query}");
         }
         world.end().await;
