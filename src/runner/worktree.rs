@@ -2,6 +2,7 @@
 //! own user is the owner. Nothing unsaved is ever removed.
 
 use crate::agent::Owner;
+use crate::platform::process;
 use crate::runner::account::Account;
 use crate::runner::child::{self, step};
 use crate::runner::judge::Worktree;
@@ -12,6 +13,7 @@ use std::fs::DirBuilder;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -133,6 +135,8 @@ impl<'a> Git<'a> {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // So that what git starts can be ended with it.
+            .process_group(0)
             .spawn()
             .map_err(|e| step(&format!("git in {}", self.project.display()), e))?;
         let (Some(out), Some(err)) = (git.stdout.take(), git.stderr.take()) else {
@@ -149,7 +153,7 @@ impl<'a> Git<'a> {
                 break status;
             }
             if Instant::now() >= self.deadline {
-                let _ = git.kill();
+                let _ = process::send_group(git.id().cast_signed(), libc::SIGKILL);
                 let _ = git.wait();
                 return Err(format!("git took longer than {} s", GIT.as_secs()));
             }

@@ -13,11 +13,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use teleclaude::daemon::{jobs, transcripts};
+use teleclaude::domain::session::{Session, SessionId};
 use teleclaude::domain::timestamp::Timestamp;
 use teleclaude::host::files::{self, RunFile};
 use teleclaude::host::recording::{self, Code};
 use teleclaude::platform::process as system;
+use teleclaude::store::session;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// `talker` says how it was started and what it was told, in slash commands since those are typed bare, and can go on
 /// with its session; `stray` does not say which session it was; `mute` cannot go on; `keys` shows what is typed.
@@ -226,6 +229,8 @@ async fn what_cannot_be_resumed_says_why() {
         };
         refused(&ids[0], "conflict", "never said which session").await;
         refused(&ids[1], "conflict", "`mute` cannot resume").await;
+        let there = elsewhere(&world, &ids[2]).await;
+        refused(&there, "unavailable", "lies on there").await;
         // By another it is not there; without a reason not by an admin.
         assert_eq!(resume(&world, CID, &ids[2]).await.status, 404);
         assert_eq!(resume(&world, ANN, &ids[2]).await.body["field"], "reason");
@@ -463,6 +468,22 @@ async fn what_is_idle_for_too_long_is_ended_and_says_so() {
         world.end().await;
     })
     .await;
+}
+
+/// A copy of a session that another machine on the same database would have; its id.
+async fn elsewhere(world: &World, id: &str) -> String {
+    let store = world.app.store();
+    let here = session::by_id(store.reader(), SessionId(id.parse().unwrap())).await.unwrap().unwrap();
+    let there = Session { id: SessionId(Uuid::now_v7()), computer: "there".to_owned(), ..here };
+    let copy = there.clone();
+    store
+        .write(tokio::time::Instant::now() + Duration::from_secs(30), move |tx| {
+            let copy = copy.clone();
+            Box::pin(async move { session::insert(tx.conn(), &copy).await })
+        })
+        .await
+        .unwrap();
+    there.id.to_string()
 }
 
 /// A daemon as a process, whose config has the same agents.
