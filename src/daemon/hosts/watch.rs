@@ -243,6 +243,10 @@ impl Watch {
 
     /// The host is gone without a word.
     async fn lost(&mut self) {
+        // Who took our events is gone: this daemon is over, and what is left is the next one's to clear up.
+        if self.inner.events.is_closed() {
+            return;
+        }
         self.messages.clear();
         self.snapshots.clear();
         // The run file may know an agent that this daemon never heard of.
