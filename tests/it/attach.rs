@@ -387,7 +387,8 @@ async fn anothers_is_written_down_before_the_first_byte_and_at_the_end() {
         let end = detail(&rows[1]);
         assert_eq!((&end["event"], &end["typed_bytes"]), (&json!("end"), &json!(0)), "{end}");
         assert!(end["bytes"].as_u64().unwrap() >= seen as u64, "{end}, {seen} seen");
-        assert!(end["to_seq"].as_u64() > end["from_seq"].as_u64(), "{end}");
+        // The first paint may have had it all.
+        assert!(end["to_seq"].as_u64() >= end["from_seq"].as_u64(), "{end}");
         assert!(end["seconds"].is_u64(), "{end}");
 
         let reasonless = ask(&world, ANN, &id, json!({ "input": true }), None).await;
