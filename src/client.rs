@@ -272,22 +272,25 @@ impl Client {
             let body = Limited::new(incoming, BODY_BYTES_MAX).collect().await.map_err(|e| e.to_string())?;
             Ok::<_, String>((head, body.to_bytes()))
         };
-        let no_answer = |message| ClientError::NoAnswer { path: self.endpoint.path.clone(), message, change };
-        let (head, bytes) = match timeout(self.endpoint.answer_time, exchange).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(problem)) => {
-                return Err(no_answer(format!(
-                    "the daemon ended the connection without an answer: {problem}"
-                )));
-            }
-            Err(_) => {
-                let seconds = self.endpoint.answer_time.as_secs_f32();
-                return Err(no_answer(format!("the daemon did not answer within {seconds} seconds")));
-            }
-        };
+        let (head, bytes) = self.answered(exchange, change).await?;
         *held = Some(sender);
         drop(held);
         read(head.status, &bytes)
+    }
+
+    /// Waits for an exchange as long as an answer may take. `change`: whether it may have done something.
+    async fn answered<T>(
+        &self,
+        exchange: impl Future<Output = Result<T, String>>,
+        change: bool,
+    ) -> Result<T, ClientError> {
+        let answer_time = self.endpoint.answer_time;
+        let message = match timeout(answer_time, exchange).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(problem)) => format!("the daemon ended the connection without an answer: {problem}"),
+            Err(_) => format!("the daemon did not answer within {} seconds", answer_time.as_secs_f32()),
+        };
+        Err(ClientError::NoAnswer { path: self.endpoint.path.clone(), message, change })
     }
 
     fn request(

@@ -50,6 +50,27 @@ pub async fn sessions(
     Ok(found)
 }
 
+/// Asks at a terminal whether to go on with these, unless `yes` was said or there are none. `nothing` says what was not
+/// done.
+///
+/// # Errors
+/// [`Failure::usage`] without a yes.
+pub fn sure(
+    console: &mut Console<'_>,
+    sessions: &[SessionReply],
+    yes: bool,
+    question: &str,
+    nothing: &str,
+) -> Result<(), Failure> {
+    if sessions.is_empty() || yes || !console.interactive {
+        return Ok(());
+    }
+    if console.ask(&format!("{question} Type yes to go on:")).as_deref() == Some("yes") {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("{nothing}; `--yes` goes on without asking")))
+}
+
 /// Asks again as long as the answer is that there were too many requests.
 pub async fn again_when_limited<T>(ask: impl AsyncFn() -> Result<T, ClientError>) -> Result<T, Failure> {
     let give_up = Instant::now() + 2 * PAUSE_MAX;

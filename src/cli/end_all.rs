@@ -45,13 +45,9 @@ pub async fn run(
     if let Some(than) = which.older_than {
         sessions.retain(|session| Timestamp::parse(&session.last_activity).is_ok_and(|last| last < than));
     }
-    if !sessions.is_empty() && !yes && console.interactive {
-        let whose = if everybodys { "everybody's" } else { "your" };
-        let question = format!("This ends {whose} {} open sessions. Type yes to go on:", sessions.len());
-        if console.ask(&question).as_deref() != Some("yes") {
-            return Err(Failure::usage("nothing was ended; `--yes` goes on without asking"));
-        }
-    }
+    let whose = if everybodys { "everybody's" } else { "your" };
+    let question = format!("This ends {whose} {} open sessions.", sessions.len());
+    bulk::sure(console, &sessions, yes, &question, "nothing was ended")?;
     let length = short_length(sessions.iter().map(|s| s.session_id.as_str()));
     let (mut asked, mut failed) = (HashSet::new(), Vec::new());
     for (at, session) in sessions.iter().enumerate() {

@@ -68,12 +68,8 @@ pub async fn run_all(
             && this.contains(&session.computer)
             && (!which.lost || session.exit.as_deref() == Some("lost"))
     });
-    if !sessions.is_empty() && !yes && console.interactive {
-        let question = format!("This runs {} ended sessions again. Type yes to go on:", sessions.len());
-        if console.ask(&question).as_deref() != Some("yes") {
-            return Err(Failure::usage("nothing was resumed; `--yes` goes on without asking"));
-        }
-    }
+    let question = format!("This runs {} ended sessions again.", sessions.len());
+    bulk::sure(console, &sessions, yes, &question, "nothing was resumed")?;
     let length = short_length(sessions.iter().map(|s| s.session_id.as_str()));
     let (mut asked, mut failed) = (Vec::new(), Vec::new());
     for (at, session) in sessions.iter().enumerate() {

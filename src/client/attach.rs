@@ -45,11 +45,6 @@ impl Client {
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
         request.headers_mut().insert(UPGRADE_HEADER, HeaderValue::from_static(UPGRADE));
         let mut sender = self.dial().await?;
-        let no_answer = |message: String| ClientError::NoAnswer {
-            path: self.endpoint.path.clone(),
-            message,
-            change: false,
-        };
         let exchange = async {
             let mut response = sender.send_request(request).await.map_err(|e| e.to_string())?;
             let status = response.status();
@@ -60,22 +55,13 @@ impl Client {
             let body = Limited::new(response.into_body(), REFUSAL_BYTES_MAX).collect().await;
             Ok::<_, String>(Err((status, body.map_err(|e| e.to_string())?.to_bytes())))
         };
-        let upgraded = match timeout(self.endpoint.answer_time, exchange).await {
-            Ok(Ok(Ok(upgraded))) => upgraded,
-            Ok(Ok(Err((status, bytes)))) => {
+        let upgraded = match self.answered(exchange, false).await? {
+            Ok(upgraded) => upgraded,
+            Err((status, bytes)) => {
                 return Err(match read::<Value>(status, &bytes) {
                     Err(refused) => refused,
                     Ok(_) => ClientError::Protocol(format!("it did not change to {UPGRADE}")),
                 });
-            }
-            Ok(Err(problem)) => {
-                return Err(no_answer(format!(
-                    "the daemon ended the connection without an answer: {problem}"
-                )));
-            }
-            Err(_) => {
-                let seconds = self.endpoint.answer_time.as_secs_f32();
-                return Err(no_answer(format!("the daemon did not answer within {seconds} seconds")));
             }
         };
         let parts = upgraded
