@@ -189,21 +189,25 @@ pub async fn page(
     rows.into_iter().map(entry).collect()
 }
 
-/// The same from the end: entries before number `before`, newest first.
+/// The same from the end: entries before number `before`, newest first, and of those only what was said from `since`
+/// to `until`, both included. An entry without a moment belongs to no span of time.
 pub async fn page_back(
     conn: &Conn,
     session: SessionId,
     before: i64,
+    (since, until): (Option<Timestamp>, Option<Timestamp>),
     limit: u64,
 ) -> Result<Vec<(i64, Entry)>, StoreError> {
     use transcript_entry::Column;
-    let rows = transcript_entry::Entity::find()
-        .filter(Column::Session.eq(session.0))
-        .filter(Column::Seq.lt(before))
-        .order_by_desc(Column::Seq)
-        .limit(limit)
-        .all(conn)
-        .await?;
+    let mut query =
+        transcript_entry::Entity::find().filter(Column::Session.eq(session.0)).filter(Column::Seq.lt(before));
+    if let Some(since) = since {
+        query = query.filter(Column::At.gte(since.micros()));
+    }
+    if let Some(until) = until {
+        query = query.filter(Column::At.lte(until.micros()));
+    }
+    let rows = query.order_by_desc(Column::Seq).limit(limit).all(conn).await?;
     rows.into_iter().map(entry).collect()
 }
 

@@ -51,16 +51,12 @@ pub async fn entries(
 ) -> Result<(Vec<(i64, Entry)>, bool), StoreError> {
     let (mut found, mut bytes, mut before) = (Vec::new(), 0, i64::MAX);
     loop {
-        let page = transcript::page_back(store.reader(), session.id, before, ROWS).await?;
+        let page =
+            transcript::page_back(store.reader(), session.id, before, (window.since, window.until), ROWS)
+                .await?;
         let Some((seq, _)) = page.last() else { break };
         before = *seq;
         for (seq, entry) in page {
-            // Entries without a moment belong to no span of time.
-            let too_early = window.since.is_some_and(|since| entry.at.is_none_or(|at| at < since));
-            let too_late = window.until.is_some_and(|until| entry.at.is_none_or(|at| at > until));
-            if too_early || too_late {
-                continue;
-            }
             bytes += entry.text.len();
             if bytes > ENTRIES_BYTES_MAX {
                 found.reverse();

@@ -47,8 +47,15 @@ async fn entries_are_kept_once_and_in_order() {
         assert!(seen.iter().map(|(seq, _)| *seq).eq(1..=451));
         assert!(seen.iter().take(450).map(|(_, entry)| entry).eq(&entries(1, 450)));
         assert_eq!(seen[450].1.text, "with a \u{fffd} in it");
-        let back = transcript::page_back(store.reader(), id, 451, 3).await.unwrap();
-        assert!(back.iter().map(|(seq, _)| *seq).eq([450, 449, 448]));
+        let back = async |before, since: Option<i64>, until: Option<i64>| {
+            let span = (since.map(at), until.map(at));
+            let page = transcript::page_back(store.reader(), id, before, span, 3).await.unwrap();
+            page.into_iter().map(|(seq, _)| seq).collect::<Vec<_>>()
+        };
+        assert_eq!(back(451, None, None).await, [450, 449, 448]);
+        assert_eq!(back(451, None, Some(5)).await, [5, 4, 3]);
+        assert_eq!(back(451, Some(449), None).await, [450, 449]);
+        assert_eq!(back(5, Some(3), Some(3)).await, [3]);
         store.close().await;
     })
     .await;
