@@ -16,11 +16,12 @@ use crate::runner::open;
 use crate::store::error::StoreError;
 use crate::store::{session, transcript as kept};
 use crate::usecase::turns::FOLLOWING;
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -59,7 +60,8 @@ struct OpenLog {
     file: Arc<File>,
     /// Bytes that were read.
     at: u64,
-    reader: Reader,
+    /// Works on blocking threads only, one at a time.
+    reader: Arc<Mutex<Reader>>,
     /// Entries and costs that came out of it, and those that were kept before it.
     entries: i64,
     usage: i64,
@@ -147,7 +149,7 @@ async fn step(app: &App, redactor: &Arc<Redactor>, mut followed: Followed, last:
     }
     if let Some(log) = &mut followed.open {
         let before = log.at;
-        match take(app, redactor, id, log).await {
+        match take(app, redactor, &followed.session, log).await {
             Ok(true) if log.at == before && followed.search_at <= Instant::now() => {
                 look(app, &mut followed).await;
             }
@@ -231,7 +233,7 @@ async fn search(app: &App, followed: &Followed) -> Result<Option<(String, OpenLo
     let log = OpenLog {
         file: Arc::new(file),
         at: 0,
-        reader,
+        reader: Arc::new(Mutex::new(reader)),
         entries: from.entries_before,
         usage: from.usage_before,
         kept: kept::kept(app.store().reader(), id).await?,
@@ -254,30 +256,42 @@ fn by_runner(socket: &std::path::Path, open: Open) -> Result<(String, File), Str
 async fn take(
     app: &App,
     redactor: &Arc<Redactor>,
-    id: SessionId,
+    session: &Session,
     log: &mut OpenLog,
 ) -> Result<bool, StoreError> {
     for _ in 0..PIECES {
         let (file, at) = (Arc::clone(&log.file), log.at);
-        let read = FOLLOWING.run(u32::MAX, move || piece(&file, at)).await;
-        let bytes = match read {
-            Ok(Ok(Some(bytes))) => bytes,
+        let (reader, redactor) = (Arc::clone(&log.reader), Arc::clone(redactor));
+        // What an earlier daemon kept was clean.
+        let known = usize::try_from(log.kept.entries - log.entries).unwrap_or(0);
+        let read = move || {
+            piece(&file, at).map(|bytes| bytes.map(|bytes| parsed(&bytes, &reader, &redactor, known)))
+        };
+        let (length, read) = match FOLLOWING.run(session.owner_uid, read).await {
+            Ok(Ok(Some(read))) => read,
             Ok(Ok(None)) => return Ok(false),
             // It cannot be read now; it is tried again.
             Ok(Err(_)) | Err(_) => return Ok(true),
         };
-        if bytes.is_empty() {
-            return Ok(true);
-        }
-        let whole = bytes.len() == PIECE;
-        log.at += bytes.len() as u64;
-        let read = log.reader.feed(&bytes);
-        keep(app, redactor, id, log, read).await?;
-        if !whole {
+        log.at += length as u64;
+        keep(app, session.id, log, read).await?;
+        if length < PIECE {
             return Ok(true);
         }
     }
     Ok(true)
+}
+
+/// How many bytes these are, and what they say; without credentials but for the first `known` entries, which are not
+/// kept.
+fn parsed(bytes: &[u8], reader: &Mutex<Reader>, redactor: &Redactor, known: usize) -> (usize, Read) {
+    let mut read = reader.lock().unwrap_or_else(PoisonError::into_inner).feed(bytes);
+    for entry in read.entries.iter_mut().skip(known) {
+        if let Cow::Owned(clean) = redactor.redact(&entry.text) {
+            entry.text = clean;
+        }
+    }
+    (bytes.len(), read)
 }
 
 /// The next bytes; `None` if the file is shorter than it was.
@@ -300,14 +314,8 @@ fn piece(file: &File, at: u64) -> std::io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Keeps what of it is not kept yet, without credentials.
-async fn keep(
-    app: &App,
-    redactor: &Redactor,
-    id: SessionId,
-    log: &mut OpenLog,
-    mut read: Read,
-) -> Result<(), StoreError> {
+/// Keeps what of it is not kept yet.
+async fn keep(app: &App, id: SessionId, log: &mut OpenLog, mut read: Read) -> Result<(), StoreError> {
     let first = |so_far: i64, kept: i64, new: usize| {
         let known = usize::try_from(kept - so_far).unwrap_or(0).min(new);
         (known, so_far + i64::try_from(known).unwrap_or(0) + 1)
@@ -320,10 +328,6 @@ async fn keep(
     read.usage.drain(..known);
     if read.entries.is_empty() && read.usage.is_empty() {
         return Ok(());
-    }
-    for entry in &mut read.entries {
-        let clean = redactor.redact(&entry.text).into_owned();
-        entry.text = clean;
     }
     let read = Arc::new(read);
     write(app, move |tx| {
