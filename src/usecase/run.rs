@@ -51,7 +51,7 @@ pub fn rules(facts: &Facts, caller: &Caller) -> Rules {
 
 /// The names of everything a caller may do, in the order of the policy's table.
 pub fn may(caller: &Caller) -> Vec<String> {
-    Verb::ALL.into_iter().filter(|v| policy::may(caller, *v)).map(|v| v.name().to_owned()).collect()
+    Verb::ALL.iter().filter(|v| policy::may(caller, **v)).map(|v| v.name().to_owned()).collect()
 }
 
 /// The audit row for a permitted action, if it has one.
