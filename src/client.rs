@@ -4,6 +4,7 @@
 pub mod attach;
 
 use crate::wire::fault::{Fault, FaultCode};
+use crate::wire::inbox::{Inbox, InboxReply, WhoRead};
 use crate::wire::limits::TOKEN_HEADER;
 use crate::wire::reply::{
     AgentsReply, AuditReply, ComputersReply, ConfigReply, ContentReply, EndedReply, HealthReply,
@@ -207,6 +208,19 @@ impl Client {
     pub async fn transcript(&self, asked: &GetSessionData) -> Result<Answer<ContentReply>, ClientError> {
         let rest = query(asked, &["session_id"])?;
         self.get(&format!("/sessions/{}/transcript{rest}", encoded(&asked.session_id))).await
+    }
+
+    /// One's messages.
+    pub async fn inbox(&self, asked: &Inbox) -> Result<Answer<InboxReply>, ClientError> {
+        if asked.marks() {
+            return self.post("/inbox/read", &body(asked)?).await;
+        }
+        self.get(&format!("/inbox{}", query(asked, &[])?)).await
+    }
+
+    /// Who read what of one's own.
+    pub async fn who_read_mine(&self, asked: &WhoRead) -> Result<Answer<AuditReply>, ClientError> {
+        self.get(&format!("/audit/mine{}", query(asked, &[])?)).await
     }
 
     /// Rows of the audit log.

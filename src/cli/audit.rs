@@ -2,6 +2,7 @@
 
 use crate::cli::console::{Console, paint};
 use crate::cli::failure::Failure;
+use crate::cli::inbox;
 use crate::cli::render::{DIM, GREEN, Look, RED, YELLOW, ago, cell, more, short, table, visible};
 use crate::cli::when::{self, When};
 use crate::client::Client;
@@ -14,6 +15,8 @@ use crate::wire::request::ListAudit;
 pub enum Command {
     /// List rows, newest first
     List(List),
+    /// List who read, watched or steered sessions of yours, when and why
+    Mine(inbox::Mine),
     /// Check that no row was changed, taken out or put in. Exit code 1 if one was
     Verify,
 }
@@ -73,6 +76,7 @@ pub async fn run(
             let text = page(&answer.reply, &console.look);
             console.say(&text)
         }
+        Command::Mine(args) => inbox::run_mine(console, client, args, json).await,
         Command::Verify => {
             let answer = client.verify_audit().await?;
             if json {

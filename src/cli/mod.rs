@@ -13,6 +13,7 @@ pub mod end;
 pub mod end_all;
 pub mod failure;
 pub mod health;
+pub mod inbox;
 pub mod man;
 pub mod mcp;
 pub mod people;
@@ -73,6 +74,8 @@ enum Command {
     /// Say why somebody is who they are
     #[command(subcommand)]
     People(people::Command),
+    /// Read your messages, among them who read sessions of yours
+    Inbox(inbox::Args),
     /// Read and check the audit log
     #[command(subcommand)]
     Audit(audit::Command),
@@ -192,6 +195,7 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             Command::Agents => catalogue::run_agents(console, client, json).await,
             Command::Computers => catalogue::run_computers(console, client, json).await,
             Command::People(command) => people::run(console, client, command, json).await,
+            Command::Inbox(args) => inbox::run(console, client, args, json).await,
             Command::Audit(command) => audit::run(console, client, command, json).await,
             Command::Config(config::Command::Show { origin }) => {
                 config::run_show(console, client, *origin, json).await

@@ -20,10 +20,12 @@ use crate::daemon::tokens::Tokens;
 use crate::domain::action::Verb;
 use crate::domain::audit::AuditDraft;
 use crate::domain::caller::{Caller, Role};
+use crate::domain::person::PersonId;
 use crate::domain::timestamp::Timestamp;
 use crate::store::connect::{Clock, Store};
 use crate::store::denial::{Counted, DenialMeter};
 use crate::store::error::StoreError;
+use crate::usecase::witness::Written;
 use crate::usecase::{Facts, run};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::{ConfigReply, HealthDetail, HealthReply, Reply};
@@ -204,6 +206,18 @@ impl App {
         let _ = self.events.send(event);
     }
 
+    /// Tells the owner of what was read, where they listen, that there is something in their inbox.
+    pub fn tell_of(&self, written: &Written) {
+        if let Some(session) = written.action().session().filter(|_| written.told()) {
+            self.tell_owner(session.owner, session.owner_uid);
+        }
+    }
+
+    /// Tells whoever listens as this person, at this uid, that their inbox has changed.
+    pub fn tell_owner(&self, person: PersonId, uid: u32) {
+        self.tell(Event::Inbox { person, uid });
+    }
+
     /// What a request needs beside itself. `projects` are those the caller is held to.
     pub fn facts(&self, settings: &Settings, caller: &Caller, projects: Arc<[String]>) -> Facts {
         Facts {
@@ -246,7 +260,11 @@ impl App {
     /// # Errors
     /// `audit_unavailable`.
     pub async fn note_denial(&self, draft: AuditDraft, verb: Verb, deadline: Instant) -> Result<(), Fault> {
-        let first = self.denials().first(draft.actor_uid, verb.name(), draft.at);
+        let (uid, at) = (draft.actor_uid, draft.at);
+        let first = match draft.actor_role {
+            Role::Public => self.denials().first_of_stranger(uid, verb.name(), at),
+            _ => self.denials().first(uid, verb.name(), at),
+        };
         if !first {
             return Ok(());
         }

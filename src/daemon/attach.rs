@@ -3,7 +3,6 @@
 
 use crate::daemon::app::App;
 use crate::daemon::backend::{Event, SessionChange, SessionEvent};
-use crate::daemon::handle::audit_unavailable;
 use crate::daemon::hosts::{HostError, Hosts};
 use crate::daemon::limits::{Bucket, Entered, Gate};
 use crate::domain::action::Action;
@@ -17,7 +16,7 @@ use crate::host::spec::Size;
 use crate::store::audit::{self, Filter, Place};
 use crate::store::connect::Store;
 use crate::store::session;
-use crate::usecase::{Facts, run};
+use crate::usecase::{Facts, witness};
 use crate::wire::attach::{AttachedRow, TerminalSize};
 use crate::wire::fault::{Fault, FaultCode};
 use std::collections::{HashMap, HashSet};
@@ -287,9 +286,8 @@ pub struct Attachment {
 /// # Errors
 /// `conflict`: there is nothing to attach to. `limit_reached`, `audit_unavailable`, `unavailable`.
 pub async fn open(app: &App, facts: &Facts, permit: Permit, deadline: Instant) -> Result<Attachment, Fault> {
-    let start = run::record(facts, &permit);
-    let (caller, action) = permit.into_parts();
-    let Action::Attach { session, input, .. } = &action else {
+    let (caller, asked) = (permit.caller().clone(), permit.action().clone());
+    let Action::Attach { session, input, .. } = &asked else {
         return Err(Fault::new(FaultCode::Internal, "this is not attaching"));
     };
     let (id, input) = (session.id, *input);
@@ -304,12 +302,11 @@ pub async fn open(app: &App, facts: &Facts, permit: Permit, deadline: Instant) -
     let row = AttachedRow { person: caller.name(), since: facts.now.to_string(), input };
     let counts = caller.agent_of.is_none() && session.is_own(&caller);
     let seat = app.attachments().take_seat(session, caller.uid, row, counts)?;
-    if let Some(draft) = start.clone() {
-        app.store().append(deadline, draft).await.map_err(audit_unavailable)?;
-    }
+    let written = witness::write_down(app.store(), facts, permit, deadline).await?;
+    app.tell_of(&written);
     let mut trail = Trail {
         store: app.store().clone(),
-        start,
+        start: written.row().cloned(),
         at: facts.now,
         began: Instant::now(),
         seen: Seen::default(),
@@ -328,7 +325,7 @@ pub async fn open(app: &App, facts: &Facts, permit: Permit, deadline: Instant) -
         sender,
         receiver,
         exit: status.exit,
-        action,
+        action: asked,
         input,
         session: id,
         hosts: app.hosts().clone(),

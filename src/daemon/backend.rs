@@ -36,6 +36,13 @@ pub struct Call {
 pub enum Event {
     /// A session began, ended, became busy or idle, or showed something new.
     Session(SessionEvent),
+    /// Somebody's inbox has something new.
+    Inbox {
+        /// Whose.
+        person: PersonId,
+        /// At which uid.
+        uid: u32,
+    },
     /// Roles, tools, projects or agents may have changed for anybody.
     Catalogue,
 }
@@ -85,6 +92,22 @@ impl SessionEvent {
         match caller.agent_of {
             Some(agent) => own && (self.session_id == agent || self.parent == Some(agent)),
             None => own || caller.role == Role::Admin,
+        }
+    }
+}
+
+impl Event {
+    /// Whether `caller` may know of it.
+    pub fn visible_to(&self, caller: &Caller) -> bool {
+        match self {
+            Self::Catalogue => true,
+            Self::Session(event) => event.visible_to(caller),
+            Self::Inbox { person, uid } => {
+                caller.standing.refusal().is_none()
+                    && caller.role > Role::Public
+                    && *uid == caller.uid
+                    && caller.person.as_ref().is_some_and(|own| own.id == *person)
+            }
         }
     }
 }

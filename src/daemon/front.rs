@@ -167,6 +167,7 @@ const fn changes(request: &Request) -> bool {
         | Request::StopNotifications(_)
         | Request::PutMyConfig(_)
         | Request::Reload => true,
+        Request::Inbox(args) => args.marks(),
         Request::Whoami
         | Request::Health
         | Request::ListProjects
@@ -176,6 +177,7 @@ const fn changes(request: &Request) -> bool {
         | Request::ShowSession(_)
         | Request::ReadSession(_)
         | Request::Attach(_)
+        | Request::WhoReadMine(_)
         | Request::ListAudit(_)
         | Request::VerifyAudit
         | Request::ShowConfig

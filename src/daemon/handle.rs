@@ -14,7 +14,7 @@ use crate::domain::policy::{self, Denied, Permit};
 use crate::store::writer::WriteError;
 use crate::usecase::resolve::{refresh, resolve};
 use crate::usecase::resume::owner_uid;
-use crate::usecase::{Explained, Facts, run};
+use crate::usecase::{Explained, Facts, run, witness};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::Reply;
 use crate::wire::request::Request;
@@ -111,9 +111,13 @@ async fn resolved_and_judged(
         | Verb::ResumeSession
         | Verb::InterruptSession
         | Verb::RenameSession
+        | Verb::MarkInbox
         | Verb::PutMyConfig => {
+            let told =
+                action.session().filter(|session| !session.is_own(&caller)).map(|s| (s.owner, s.owner_uid));
             let reply = change(app, facts, caller, action, call.deadline).await?;
             app.after_change(&reply);
+            told.into_iter().for_each(|(owner, uid)| app.tell_owner(owner, uid));
             if let Reply::Started(started) = &reply {
                 tracing::Span::current().record("session", started.session.session_id.as_str());
             }
@@ -140,15 +144,14 @@ async fn read(
     deadline: Instant,
 ) -> Result<Reply, Fault> {
     let permit = judge(app, &facts, &caller, action, deadline).await?;
-    if let Some(draft) = run::record(&facts, &permit).filter(|_| !matches!(permit.action(), Action::Reload)) {
-        app.store().append(deadline, draft).await.map_err(audit_unavailable)?;
-    }
-    match permit.action() {
+    let written = witness::write_down(app.store(), &facts, permit, deadline).await?;
+    app.tell_of(&written);
+    match written.action() {
         Action::Health => Ok(Reply::Health(app.health(&caller))),
         Action::ShowConfig => Ok(Reply::Config(app.config_rows(settings, &caller))),
-        Action::Reload => app.reload(Some((permit.caller(), &facts))).await.map(Reply::Reloaded),
+        Action::Reload => app.reload(Some((&caller, &facts))).await.map(Reply::Reloaded),
         _ => {
-            let mut reply = run::read(app.store(), &facts, permit).await?;
+            let mut reply = run::read(app.store(), &facts, written).await?;
             if let Reply::Session(row) = &mut reply {
                 row.attached = app.attachments().rows(&row.session_id);
             }
@@ -272,12 +275,5 @@ fn busy() -> Fault {
 
 /// Without its audit row nothing is shown.
 pub fn audit_unavailable<E: std::fmt::Display>(error: WriteError<E>) -> Fault {
-    match error {
-        WriteError::Busy => busy(),
-        error => Fault::new(
-            FaultCode::AuditUnavailable,
-            format!("the audit log cannot be written, so nothing was shown: {error}"),
-        )
-        .hint("the daemon tries again by itself; an admin sees more with `teleclaude health`"),
-    }
+    witness::unavailable(error)
 }

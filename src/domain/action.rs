@@ -2,6 +2,7 @@
 
 use crate::domain::audit::AuditOutcome;
 use crate::domain::caller::Caller;
+use crate::domain::notice::{InboxQuery, MineQuery};
 use crate::domain::project::Project;
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
 use crate::domain::timestamp::Timestamp;
@@ -87,6 +88,10 @@ pub enum Action {
         /// On or off.
         on: bool,
     },
+    /// One's own inbox.
+    Inbox(Box<InboxQuery>),
+    /// Who read what of one's own.
+    WhoReadMine(Box<MineQuery>),
     /// The audit log.
     ListAudit(Box<AuditQuery>),
     /// Checking the chain.
@@ -280,6 +285,12 @@ pub enum Verb {
     Attach,
     /// Being told of changes.
     Watch,
+    /// One's own inbox.
+    ReadInbox,
+    /// Marking messages in it as read.
+    MarkInbox,
+    /// Who read what of one's own.
+    WhoReadMine,
     /// The audit log.
     ListAudit,
     /// Checking it.
@@ -314,6 +325,9 @@ impl Verb {
         Self::AttachReadOnly,
         Self::Attach,
         Self::Watch,
+        Self::ReadInbox,
+        Self::MarkInbox,
+        Self::WhoReadMine,
         Self::ListAudit,
         Self::VerifyAudit,
         Self::ShowConfig,
@@ -342,6 +356,9 @@ impl Verb {
             Self::AttachReadOnly => "session.watch",
             Self::Attach => "session.attach",
             Self::Watch => "session.subscribe",
+            Self::ReadInbox => "inbox.read",
+            Self::MarkInbox => "inbox.mark",
+            Self::WhoReadMine => "audit.mine",
             Self::ListAudit => "audit.list",
             Self::VerifyAudit => "audit.verify",
             Self::ShowConfig => "config.show",
@@ -373,6 +390,11 @@ impl Action {
             Self::Attach { input: false, .. } => Verb::AttachReadOnly,
             Self::Attach { input: true, .. } => Verb::Attach,
             Self::Watch { .. } => Verb::Watch,
+            Self::Inbox(query) => match query.mark {
+                None => Verb::ReadInbox,
+                Some(_) => Verb::MarkInbox,
+            },
+            Self::WhoReadMine(_) => Verb::WhoReadMine,
             Self::ListAudit(_) => Verb::ListAudit,
             Self::VerifyAudit => Verb::VerifyAudit,
             Self::ShowConfig => Verb::ShowConfig,

@@ -1,6 +1,7 @@
 //! The audit log: what one row says, and how rows are chained. No clock, no database here.
 
 use crate::domain::caller::{Caller, Role};
+use crate::domain::person::PersonId;
 use crate::domain::session::Session;
 use crate::domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -114,6 +115,12 @@ impl AuditDraft {
         self
     }
 
+    /// The same row, about what belongs to this session's owner and is another's doing: by this the owner finds it.
+    pub fn of_anothers(mut self, session: &Session) -> Self {
+        self.target = Some((OWNER.to_owned(), owner_key(session.owner, session.owner_uid)));
+        self
+    }
+
     /// The same row, with the actor's reason.
     pub fn because(mut self, reason: Option<&str>) -> Self {
         self.reason = reason.map(str::to_owned);
@@ -125,6 +132,14 @@ impl AuditDraft {
         self.detail = Some(detail.to_string());
         self
     }
+}
+
+/// The kind of target of what somebody did with what is another's.
+pub const OWNER: &str = "owner";
+
+/// The id of such a target: the owner's key and uid, both of which make them the owner.
+pub fn owner_key(person: PersonId, uid: u32) -> String {
+    format!("{}/{uid}", person.0)
 }
 
 /// A row in its place.

@@ -100,6 +100,9 @@ pub const fn least_role(verb: Verb) -> Role {
         | Verb::ShowSession
         | Verb::ReadSession
         | Verb::AttachReadOnly
+        | Verb::ReadInbox
+        | Verb::MarkInbox
+        | Verb::WhoReadMine
         | Verb::ShowConfig
         | Verb::PutMyConfig
         | Verb::ExplainPerson => Role::Newcomer,
@@ -126,8 +129,11 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::EndSession
         | Verb::ReadSession
         | Verb::AttachReadOnly
-        | Verb::Watch => true,
+        | Verb::Watch
+        | Verb::ReadInbox => true,
         Verb::Attach
+        | Verb::MarkInbox
+        | Verb::WhoReadMine
         | Verb::ListAudit
         | Verb::VerifyAudit
         | Verb::ShowConfig
@@ -170,6 +176,8 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
         | Action::ListProjects
         | Action::ListAgents
         | Action::ListComputers
+        | Action::Inbox(_)
+        | Action::WhoReadMine(_)
         | Action::ShowConfig
         | Action::PutMyConfig { .. } => {}
         Action::ListSessions(query) => {

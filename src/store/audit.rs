@@ -1,7 +1,7 @@
 //! The audit log: the chain's head, putting rows in (only the writer does), and pages of it. Checking the chain is
 //! `verify`.
 
-use crate::domain::audit::{AuditDraft, AuditEntry, AuditOutcome};
+use crate::domain::audit::{AuditDraft, AuditEntry, AuditOutcome, OWNER};
 use crate::domain::caller::Role;
 use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
@@ -28,6 +28,8 @@ pub struct Filter {
     pub action: Option<String>,
     /// Only of this computer's chain.
     pub computer: Option<String>,
+    /// Only what others did with what is this owner's (`domain::audit::owner_key`).
+    pub owner_key: Option<String>,
     /// Only at or after.
     pub since: Option<Timestamp>,
     /// Only at or before.
@@ -65,10 +67,14 @@ pub async fn page(
         (Column::Session, &filter.session),
         (Column::Action, &filter.action),
         (Column::Computer, &filter.computer),
+        (Column::TargetId, &filter.owner_key),
     ] {
         if let Some(value) = value {
             query = query.filter(column.eq(value.as_str()));
         }
+    }
+    if filter.owner_key.is_some() {
+        query = query.filter(Column::TargetKind.eq(OWNER));
     }
     if let Some(since) = filter.since {
         query = query.filter(Column::At.gte(since.micros()));

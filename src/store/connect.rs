@@ -138,7 +138,13 @@ impl Store {
 
     /// What is wrong with the database at the moment, as a sentence; `None` if nothing is known to be.
     pub fn problem(&self) -> Option<String> {
-        self.inner.queue.problem().map(|p| p.to_string())
+        let full = || {
+            self.inner
+                .queue
+                .is_full()
+                .then(|| "the database has too much to do: its queue is full".to_owned())
+        };
+        self.inner.queue.problem().map(|p| p.to_string()).or_else(full)
     }
 
     pub(super) fn queue(&self) -> &Queue {

@@ -114,6 +114,10 @@ impl Queue {
         self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    pub(super) fn is_full(&self) -> bool {
+        self.units.capacity() == 0
+    }
+
     pub(super) fn close(&self) {
         self.closing.cancel();
     }

@@ -36,6 +36,19 @@ pub fn audit(text: &str) -> Result<(Timestamp, String, i64), Fault> {
     read.ok_or_else(not_a_cursor)
 }
 
+/// A place in an inbox.
+pub fn of_inbox(place: i64, id: Uuid) -> String {
+    format!("i{place:x}-{}", id.simple())
+}
+
+/// Reads [`of_inbox`] back.
+pub fn inbox(text: &str) -> Result<(i64, Uuid), Fault> {
+    let parts = text.strip_prefix('i').and_then(|rest| rest.split_once('-'));
+    let read =
+        parts.and_then(|(place, id)| Some((i64::from_str_radix(place, 16).ok()?, Uuid::try_parse(id).ok()?)));
+    read.ok_or_else(not_a_cursor)
+}
+
 fn not_a_cursor() -> Fault {
     Fault::invalid("cursor", "is not one that a list gave")
         .hint("pass next_cursor of the page before, unchanged")
@@ -43,7 +56,7 @@ fn not_a_cursor() -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use super::{audit, of_audit, of_session, session};
+    use super::{audit, inbox, of_audit, of_inbox, of_session, session};
     use crate::domain::session::SessionId;
     use crate::domain::timestamp::Timestamp;
     use proptest::prelude::{any, proptest};
@@ -54,6 +67,7 @@ mod tests {
         fn read_back(at in 0..i64::MAX, id in any::<u128>(), seq in any::<i64>(), name in "[a-z0-9.-]{1,20}") {
             let (at, id) = (Timestamp::from_micros(at), SessionId(Uuid::from_u128(id)));
             assert_eq!(session(&of_session(at, id)), Ok((at, id)));
+            assert_eq!(inbox(&of_inbox(at.micros(), id.0)), Ok((at.micros(), id.0)));
             if seq >= 0 {
                 assert_eq!(audit(&of_audit(at, &name, seq)), Ok((at, name, seq)));
             }
@@ -63,6 +77,7 @@ mod tests {
         fn garbage_is_a_fault(text in any::<String>()) {
             let _ = session(&text);
             let _ = audit(&text);
+            let _ = inbox(&text);
         }
     }
 }

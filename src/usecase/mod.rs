@@ -3,12 +3,14 @@
 
 pub mod content;
 pub mod cursor;
+pub mod inbox;
 pub mod markdown;
 pub mod place;
 pub mod resolve;
 pub mod resume;
 pub mod run;
 pub mod turns;
+pub mod witness;
 
 use crate::config::personal::Personal;
 use crate::config::schema::Config;

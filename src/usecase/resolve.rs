@@ -9,7 +9,7 @@ use crate::domain::session::{Profile, Session, SessionId, SessionTitle, Thinking
 use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
 use crate::store::session::{self, Found};
-use crate::usecase::{Explained, Facts, cursor, place, resume};
+use crate::usecase::{Explained, Facts, cursor, inbox, place, resume};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::limits::{
     CLIENT_ID_BYTES_MAX, CONTENT_CHARS_DEFAULT, CONTENT_CHARS_MAX, MESSAGE_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX,
@@ -96,6 +96,8 @@ pub async fn resolve(
         Request::StopNotifications(name) => {
             Action::Watch { session: find(conn, caller, &name.session_id).await?, on: false }
         }
+        Request::Inbox(args) => inbox::resolve(args)?,
+        Request::WhoReadMine(args) => inbox::resolve_mine(&args)?,
         Request::ListAudit(args) => Action::ListAudit(Box::new(audit_query(args)?)),
         Request::VerifyAudit => Action::VerifyAudit,
         Request::ShowConfig => Action::ShowConfig,
@@ -137,6 +139,8 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::ListAgents
         | Action::ListComputers
         | Action::ListSessions(_)
+        | Action::Inbox(_)
+        | Action::WhoReadMine(_)
         | Action::ListAudit(_)
         | Action::VerifyAudit
         | Action::ShowConfig
@@ -412,11 +416,11 @@ pub(super) fn reason(text: Option<String>) -> Result<Option<String>, Fault> {
     Ok(Some(text.to_owned()))
 }
 
-fn moment(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, Fault> {
+pub(super) fn moment(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, Fault> {
     text.map(|text| Timestamp::parse(text).map_err(|problem| Fault::invalid(field, problem))).transpose()
 }
 
-fn limit(limit: Option<i64>) -> Result<u64, Fault> {
+pub(super) fn limit(limit: Option<i64>) -> Result<u64, Fault> {
     match limit {
         None => Ok(PAGE_DEFAULT),
         Some(n) => u64::try_from(n)

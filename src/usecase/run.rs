@@ -7,6 +7,7 @@ use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::caller::Caller;
 use crate::domain::policy::{self, Denied, Listing, Permit, Rules};
 use crate::domain::session::{Profile, Session, SessionStatus, Worktree};
+use crate::store;
 use crate::store::audit::Place;
 use crate::store::connect::Store;
 use crate::store::session::Filter;
@@ -14,7 +15,8 @@ use crate::store::writer::Tx;
 use crate::store::{activity, audit, instance, message, outbox, session, setting, transcript, verify};
 use crate::usecase::resolve::{no_session, no_user, unavailable};
 use crate::usecase::turns::READING;
-use crate::usecase::{Facts, content, cursor, resume};
+use crate::usecase::witness::Written;
+use crate::usecase::{Facts, content, cursor, inbox, resume};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::{
     AgentRow, AgentsReply, AuditReply, ChainRow, ComputerRow, ComputersReply, ConfigReply, ConfigRow,
@@ -64,7 +66,7 @@ pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
         facts.now,
         &facts.request_id.to_string(),
     );
-    Some(match permit.action() {
+    let draft = match permit.action() {
         Action::StartSession(new) => AuditDraft {
             session: Some(new.id.to_string()),
             owner: Some(permit.caller().name()),
@@ -88,6 +90,10 @@ pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
             draft.about(session).because(reason.as_deref()).with_detail(&json!({ "event": "start" }))
         }
         _ => draft,
+    };
+    Some(match permit.action().session().filter(|session| !session.is_own(permit.caller())) {
+        Some(session) => draft.of_anothers(session),
+        None => draft,
     })
 }
 
@@ -156,8 +162,9 @@ pub fn fault(denied: Denied, action: &Action, caller: &Caller) -> Fault {
     }
 }
 
-/// Does what changes nothing. Its audit row, if it has one, is committed before this is called.
-pub async fn read(store: &Store, facts: &Facts, permit: Permit) -> Result<Reply, Fault> {
+/// Does what changes nothing. Its audit row, if it has one, is committed: there is no [`Written`] before.
+pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Reply, Fault> {
+    let permit = written.into_permit();
     let listing = policy::listing(&permit);
     let (caller, action) = permit.into_parts();
     Ok(match action {
@@ -208,6 +215,8 @@ pub async fn read(store: &Store, facts: &Facts, permit: Permit) -> Result<Reply,
         Action::Watch { session, on } => {
             Reply::Watching(WatchingReply { session_id: session.id.to_string(), watching: on })
         }
+        Action::Inbox(query) => Reply::Inbox(inbox::page(store.reader(), facts, &caller, &query).await?),
+        Action::WhoReadMine(query) => Reply::Audit(inbox::mine(store.reader(), &caller, &query).await?),
         Action::ListAudit(query) => {
             let before = query.before.as_ref().map(|(at, computer, seq)| Place {
                 at: *at,
@@ -220,6 +229,7 @@ pub async fn read(store: &Store, facts: &Facts, permit: Permit) -> Result<Reply,
                 session: query.session.clone(),
                 action: query.action.clone(),
                 computer: None,
+                owner_key: None,
                 since: query.since,
                 until: query.until,
             };
@@ -254,6 +264,8 @@ pub async fn read(store: &Store, facts: &Facts, permit: Permit) -> Result<Reply,
 /// Does what changes something, inside the writer's transaction, its audit row beside it.
 pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply, Fault> {
     let draft = record(facts, &permit);
+    let session = permit.action().session();
+    let notice = draft.as_ref().zip(session).and_then(|(d, s)| inbox::notice(facts, permit.caller(), d, s));
     let profile = permit.profile();
     let (caller, action) = permit.into_parts();
     let reply = match action {
@@ -292,12 +304,16 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
             happened(tx, facts, &session, "renamed").await?;
             Reply::Changed(Box::new(SessionReply::from(&Session { title: Some(title), ..*session })))
         }
+        Action::Inbox(query) => Reply::Inbox(inbox::page(tx.conn(), facts, &caller, &query).await?),
         Action::PutMyConfig { yaml, keys } => {
             setting::put(tx.conn(), caller.uid, PERSONAL, &yaml, facts.now).await.map_err(unavailable)?;
             Reply::MyConfig(MyConfigReply { keys })
         }
         other => return Err(not_here(other.verb().name())),
     };
+    if let Some(notice) = notice {
+        store::inbox::put(tx.conn(), &notice).await.map_err(unavailable)?;
+    }
     if let Some(draft) = draft {
         tx.audit(draft);
     }

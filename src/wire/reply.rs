@@ -4,6 +4,7 @@ use crate::domain::audit::AuditEntry;
 use crate::domain::caller::{Caller, Role};
 use crate::domain::session::Session;
 use crate::wire::attach::AttachedRow;
+use crate::wire::inbox::InboxReply;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +38,9 @@ pub enum Reply {
     Content(Box<ContentReply>),
     /// To `Subscribe` and `StopNotifications`.
     Watching(WatchingReply),
-    /// To `ListAudit`.
+    /// To `Inbox`.
+    Inbox(InboxReply),
+    /// To `ListAudit` and `WhoReadMine`.
     Audit(AuditReply),
     /// To `VerifyAudit`.
     Verified(VerifiedReply),

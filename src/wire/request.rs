@@ -3,6 +3,7 @@
 use crate::domain::action::Verb;
 use crate::domain::session::{SessionStatus, ThinkingMode};
 use crate::wire::attach::TerminalSize;
+use crate::wire::inbox::{Inbox, WhoRead};
 use serde::{Deserialize, Serialize};
 
 /// Everything a client can ask. A new verb is one variant here and one of `domain::action::Action`.
@@ -44,6 +45,10 @@ pub enum Request {
     Subscribe(SessionRef),
     /// No longer be told.
     StopNotifications(SessionRef),
+    /// My messages.
+    Inbox(Inbox),
+    /// Who read what of mine?
+    WhoReadMine(WhoRead),
     /// Rows of the audit log.
     ListAudit(ListAudit),
     /// Check the audit chain.
@@ -81,6 +86,11 @@ impl Request {
                 false => Verb::AttachReadOnly,
             },
             Self::Subscribe(_) | Self::StopNotifications(_) => Verb::Watch,
+            Self::Inbox(args) => match args.marks() {
+                true => Verb::MarkInbox,
+                false => Verb::ReadInbox,
+            },
+            Self::WhoReadMine(_) => Verb::WhoReadMine,
             Self::ListAudit(_) => Verb::ListAudit,
             Self::VerifyAudit => Verb::VerifyAudit,
             Self::ShowConfig => Verb::ShowConfig,

@@ -237,7 +237,13 @@ impl World {
 
     /// A raw MCP conversation.
     pub async fn mcp(&self, uid: u32, era: Era) -> Mcp {
-        let mut mcp = Mcp { stream: BufReader::new(self.connect(uid)), era, next: 1 };
+        self.mcp_with(uid, era, None).await
+    }
+
+    /// The same with a session token, shown with each request.
+    pub async fn mcp_with(&self, uid: u32, era: Era, token: Option<&str>) -> Mcp {
+        let token = token.map(str::to_owned);
+        let mut mcp = Mcp { stream: BufReader::new(self.connect(uid)), era, token, next: 1 };
         if era == Era::Initialize {
             let client = json!({
                 "protocolVersion": "2025-11-25", "capabilities": {},
@@ -306,6 +312,7 @@ impl World {
 pub struct Mcp {
     stream: BufReader<UnixStream>,
     era: Era,
+    token: Option<String>,
     next: i64,
 }
 
@@ -317,7 +324,18 @@ impl Mcp {
     }
 
     /// Sends a request and waits for its answer; notifications in between are passed over.
-    pub async fn ask(&mut self, method: &str, mut params: Value) -> Value {
+    pub async fn ask(&mut self, method: &str, params: Value) -> Value {
+        let id = self.begin(method, params).await;
+        loop {
+            let message = self.hear().await;
+            if message["id"] == json!(id) {
+                return message;
+            }
+        }
+    }
+
+    /// Sends a request; gives its id.
+    pub async fn begin(&mut self, method: &str, mut params: Value) -> i64 {
         let id = self.next;
         self.next += 1;
         if self.era == Era::Stateless {
@@ -327,13 +345,16 @@ impl Mcp {
                 "io.modelcontextprotocol/clientInfo": { "name": "world", "version": "1" },
             });
         }
-        self.say(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })).await;
-        loop {
-            let message = self.hear().await;
-            if message["id"] == json!(id) {
-                return message;
-            }
+        if let Some(token) = &self.token {
+            params["_meta"]["teleclaude/token"] = json!(token);
         }
+        self.say(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })).await;
+        id
+    }
+
+    /// The connection itself, for what the next answer's bytes are.
+    pub fn into_stream(self) -> UnixStream {
+        self.stream.into_inner()
     }
 
     /// The next message.

@@ -72,6 +72,11 @@ impl Listening {
                         return Some(format!("event: {kind}\ndata: {{\"session_id\":\"{id}\"}}\n\n"));
                     }
                 }
+                Ok(event @ Event::Inbox { .. }) => {
+                    if event.visible_to(&self.front.caller(&self.peer, Via::Http, self.token.as_ref())) {
+                        return Some("event: inbox\ndata: {}\n\n".to_owned());
+                    }
+                }
                 Err(RecvError::Lagged(_)) => return Some(RESYNC.to_owned()),
                 Err(RecvError::Closed) => return None,
             }

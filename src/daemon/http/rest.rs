@@ -7,6 +7,7 @@ use crate::daemon::mcp::tools::{arguments, body as json_body};
 use crate::domain::action::Verb;
 use crate::domain::caller::{Peer, Via};
 use crate::wire::fault::{Fault, FaultCode};
+use crate::wire::inbox::Inbox;
 use crate::wire::limits::TOKEN_HEADER;
 use crate::wire::reply::Reply;
 use crate::wire::request::{ExplainPerson, PutMyConfig, Request, SessionRef};
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 /// Query parameters that are whole numbers.
 const INTEGERS: [&str; 2] = ["limit", "tail_chars"];
 /// Query parameters that are true or false.
-const BOOLEANS: [&str; 1] = ["all_computers"];
+const BOOLEANS: [&str; 2] = ["all_computers", "unread"];
 
 /// Answers one request.
 pub async fn answer(
@@ -113,6 +114,9 @@ fn route(method: &Method, segments: &[&str]) -> Option<(&'static str, Verb)> {
         ["sessions", _, "watch"] if put => ("subscribe", Verb::Watch),
         ["sessions", _, "watch"] if delete => ("stop_notifications", Verb::Watch),
         ["events"] if get => (EVENTS, Verb::ListSessions),
+        ["inbox"] if get => ("inbox", Verb::ReadInbox),
+        ["inbox", "read"] if post => ("mark_inbox", Verb::MarkInbox),
+        ["audit", "mine"] if get => ("who_read_my_sessions", Verb::WhoReadMine),
         ["audit"] if get => ("list_audit", Verb::ListAudit),
         ["audit", "verify"] if get || post => ("verify_audit", Verb::VerifyAudit),
         ["config"] if get => ("show_config", Verb::ShowConfig),
@@ -144,6 +148,9 @@ fn request(name: &str, segments: &[&str], parts: &Parts, body: &[u8]) -> Result<
         "get_session_data" => Request::ReadSession(query(parts, Some(session()))?),
         "subscribe" => Request::Subscribe(session()),
         "stop_notifications" => Request::StopNotifications(session()),
+        "inbox" => Request::Inbox(read_only(query(parts, None)?)?),
+        "mark_inbox" => Request::Inbox(marking(json_body(body)?)?),
+        "who_read_my_sessions" => Request::WhoReadMine(query(parts, None)?),
         "list_audit" => Request::ListAudit(query(parts, None)?),
         "verify_audit" => Request::VerifyAudit,
         "show_config" => Request::ShowConfig,
@@ -154,6 +161,21 @@ fn request(name: &str, segments: &[&str], parts: &Parts, body: &[u8]) -> Result<
         "reload" => Request::Reload,
         _ => return Err(Fault::new(FaultCode::Internal, "this path has no request")),
     })
+}
+
+/// Looking into the inbox marks nothing.
+fn read_only(args: Inbox) -> Result<Inbox, Fault> {
+    let there = |field: &str| Fault::invalid(field, "is for POST /inbox/read");
+    match &args {
+        Inbox { mark_read: Some(_), .. } => Err(there("mark_read")),
+        Inbox { mark_all: Some(_), .. } => Err(there("mark_all")),
+        _ => Ok(args),
+    }
+}
+
+/// Marking must say what.
+fn marking(args: Inbox) -> Result<Inbox, Fault> {
+    if args.marks() { Ok(args) } else { Err(Fault::invalid("mark_read", "must be given, or mark_all: true")) }
 }
 
 /// The decoded parts of a path below `/api/v1`; `None` if it lies elsewhere or is not UTF-8.

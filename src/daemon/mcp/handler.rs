@@ -3,13 +3,14 @@
 
 use crate::daemon::backend::Event;
 use crate::daemon::front::Front;
-use crate::daemon::mcp::resources::{Resource, session_uri, transcript_uri};
+use crate::daemon::mcp::resources::{INBOX, Resource, session_uri, transcript_uri};
 use crate::daemon::mcp::tools::{TOOLS, find};
 use crate::daemon::mcp::transport::Asker;
 use crate::daemon::mcp::watch::{self, Connection};
 use crate::domain::action::Verb;
 use crate::domain::caller::{Caller, Peer, Via};
 use crate::wire::fault::{Fault, FaultCode};
+use crate::wire::inbox::Inbox;
 use crate::wire::limits::{ANSWER_BYTES_MAX, CONTENT_CHARS_MAX, TOKEN_HEADER, TOKEN_META};
 use crate::wire::reply::Reply;
 use crate::wire::request::{ContentFormat, GetSessionData, ListSessions, Request, SessionRef};
@@ -129,7 +130,17 @@ impl McpHandler {
         let (Some(resource), Some(connection)) = (Resource::parse(uri), &self.connection) else {
             return Err(no_resource(uri));
         };
-        let session = SessionRef { session_id: resource.id().to_owned() };
+        let Some(id) = resource.id() else {
+            if !self.front.backend.may(&caller, Verb::ReadInbox) {
+                return Err(no_resource(uri));
+            }
+            self.keep_watch(connection, INBOX.to_owned(), on).map_err(|fault| as_error(&fault))?;
+            if on {
+                watch::tell(Arc::clone(&self.front), Arc::clone(connection), peer, cx.peer.clone());
+            }
+            return Ok(());
+        };
+        let session = SessionRef { session_id: id.to_owned() };
         let request = if on { Request::Subscribe(session) } else { Request::StopNotifications(session) };
         let Reply::Watching(reply) =
             self.ask(cx, &peer, &caller, request).await.map_err(|fault| as_error(&fault))?
@@ -137,7 +148,7 @@ impl McpHandler {
             return Err(defect());
         };
         let uri = match resource {
-            Resource::Session(_) => session_uri(&reply.session_id),
+            Resource::Session(_) | Resource::Inbox => session_uri(&reply.session_id),
             Resource::Transcript(_) => transcript_uri(&reply.session_id),
         };
         self.keep_watch(connection, uri, on).map_err(|fault| as_error(&fault))?;
@@ -292,8 +303,9 @@ impl ServerHandler for McpHandler {
     ) -> Result<ListResourcesResult, ErrorData> {
         let (peer, caller) = self.who(&cx)?;
         let mut result = ListResourcesResult::default();
+        let cursor = page.and_then(|page| page.cursor);
+        let first_page = cursor.is_none();
         if self.front.backend.may(&caller, Verb::ListSessions) {
-            let cursor = page.and_then(|page| page.cursor);
             let request = Request::ListSessions(ListSessions { cursor, ..Default::default() });
             let Reply::Sessions(reply) =
                 self.ask(&cx, &peer, &caller, request).await.map_err(|f| as_error(&f))?
@@ -311,6 +323,12 @@ impl ServerHandler for McpHandler {
                         .with_mime_type("application/json")
                 })
                 .collect();
+        }
+        if first_page && self.front.backend.may(&caller, Verb::ReadInbox) {
+            let inbox = rmcp::model::Resource::new(INBOX, "inbox")
+                .with_description("Your messages, and who read sessions of yours")
+                .with_mime_type("application/json");
+            result.resources.insert(0, inbox);
         }
         result.cache_scope = private(&cx);
         Ok(result)
@@ -340,10 +358,17 @@ impl ServerHandler for McpHandler {
     ) -> Result<ReadResourceResponse, ErrorData> {
         let (peer, caller) = self.who(&cx)?;
         let resource = Resource::parse(&params.uri).ok_or_else(|| no_resource(&params.uri))?;
-        let session_id = resource.id().to_owned();
         let (request, mime) = match resource {
-            Resource::Session(_) => (Request::ShowSession(SessionRef { session_id }), "application/json"),
-            Resource::Transcript(_) => (
+            Resource::Inbox => {
+                if !self.front.backend.may(&caller, Verb::ReadInbox) {
+                    return Err(no_resource(&params.uri));
+                }
+                (Request::Inbox(Inbox::default()), "application/json")
+            }
+            Resource::Session(session_id) => {
+                (Request::ShowSession(SessionRef { session_id }), "application/json")
+            }
+            Resource::Transcript(session_id) => (
                 Request::ReadSession(GetSessionData {
                     session_id,
                     tail_chars: i64::try_from(CONTENT_CHARS_MAX).ok(),
@@ -421,16 +446,10 @@ impl ServerHandler for McpHandler {
                     }
                     continue;
                 }
-                Ok(Event::Session(event)) => {
-                    let id = event.session_id;
-                    let due: Vec<String> = uris
-                        .iter()
-                        .filter(|uri| Resource::parse(uri).is_some_and(|r| r.is_about(id)))
-                        .cloned()
-                        .collect();
-                    if due.is_empty()
-                        || !watch::may_see(&self.front, &peer, token.as_ref(), &Event::Session(event))
-                    {
+                Ok(event @ (Event::Session(_) | Event::Inbox { .. })) => {
+                    let due: Vec<String> =
+                        uris.iter().filter(|uri| watch::is_about(uri, &event)).cloned().collect();
+                    if due.is_empty() || !watch::may_see(&self.front, &peer, token.as_ref(), &event) {
                         continue;
                     }
                     due

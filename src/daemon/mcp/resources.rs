@@ -1,4 +1,5 @@
-//! The URIs of resources: `teleclaude://sessions/{id}` and `teleclaude://sessions/{id}/transcript`. Pure.
+//! The URIs of resources: `teleclaude://sessions/{id}`, `teleclaude://sessions/{id}/transcript` and
+//! `teleclaude://inbox`. Pure.
 
 use crate::domain::session::SessionId;
 
@@ -7,6 +8,9 @@ const SESSIONS: &str = "teleclaude://sessions/";
 /// Ends the URI of a transcript.
 const TRANSCRIPT: &str = "/transcript";
 
+/// The URI of the inbox of whoever asks.
+pub const INBOX: &str = "teleclaude://inbox";
+
 /// What a URI means.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Resource {
@@ -14,11 +18,16 @@ pub enum Resource {
     Session(String),
     /// What a session showed.
     Transcript(String),
+    /// The asker's inbox.
+    Inbox,
 }
 
 impl Resource {
     /// Reads a URI. The id is as the client wrote it: whole or a prefix.
     pub fn parse(uri: &str) -> Option<Self> {
+        if uri == INBOX {
+            return Some(Self::Inbox);
+        }
         let rest = uri.strip_prefix(SESSIONS)?;
         let (id, transcript) = match rest.strip_suffix(TRANSCRIPT) {
             Some(id) => (id, true),
@@ -28,16 +37,17 @@ impl Resource {
         is_id.then(|| if transcript { Self::Transcript(id.to_owned()) } else { Self::Session(id.to_owned()) })
     }
 
-    /// The session's id or prefix.
-    pub fn id(&self) -> &str {
+    /// The session's id or prefix; `None` if it is about no session.
+    pub fn id(&self) -> Option<&str> {
         match self {
-            Self::Session(id) | Self::Transcript(id) => id,
+            Self::Session(id) | Self::Transcript(id) => Some(id),
+            Self::Inbox => None,
         }
     }
 
     /// Whether it is about `session`: the same whole id.
     pub fn is_about(&self, session: SessionId) -> bool {
-        self.id().eq_ignore_ascii_case(&session.to_string())
+        self.id().is_some_and(|id| id.eq_ignore_ascii_case(&session.to_string()))
     }
 }
 
@@ -53,13 +63,14 @@ pub fn transcript_uri(id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Resource, session_uri, transcript_uri};
+    use super::{INBOX, Resource, session_uri, transcript_uri};
 
     #[test]
     fn uris_are_read_back_and_nothing_else_is() {
         let id = "0193b2a0-0000-7000-8000-000000000001";
         assert_eq!(Resource::parse(&session_uri(id)), Some(Resource::Session(id.to_owned())));
         assert_eq!(Resource::parse(&transcript_uri(id)), Some(Resource::Transcript(id.to_owned())));
+        assert_eq!(Resource::parse(INBOX), Some(Resource::Inbox));
         assert!(Resource::parse("teleclaude://sessions/0193b2a0").is_some());
         for uri in [
             "",
@@ -67,6 +78,7 @@ mod tests {
             "teleclaude://sessions/0193",
             "teleclaude://sessions/../../etc/passwd",
             "teleclaude://sessions/0193b2a0/transcript/x",
+            "teleclaude://inbox/",
             "file:///etc/passwd",
         ] {
             assert_eq!(Resource::parse(uri), None, "{uri}");

@@ -3,9 +3,10 @@
 use crate::daemon::mcp::schema;
 use crate::domain::action::Verb;
 use crate::wire::fault::Fault;
+use crate::wire::inbox::{Inbox, InboxReply, WhoRead};
 use crate::wire::reply::{
-    AgentsReply, ComputersReply, ContentReply, EndedReply, ProjectsReply, SentReply, SessionReply,
-    SessionsReply, StartedReply, WatchingReply, WhoamiReply,
+    AgentsReply, AuditReply, ComputersReply, ContentReply, EndedReply, ProjectsReply, SentReply,
+    SessionReply, SessionsReply, StartedReply, WatchingReply, WhoamiReply,
 };
 use crate::wire::request::{
     EndSession, GetSessionData, ListSessions, Request, RunAgentCommand, SendMessage, SessionRef,
@@ -186,6 +187,27 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
             schema::output::<WatchingReply>(),
             Hints { idempotent: true, ..CHANGE },
             |args| some(args, Request::StopNotifications),
+        ),
+        entry(
+            "inbox",
+            Verb::ReadInbox,
+            "Read your inbox",
+            "Reads your messages, newest first, among them who read a session of yours and why. Marks those as read \
+             that you name in mark_read, or all of them with mark_all, before it answers.",
+            schema::input::<Inbox>(),
+            schema::output::<InboxReply>(),
+            Hints { idempotent: true, ..CHANGE },
+            |args| some(args, Request::Inbox),
+        ),
+        entry(
+            "who_read_my_sessions",
+            Verb::WhoReadMine,
+            "Who read my sessions?",
+            "Lists who read, watched or steered sessions of yours, when and why: rows of the audit log, newest first.",
+            schema::input::<WhoRead>(),
+            schema::output::<AuditReply>(),
+            READ,
+            |args| some(args, Request::WhoReadMine),
         ),
     ]
 });

@@ -46,9 +46,7 @@ impl Connection {
     }
 
     fn about(&self, event: &Event) -> Vec<String> {
-        let Event::Session(event) = event else { return Vec::new() };
-        let about = |uri: &&String| Resource::parse(uri).is_some_and(|r| r.is_about(event.session_id));
-        self.watched().iter().filter(about).cloned().collect()
+        self.watched().iter().filter(|uri| is_about(uri, event)).cloned().collect()
     }
 }
 
@@ -86,7 +84,7 @@ pub fn tell(front: Arc<Front>, connection: Arc<Connection>, peer: Arc<Peer>, cli
                     }
                     Vec::new()
                 }
-                Ok(event @ Event::Session(_)) => {
+                Ok(event @ (Event::Session(_) | Event::Inbox { .. })) => {
                     let uris = connection.about(&event);
                     if uris.is_empty() || !may_see(&front, &peer, connection.token.get(), &event) {
                         continue;
@@ -107,12 +105,18 @@ pub fn tell(front: Arc<Front>, connection: Arc<Connection>, peer: Arc<Peer>, cli
     });
 }
 
+/// Whether what this URI means has changed with `event`.
+pub fn is_about(uri: &str, event: &Event) -> bool {
+    match (Resource::parse(uri), event) {
+        (Some(Resource::Inbox), Event::Inbox { .. }) => true,
+        (Some(resource), Event::Session(event)) => resource.is_about(event.session_id),
+        _ => false,
+    }
+}
+
 /// Whether `peer` may know of `event` now.
 pub fn may_see(front: &Front, peer: &Peer, token: Option<&SecretString>, event: &Event) -> bool {
-    match event {
-        Event::Catalogue => true,
-        Event::Session(event) => event.visible_to(&front.caller(peer, Via::Mcp, token)),
-    }
+    event.visible_to(&front.caller(peer, Via::Mcp, token))
 }
 
 /// The URI that the tools `subscribe` and `stop_notifications` stand for.

@@ -4,6 +4,7 @@
 use super::{Denied, Rules, judge};
 use crate::domain::action::{Action, NewMessage, NewSession, Resumption, SessionQuery, Window};
 use crate::domain::caller::{Caller, PersonRef, Role, Rule, Via};
+use crate::domain::notice::{InboxQuery, Mark};
 use crate::domain::person::{PersonId, Standing};
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
 use crate::domain::timestamp::Timestamp;
@@ -235,6 +236,14 @@ fn table(rules: &Rules) -> String {
         }
     }
     rows.extend::<Vec<(String, Box<dyn Fn() -> Action>)>>(vec![
+        ("inbox".to_owned(), Box::new(|| Action::Inbox(Box::default()))),
+        (
+            "inbox, marking".to_owned(),
+            Box::new(|| {
+                Action::Inbox(Box::new(InboxQuery { mark: Some(Mark::All), ..InboxQuery::default() }))
+            }),
+        ),
+        ("who read mine".to_owned(), Box::new(|| Action::WhoReadMine(Box::default()))),
         ("audit list".to_owned(), Box::new(|| Action::ListAudit(Box::default()))),
         ("audit verify".to_owned(), Box::new(|| Action::VerifyAudit)),
         ("config show".to_owned(), Box::new(|| Action::ShowConfig)),

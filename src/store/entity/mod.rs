@@ -4,6 +4,7 @@ pub mod activity;
 pub mod audit;
 pub mod ban;
 pub mod host;
+pub mod inbox;
 pub mod instance;
 pub mod message;
 pub mod outbox;

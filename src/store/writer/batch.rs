@@ -11,6 +11,7 @@ use crate::store::audit;
 use crate::store::conn::Conn;
 use crate::store::connect::{Clock, Engine, Opener};
 use crate::store::error::StoreError;
+use crate::store::file::OpenFile;
 use crate::store::instance;
 use crate::store::lock::LockFile;
 use futures_util::FutureExt;
@@ -57,6 +58,7 @@ pub(in crate::store) struct Writer {
     head: Option<Head>,
     progress: Progress,
     verdicts: Vec<Verdict>,
+    file: OpenFile,
     _lock: Option<LockFile>,
 }
 
@@ -70,6 +72,7 @@ impl Writer {
         let (sender, units) = mpsc::channel(QUEUE);
         let problem = Arc::new(Mutex::new(None));
         let closing = CancellationToken::new();
+        let file = OpenFile::of(&opener.engine);
         let queue = Queue { units: sender, problem: problem.clone(), closing: closing.clone() };
         let writer = Self {
             units,
@@ -81,6 +84,7 @@ impl Writer {
             head: None,
             progress: Progress::Running,
             verdicts: Vec::new(),
+            file,
             _lock: lock,
         };
         (queue, writer)
@@ -156,7 +160,7 @@ impl Writer {
                 Err(_) => StoreError::Timeout,
             };
             let sqlite = matches!(self.opener.engine, Engine::Sqlite { .. });
-            if error == StoreError::Timeout || (sqlite && error.is_lost()) {
+            if error == StoreError::Timeout || self.is_stuck(&error) || (sqlite && error.is_lost()) {
                 // What was cut off in the middle is not used again; a Postgres pool drops dead connections itself.
                 self.replace_connection().await;
             }
@@ -197,6 +201,7 @@ impl Writer {
 
     /// One transaction. On `Ok` every unit has its verdict in `self.verdicts` and is durable.
     async fn attempt(&mut self, units: &mut [Unit]) -> Result<(), StoreError> {
+        self.file.check()?;
         let head = match self.head {
             Some(head) => head,
             None => audit::head(&self.db, &self.opener.computer)
@@ -366,7 +371,11 @@ impl Writer {
 
     /// Asks the database, by writing, whether it is well.
     async fn probe(&mut self) {
-        let seen = instance::seen(&self.db, &self.opener.computer, (self.clock)());
+        let (db, computer, now) = (&self.db, &self.opener.computer, (self.clock)());
+        let seen = async {
+            self.file.check()?;
+            instance::seen(db, computer, now).await
+        };
         match tokio::time::timeout(ATTEMPT, seen).await {
             Ok(Ok(())) => {
                 let was = self.problem.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -377,6 +386,9 @@ impl Writer {
             Ok(Err(error)) => {
                 self.head = None;
                 self.note(&error);
+                if self.is_stuck(&error) {
+                    self.replace_connection().await;
+                }
             }
             Err(_) => {
                 self.head = None;
@@ -384,6 +396,11 @@ impl Writer {
                 self.replace_connection().await;
             }
         }
+    }
+
+    /// Whether only another connection can do better: on a server that was made read-only, one that began then stays so.
+    fn is_stuck(&self, error: &StoreError) -> bool {
+        *error == StoreError::ReadOnly && matches!(self.opener.engine, Engine::Postgres { .. })
     }
 
     /// Leaves a connection that does not answer behind. The next one gets the lock only once this one is gone.
