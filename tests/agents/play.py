@@ -20,6 +20,10 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 AGENTS = ("claude", "codex", "gemini")
+# Which API each speaks.
+APIS = {"claude": "anthropic", "codex": "openai", "gemini": "gemini"}
+# Whose restricted profile needs nothing but the agent: Gemini's wants a container to put its commands in.
+RESTRICTED = ("claude", "codex")
 # Longer than anything here takes on a busy machine; only a hang reaches it.
 PATIENCE = 45.0
 KEY = "not-a-real-key-0123456789-abcdefghij"
@@ -269,7 +273,7 @@ class Story:
         """The first request to the model in which a person says this last."""
         for line in self.world.asked_path.read_text().splitlines():
             entry = json.loads(line)
-            if entry["users"] and words in entry["users"][-1]:
+            if entry["api"] == APIS[self.agent] and entry["users"] and words in entry["users"][-1]:
                 return entry
         return None
 
@@ -282,6 +286,8 @@ class Story:
     # --- the parts
 
     def play(self):
+        self.world.configure("full")
+        self.world.run("reload")
         self.start()
         self.tool()
         self.busy_and_killed()
@@ -336,7 +342,8 @@ class Story:
         text = text.replace(str(self.world.home), "HOME").replace(self.id, "SESSION")
         text = re.sub(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "ID", text)
         text = re.sub(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?Z?", "TIME", text)
-        return re.sub(r"\b\d\d:\d\d(:\d\d)?Z?\b", "TIME", text)
+        text = re.sub(r"\b\d\d:\d\d(:\d\d)?Z?\b", "TIME", text)
+        return re.sub(r"PGID: \d+", "PGID: N", text)
 
     def compare(self):
         text = self.normalised(self.transcript())
@@ -361,12 +368,19 @@ class Story:
         self.check("no process of it is left", not left and not still, f"of {len(tree)}: {left or still or 0} left")
 
     def resume(self):
+        if self.agent in RESTRICTED:
+            # It runs on under what its owner may do today.
+            self.world.configure("restricted")
+            reloaded = self.world.run("reload")
+            self.need("the config of today is in force", reloaded.returncode == 0, reloaded.stderr.strip())
         native = self.session().get("native_session_id")
         self.need("the agent's own session is known", bool(native), str(native))
         reply = self.world.run("sessions", "resume", self.id)
         self.need("it is resumed", reply.returncode == 0, reply.stderr.strip())
         row = self.status("running")
         self.need("the same session runs again", row.get("status") == "running", f"{row.get('exit') or self.id}")
+        profile = "restricted" if self.agent in RESTRICTED else "full"
+        self.check("under the profile of today", row.get("profile") == profile, str(row.get("profile")))
         self.send(RESUMED)
         asked = until(lambda: self.asked(RESUMED))
         self.need("a message reaches the resumed agent", bool(asked), RESUMED)
