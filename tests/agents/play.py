@@ -220,7 +220,7 @@ agents:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        for path in self.home.glob(".teleclaude/**/*.cast"):
+        for path in self.home.glob("**/*.cast"):
             shutil.copy(path, self.log)
         shutil.rmtree(self.home, ignore_errors=True)
         return left
