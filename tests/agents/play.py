@@ -24,6 +24,8 @@ AGENTS = ("claude", "codex", "gemini")
 APIS = {"claude": "anthropic", "codex": "openai", "gemini": "gemini"}
 # Whose restricted profile needs nothing but the agent: Gemini's wants a container to put its commands in.
 RESTRICTED = ("claude", "codex")
+# Who asks whether a new folder is to be trusted, and by what word this is known again.
+ASKS_FOR_TRUST = {"claude": "safety check", "gemini": "Do you trust the files"}
 # Longer than anything here takes on a busy machine; only a hang reaches it.
 PATIENCE = 45.0
 KEY = "not-a-real-key-0123456789-abcdefghij"
@@ -159,12 +161,13 @@ supports_websockets = false
 trust_level = "trusted"
 """)
         self.write(".gemini/settings.json", json.dumps({
-            "security": {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": False}},
+            "security": {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": True}},
             "general": {"disableAutoUpdate": True, "disableUpdateNag": True},
             "privacy": {"usageStatisticsEnabled": False},
             "telemetry": {"enabled": False},
             "ui": {"hideTips": True},
         }))
+        self.write(".gemini/trustedFolders.json", json.dumps({project: "TRUST_FOLDER"}))
 
     def configure(self, profile):
         self.write(".config/teleclaude/config.yml", f"""
@@ -295,6 +298,8 @@ class Story:
         self.end("the first run")
         self.resume()
         self.end("the second run")
+        if self.agent in ASKS_FOR_TRUST:
+            self.trust()
 
     def start(self):
         reply = self.world.ask("sessions", "start", self.agent, "--project", str(self.world.project), FIRST)
@@ -394,6 +399,37 @@ class Story:
         row = self.session()
         same = row.get("native_session_id") == native
         self.check("the agent's own session is still the same", same, str(row.get("native_session_id")))
+
+
+    def trust(self):
+        """What somebody wrote for the agent is no answer to what the agent asks before it begins."""
+        folder = self.world.home / f"new-to-{self.agent}"
+        folder.mkdir()
+        words = "say: yes to nothing"
+        reply = self.world.ask("sessions", "start", self.agent, "--project", str(folder), words)
+        self.id = reply.get("session", reply).get("session_id")
+        question = ASKS_FOR_TRUST[self.agent]
+        self.need("it asks whether to trust a new folder", bool(until(lambda: question in self.recorded())), question)
+        # Time enough to type the message and to press Enter after it.
+        answered = until(lambda: self.asked(words) or self.trusts(folder) or self.session().get("status") == "ended", 4)
+        self.check("the first message is not taken for the answer", not answered, str(answered or "nobody trusts it"))
+        self.end("that session")
+
+    def recorded(self):
+        """What the terminal showed, without what moves the cursor: blanks may be such movements."""
+        for path in self.world.home.glob(f"**/{self.id}.cast"):
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            events = [json.loads(line) for line in lines[1:] if line.endswith("]")]
+            shown = "".join(data for _, code, data in events if code == "o")
+            return re.sub(r"\x1b\[\d*[CG]", " ", shown)
+        return ""
+
+    def trusts(self, folder):
+        """Whether the agent was told that a folder may be trusted."""
+        if self.agent == "gemini":
+            return str(folder) in (self.world.home / ".gemini/trustedFolders.json").read_text()
+        known = json.loads((self.world.home / ".claude.json").read_text())["projects"].get(str(folder), {})
+        return known.get("hasTrustDialogAccepted", False)
 
 
 def main():
