@@ -12,6 +12,7 @@ mod http;
 mod install;
 mod kill;
 mod mcp;
+mod orphans;
 mod owner;
 mod parity;
 mod postgres;
