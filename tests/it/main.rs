@@ -25,6 +25,7 @@ mod service;
 mod sessions;
 mod socket;
 mod store;
+mod streams;
 mod tidy;
 mod transcripts;
 mod users;
