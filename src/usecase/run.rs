@@ -14,7 +14,7 @@ use crate::store::writer::Tx;
 use crate::store::{activity, audit, instance, message, outbox, session, setting, transcript, verify};
 use crate::usecase::resolve::{no_session, no_user, unavailable};
 use crate::usecase::turns::READING;
-use crate::usecase::{Facts, content, cursor, resume};
+use crate::usecase::{Facts, children, content, cursor, resume};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::{
     AgentRow, AgentsReply, AuditReply, ChainRow, ComputerRow, ComputersReply, ConfigReply, ConfigRow,
@@ -84,7 +84,7 @@ pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
         | Action::RenameSession { session, reason, .. }
         | Action::SendMessage { session, reason, .. }
         | Action::ReadSession { session, reason, .. } => draft.about(session).because(reason.as_deref()),
-        Action::Attach { session, reason, .. } => {
+        Action::Attach { session, reason, .. } | Action::FollowSession { session, reason, .. } => {
             draft.about(session).because(reason.as_deref()).with_detail(&json!({ "event": "start" }))
         }
         _ => draft,
@@ -238,6 +238,7 @@ pub async fn read(store: &Store, facts: &Facts, permit: Permit) -> Result<Reply,
         Action::ShowConfig => return Err(not_here("config.show")),
         Action::Health => return Err(not_here("health")),
         Action::Attach { .. } => return Err(not_here("attach")),
+        Action::FollowSession { .. } => return Err(not_here("following")),
         Action::Reload => return Err(not_here("reload")),
         Action::StartSession(_)
         | Action::SendMessage { .. }
@@ -292,6 +293,7 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
             happened(tx, facts, &session, "renamed").await?;
             Reply::Changed(Box::new(SessionReply::from(&Session { title: Some(title), ..*session })))
         }
+        Action::Watch { session, on } => children::watch(tx, facts, &caller, &session, on).await?,
         Action::PutMyConfig { yaml, keys } => {
             setting::put(tx.conn(), caller.uid, PERSONAL, &yaml, facts.now).await.map_err(unavailable)?;
             Reply::MyConfig(MyConfigReply { keys })
