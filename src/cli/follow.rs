@@ -80,7 +80,10 @@ fn may_pass(error: &ClientError) -> bool {
         ClientError::Fault(fault) => {
             matches!(
                 fault.code,
-                FaultCode::Unavailable | FaultCode::AuditUnavailable | FaultCode::Busy | FaultCode::RateLimited
+                FaultCode::Unavailable
+                    | FaultCode::AuditUnavailable
+                    | FaultCode::Busy
+                    | FaultCode::RateLimited
             )
         }
         ClientError::Protocol(_) => false,

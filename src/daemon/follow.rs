@@ -123,7 +123,8 @@ impl Following {
         self.session = row;
         // Asked before what is new is looked for: what comes after that is nothing.
         let over = self.is_over();
-        if matches!(self.source, Source::Open) {
+        let is_first = matches!(self.source, Source::Open);
+        if is_first {
             self.decide(over).await?;
         }
         let piece = match &mut self.source {
@@ -136,6 +137,15 @@ impl Following {
                 self.trail.seen.saw(piece.span.0, piece.span.1, piece.content.len());
                 self.wanted.from = Some(piece.place);
                 Ok(Next::Piece(piece))
+            }
+            // From here it goes on, should the connection be cut off before there is more.
+            None if is_first && !over && !matches!(self.source, Source::Open) => {
+                let place = match &self.source {
+                    Source::Entries(entries) => entries.place(),
+                    Source::Lines { .. } | Source::Open => self.wanted.from.unwrap_or(Place::Start),
+                };
+                self.wanted.from = Some(place);
+                Ok(Next::Piece(Piece { content: String::new(), place, span: (0, 0) }))
             }
             None if over => Ok(Next::End(self.session.exit.clone())),
             None => Ok(Next::Nothing),

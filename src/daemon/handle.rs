@@ -43,9 +43,7 @@ pub async fn handle(app: &App, peer: &Peer, call: Call) -> Result<Reply, Fault> 
 pub async fn attach(app: &App, peer: &Peer, call: Call) -> Result<Attachment, Fault> {
     match any(app, peer, call).await? {
         Done::Attached(attachment) => Ok(*attachment),
-        Done::Reply(_) | Done::Followed(_) => {
-            Err(Fault::new(FaultCode::Internal, "a reply is no terminal"))
-        }
+        Done::Reply(_) | Done::Followed(_) => Err(Fault::new(FaultCode::Internal, "a reply is no terminal")),
     }
 }
 
@@ -56,9 +54,7 @@ pub async fn attach(app: &App, peer: &Peer, call: Call) -> Result<Attachment, Fa
 pub async fn follow(app: &App, peer: &Peer, call: Call) -> Result<Following, Fault> {
     match any(app, peer, call).await? {
         Done::Followed(following) => Ok(*following),
-        Done::Reply(_) | Done::Attached(_) => {
-            Err(Fault::new(FaultCode::Internal, "a reply does not go on"))
-        }
+        Done::Reply(_) | Done::Attached(_) => Err(Fault::new(FaultCode::Internal, "a reply does not go on")),
     }
 }
 

@@ -45,7 +45,8 @@ impl Copying {
     pub fn ends(&self, app: &App, session: &Session) {
         let settings = app.settings();
         let agent = settings.loaded.config.agents.by_name.get(&session.agent);
-        if session.native_id.is_some() && agent.is_some_and(|a| !transcript::folder(a.transcript).is_empty()) {
+        if session.native_id.is_some() && agent.is_some_and(|a| !transcript::folder(a.transcript).is_empty())
+        {
             self.all().insert(session.id);
         }
     }

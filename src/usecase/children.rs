@@ -156,7 +156,8 @@ mod tests {
 
     #[test]
     fn no_word_means_anything_to_a_shell() {
-        let exits = [Exit::Code(-1), Exit::Signal(9), Exit::Lost, Exit::Failed("$(x)".to_owned()), Exit::Idle(72)];
+        let exits =
+            [Exit::Code(-1), Exit::Signal(9), Exit::Lost, Exit::Failed("$(x)".to_owned()), Exit::Idle(72)];
         let stops = exits.into_iter().map(Stop::Ended).chain([Stop::Waits, Stop::NeedsInput]);
         for words in stops.map(|stop| stop.words()) {
             assert!(words.chars().all(|c| c.is_ascii_alphanumeric() || " ,-".contains(c)), "{words}");

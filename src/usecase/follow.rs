@@ -120,6 +120,11 @@ impl Entries {
         Ok(Self { after, since: wanted.since, json: wanted.json, shown, title })
     }
 
+    /// Where it goes on.
+    pub const fn place(&self) -> Place {
+        Place::Entry(self.after)
+    }
+
     /// What was said since. `None`: nothing.
     ///
     /// # Errors
@@ -295,7 +300,8 @@ mod tests {
         let path = dir.path().join("a.cast");
         assert_eq!(lines(&path, &wanted(None), false).unwrap(), None, "not there yet");
         let mut recording =
-            Writer::open(&path, &Header::new(Size { cols: 20, rows: 4 }, at(0), None), at(0), 1 << 30).unwrap();
+            Writer::open(&path, &Header::new(Size { cols: 20, rows: 4 }, at(0), None), at(0), 1 << 30)
+                .unwrap();
         for n in 0..10 {
             recording.output(&format!("line {n}\r\n"), at(n));
         }

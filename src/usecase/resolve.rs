@@ -2,17 +2,15 @@
 //! caller may not see is looked up only among what they may see. `refresh` looks again inside the writer's
 //! transaction, so that nothing slips between judging and doing.
 
-use crate::domain::action::{
-    Action, AuditQuery, Following, NewMessage, NewSession, SessionQuery, Window,
-};
+use crate::domain::action::{Action, AuditQuery, Following, NewMessage, NewSession, SessionQuery, Window};
 use crate::domain::caller::{Caller, Role};
 use crate::domain::person::PersonId;
 use crate::domain::session::{Profile, Session, SessionId, SessionTitle, ThinkingMode};
 use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
 use crate::store::session::{self, Found};
-use crate::usecase::{Explained, Facts, cursor, place, resume};
 use crate::usecase::follow::Place;
+use crate::usecase::{Explained, Facts, cursor, place, resume};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::follow::FollowSession;
 use crate::wire::limits::{

@@ -4,9 +4,11 @@
 mod attach;
 mod audit;
 mod bridge;
+mod children;
 mod cli;
 mod config;
 mod doctor;
+mod follow;
 mod host;
 mod http;
 mod install;

@@ -129,7 +129,6 @@ impl Live {
             }
             if self.more {
                 match following.next().await {
-                    Ok(Next::Piece(piece)) if piece.content.is_empty() => continue,
                     Ok(Next::Piece(piece)) => {
                         let cursor = piece.place.cursor();
                         return Some(line(&Followed::Content { content: piece.content, cursor }));

@@ -1,8 +1,9 @@
 //! What one raw connection keeps between requests, and the task that tells a client of the older era what changed.
 //! Clients of 2026 listen by a request of their own (see `handler`).
 
-use crate::daemon::backend::Event;
+use crate::daemon::backend::{Event, SessionEvent};
 use crate::daemon::front::Front;
+use crate::daemon::mcp::pace::Pace;
 use crate::daemon::mcp::resources::{Resource, session_uri};
 use crate::daemon::mcp::tools::TOOLS;
 use crate::domain::caller::{Peer, Via};
@@ -12,6 +13,7 @@ use secrecy::SecretString;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 /// State of one raw connection.
@@ -45,8 +47,7 @@ impl Connection {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn about(&self, event: &Event) -> Vec<String> {
-        let Event::Session(event) = event else { return Vec::new() };
+    fn about(&self, event: &SessionEvent) -> Vec<String> {
         let about = |uri: &&String| Resource::parse(uri).is_some_and(|r| r.is_about(event.session_id));
         self.watched().iter().filter(about).cloned().collect()
     }
@@ -69,12 +70,30 @@ pub fn tell(front: Arc<Front>, connection: Arc<Connection>, peer: Arc<Peer>, cli
     let mut events = front.backend.watch();
     tokio::spawn(async move {
         let mut listed = catalogue(&front, &peer, connection.token.get());
+        let mut pace = Pace::default();
         loop {
+            let late = pace.due_at();
             let event = tokio::select! {
                 biased;
                 () = connection.closed.cancelled() => return,
                 () = front.drain.cancelled() => return,
-                event = events.recv() => event,
+                event = events.recv() => Some(event),
+                () = sleep_until(late.unwrap_or_else(Instant::now)), if late.is_some() => None,
+            };
+            let Some(event) = event else {
+                for (uri, of) in pace.due(Instant::now()) {
+                    let token = connection.token.get();
+                    if connection.watched().contains(&uri)
+                        && may_see(&front, &peer, token, &Event::Session(of))
+                        && client
+                            .notify_resource_updated(ResourceUpdatedNotificationParam::new(uri))
+                            .await
+                            .is_err()
+                    {
+                        return;
+                    }
+                }
+                continue;
             };
             let uris = match event {
                 Ok(Event::Catalogue) => {
@@ -86,12 +105,13 @@ pub fn tell(front: Arc<Front>, connection: Arc<Connection>, peer: Arc<Peer>, cli
                     }
                     Vec::new()
                 }
-                Ok(event @ Event::Session(_)) => {
-                    let uris = connection.about(&event);
-                    if uris.is_empty() || !may_see(&front, &peer, connection.token.get(), &event) {
+                Ok(Event::Session(of)) => {
+                    let uris = connection.about(&of);
+                    let token = connection.token.get();
+                    if uris.is_empty() || !may_see(&front, &peer, token, &Event::Session(of.clone())) {
                         continue;
                     }
-                    uris
+                    pace.now(uris, &of, Instant::now())
                 }
                 // Some were missed: anything that is watched may have changed, if it may still be seen at all.
                 Err(RecvError::Lagged(_)) => connection.watched().iter().cloned().collect(),

@@ -116,7 +116,11 @@ impl Followed {
                     return self.waits(&error);
                 }
                 // Another log may have taken its place.
-                if self.open.as_ref().is_some_and(|log| log.at != before) { Look::More } else { Look::Nothing }
+                if self.open.as_ref().is_some_and(|log| log.at != before) {
+                    Look::More
+                } else {
+                    Look::Nothing
+                }
             }
             Ok(Some(took)) => {
                 self.pause = SEARCH_EVERY;
@@ -266,9 +270,8 @@ async fn take(
     let (reader, redactor) = (Arc::clone(&log.reader), Arc::clone(redactor));
     // What an earlier daemon kept was clean.
     let known = usize::try_from(log.kept.entries - log.entries).unwrap_or(0);
-    let read = move || {
-        piece(&file, at).map(|bytes| bytes.map(|bytes| parsed(&bytes, &reader, &redactor, known)))
-    };
+    let read =
+        move || piece(&file, at).map(|bytes| bytes.map(|bytes| parsed(&bytes, &reader, &redactor, known)));
     let parsed = match FOLLOWING.run(session.owner_uid, read).await {
         Ok(Ok(Some(parsed))) => parsed,
         Ok(Ok(None)) => return Ok(None),
