@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod end;
 pub mod end_all;
 pub mod failure;
+pub mod follow;
 pub mod health;
 pub mod inbox;
 pub mod man;

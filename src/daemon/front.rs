@@ -3,6 +3,7 @@
 
 use crate::daemon::attach::Attachment;
 use crate::daemon::backend::{Backend, Call};
+use crate::daemon::follow::Following;
 use crate::daemon::limits::{Bucket, Entered, Gate};
 use crate::daemon::peer::Names;
 use crate::domain::action::Verb;
@@ -80,6 +81,22 @@ impl Front {
         gone: &CancellationToken,
     ) -> Result<Attachment, Fault> {
         let work = |call| self.backend.attach(peer, call);
+        self.within_limits(peer, caller, token, request, gone, work).await
+    }
+
+    /// The same for [`Request::FollowSession`].
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub async fn follow(
+        &self,
+        peer: &Peer,
+        caller: &Caller,
+        token: Option<SecretString>,
+        request: Request,
+        gone: &CancellationToken,
+    ) -> Result<Following, Fault> {
+        let work = |call| self.backend.follow(peer, call);
         self.within_limits(peer, caller, token, request, gone, work).await
     }
 
@@ -176,6 +193,7 @@ const fn changes(request: &Request) -> bool {
         | Request::ListSessions(_)
         | Request::ShowSession(_)
         | Request::ReadSession(_)
+        | Request::FollowSession(_)
         | Request::Attach(_)
         | Request::WhoReadMine(_)
         | Request::ListAudit(_)

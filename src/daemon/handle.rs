@@ -7,6 +7,7 @@
 use crate::daemon::app::App;
 use crate::daemon::attach::{self, Attachment};
 use crate::daemon::backend::Call;
+use crate::daemon::follow::{self, Following};
 use crate::daemon::settings::Settings;
 use crate::domain::action::{Action, Verb};
 use crate::domain::caller::{Caller, Peer, Role};
@@ -29,7 +30,9 @@ use tracing::Instrument as _;
 pub async fn handle(app: &App, peer: &Peer, call: Call) -> Result<Reply, Fault> {
     match any(app, peer, call).await? {
         Done::Reply(reply) => Ok(reply),
-        Done::Attached(_) => Err(Fault::new(FaultCode::Internal, "a terminal is no reply")),
+        Done::Attached(_) | Done::Followed(_) => {
+            Err(Fault::new(FaultCode::Internal, "what lives on is no reply"))
+        }
     }
 }
 
@@ -40,7 +43,18 @@ pub async fn handle(app: &App, peer: &Peer, call: Call) -> Result<Reply, Fault> 
 pub async fn attach(app: &App, peer: &Peer, call: Call) -> Result<Attachment, Fault> {
     match any(app, peer, call).await? {
         Done::Attached(attachment) => Ok(*attachment),
-        Done::Reply(_) => Err(Fault::new(FaultCode::Internal, "a reply is no terminal")),
+        Done::Reply(_) | Done::Followed(_) => Err(Fault::new(FaultCode::Internal, "a reply is no terminal")),
+    }
+}
+
+/// The same way for a request to follow a transcript, whose answer lives on, too.
+///
+/// # Errors
+/// A [`Fault`]; nothing was shown then.
+pub async fn follow(app: &App, peer: &Peer, call: Call) -> Result<Following, Fault> {
+    match any(app, peer, call).await? {
+        Done::Followed(following) => Ok(*following),
+        Done::Reply(_) | Done::Attached(_) => Err(Fault::new(FaultCode::Internal, "a reply does not go on")),
     }
 }
 
@@ -48,6 +62,7 @@ pub async fn attach(app: &App, peer: &Peer, call: Call) -> Result<Attachment, Fa
 enum Done {
     Reply(Reply),
     Attached(Box<Attachment>),
+    Followed(Box<Following>),
 }
 
 async fn any(app: &App, peer: &Peer, call: Call) -> Result<Done, Fault> {
@@ -105,6 +120,10 @@ async fn resolved_and_judged(
         tracing::Span::current().record("session", tracing::field::display(session.id));
     }
     match verb {
+        // An agent is told in its terminal, which outlives its connection: that is kept.
+        Verb::Watch if caller.agent_of.is_some() => {
+            change(app, facts, caller, action, call.deadline).await.map(Done::Reply)
+        }
         Verb::StartSession
         | Verb::SendMessage
         | Verb::EndSession
@@ -129,6 +148,11 @@ async fn resolved_and_judged(
             // Written down in there, once it is known that there is something to see.
             let attachment = attach::open(app, &facts, permit, call.deadline).await?;
             Ok(Done::Attached(Box::new(attachment)))
+        }
+        Verb::ReadSession if matches!(action, Action::FollowSession { .. }) => {
+            let permit = judge(app, &facts, &caller, action, call.deadline).await?;
+            let following = follow::open(app, &facts, permit, call.deadline).await?;
+            Ok(Done::Followed(Box::new(following)))
         }
         _ => read(app, settings, facts, caller, action, call.deadline).await.map(Done::Reply),
     }

@@ -72,6 +72,15 @@ pub enum Action {
         /// Why.
         reason: Option<String>,
     },
+    /// Reading on while it is said.
+    FollowSession {
+        /// The session.
+        session: Box<Session>,
+        /// From where, and how.
+        following: Following,
+        /// Why.
+        reason: Option<String>,
+    },
     /// Seeing a session's terminal as it changes, and typing into it.
     Attach {
         /// The session.
@@ -221,6 +230,19 @@ pub struct Window {
     pub tail_chars: usize,
     /// Characters to skip from the start.
     pub from: Option<u64>,
+    /// One JSON object a line instead of text.
+    pub json: bool,
+}
+
+/// From where a session is followed, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Following {
+    /// Said at or after.
+    pub since: Option<Timestamp>,
+    /// Characters from the end to begin with, if no cursor says otherwise.
+    pub tail_chars: usize,
+    /// Where to begin.
+    pub cursor: Option<String>,
     /// One JSON object a line instead of text.
     pub json: bool,
 }
@@ -386,7 +408,7 @@ impl Action {
             Self::ResumeSession(_) => Verb::ResumeSession,
             Self::InterruptSession { .. } => Verb::InterruptSession,
             Self::RenameSession { .. } => Verb::RenameSession,
-            Self::ReadSession { .. } => Verb::ReadSession,
+            Self::ReadSession { .. } | Self::FollowSession { .. } => Verb::ReadSession,
             Self::Attach { input: false, .. } => Verb::AttachReadOnly,
             Self::Attach { input: true, .. } => Verb::Attach,
             Self::Watch { .. } => Verb::Watch,
@@ -413,6 +435,7 @@ impl Action {
             | Self::InterruptSession { session, .. }
             | Self::RenameSession { session, .. }
             | Self::ReadSession { session, .. }
+            | Self::FollowSession { session, .. }
             | Self::Attach { session, .. }
             | Self::Watch { session, .. } => Some(session),
             Self::ResumeSession(resumption) => Some(&resumption.session),

@@ -189,7 +189,7 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
         Action::ShowSession(session) => {
             reach(caller, session, Itself::Allowed)?;
         }
-        Action::ReadSession { session, reason, .. } => {
+        Action::ReadSession { session, reason, .. } | Action::FollowSession { session, reason, .. } => {
             if reach(caller, session, Itself::Allowed)? == Whose::Anothers {
                 if rules.require_reason && reason.is_none() {
                     return Err(Denied::Reason("reading somebody else's session needs a reason"));

@@ -14,29 +14,37 @@ pub fn render<'a>(title: Option<&str>, entries: impl IntoIterator<Item = &'a Ent
     if let Some(title) = title {
         out.push_str("# ");
         out.push_str(title);
-        out.push('\n');
+        out.push_str("\n\n");
     }
-    let mut section: Option<Section> = None;
-    let mut day = None;
+    let mut shown = Renderer::default();
     for entry in entries {
-        let next = Section { speaker: shown_as(entry), sub_agent: entry.sub_agent };
-        let is_new =
-            section != Some(next) || (next.speaker == Speaker::User && entry.kind == EntryKind::Text);
-        if is_new {
-            if !out.is_empty() && !out.ends_with("\n\n") {
-                out.push('\n');
-            }
-            header(&mut out, next, entry.at, &mut day);
-            section = Some(next);
-        }
-        body(&mut out, entry);
+        shown.entry(&mut out, entry);
     }
     out.truncate(out.trim_end().len());
     out
 }
 
+/// Writes one entry after the other; knows what stands above the next.
+#[derive(Debug, Default)]
+pub struct Renderer {
+    section: Option<Section>,
+    day: Option<String>,
+}
+
+impl Renderer {
+    /// Writes the next entry, an empty line behind it.
+    pub fn entry(&mut self, out: &mut String, entry: &Entry) {
+        let next = Section { speaker: shown_as(entry), sub_agent: entry.sub_agent };
+        if self.section != Some(next) || (next.speaker == Speaker::User && entry.kind == EntryKind::Text) {
+            header(out, next, entry.at, &mut self.day);
+            self.section = Some(next);
+        }
+        body(out, entry);
+    }
+}
+
 /// What stands under one header.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Section {
     speaker: Speaker,
     sub_agent: bool,

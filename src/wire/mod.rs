@@ -2,6 +2,7 @@
 
 pub mod attach;
 pub mod fault;
+pub mod follow;
 pub mod inbox;
 pub mod limits;
 pub mod reply;

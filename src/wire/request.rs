@@ -3,6 +3,7 @@
 use crate::domain::action::Verb;
 use crate::domain::session::{SessionStatus, ThinkingMode};
 use crate::wire::attach::TerminalSize;
+use crate::wire::follow::FollowSession;
 use crate::wire::inbox::{Inbox, WhoRead};
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,8 @@ pub enum Request {
     RenameSession(RenameSession),
     /// Read what a session showed.
     ReadSession(GetSessionData),
+    /// Read on while it is said.
+    FollowSession(FollowSession),
     /// See a session's terminal live, and type into it.
     Attach(AttachSession),
     /// Be told when a session changes.
@@ -80,7 +83,7 @@ impl Request {
             Self::ResumeSession(_) => Verb::ResumeSession,
             Self::InterruptSession(_) => Verb::InterruptSession,
             Self::RenameSession(_) => Verb::RenameSession,
-            Self::ReadSession(_) => Verb::ReadSession,
+            Self::ReadSession(_) | Self::FollowSession(_) => Verb::ReadSession,
             Self::Attach(args) => match args.input {
                 true => Verb::Attach,
                 false => Verb::AttachReadOnly,

@@ -4,10 +4,12 @@
 mod attach;
 mod audit;
 mod bridge;
+mod children;
 mod cli;
 mod config;
 mod doctor;
 mod doors;
+mod follow;
 mod host;
 mod http;
 mod install;

@@ -3,6 +3,7 @@
 
 pub mod attach;
 pub mod events;
+pub mod follow;
 pub mod io;
 pub mod problem;
 pub mod rest;

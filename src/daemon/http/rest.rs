@@ -2,7 +2,7 @@
 
 use crate::daemon::front::Front;
 use crate::daemon::http::attach::{self, Way};
-use crate::daemon::http::{Body, events, problem};
+use crate::daemon::http::{Body, events, follow, problem};
 use crate::daemon::mcp::tools::{arguments, body as json_body};
 use crate::domain::action::Verb;
 use crate::domain::caller::{Peer, Via};
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 /// Query parameters that are whole numbers.
 const INTEGERS: [&str; 2] = ["limit", "tail_chars"];
 /// Query parameters that are true or false.
-const BOOLEANS: [&str; 2] = ["all_computers", "unread"];
+const BOOLEANS: [&str; 3] = ["all_computers", "follow", "unread"];
 
 /// Answers one request.
 pub async fn answer(
@@ -67,6 +67,13 @@ pub async fn answer(
         let session = SessionRef { session_id: segments.get(1).copied().unwrap_or_default().to_owned() };
         return match body_of(body, session) {
             Ok(asked) => attach::answer(&front, &peer, &caller, token, (parts, way), asked).await,
+            Err(fault) => problem::response(&fault),
+        };
+    }
+    if name == "get_session_data" && asks_to_follow(parts) {
+        let session = SessionRef { session_id: segments.get(1).copied().unwrap_or_default().to_owned() };
+        return match query(parts, Some(session)) {
+            Ok(asked) => follow::answer(front, peer, &caller, token, asked).await,
             Err(fault) => problem::response(&fault),
         };
     }
@@ -199,6 +206,11 @@ fn decode(text: &str) -> Option<String> {
         rest = after;
     }
     String::from_utf8(bytes).ok()
+}
+
+/// Whether a transcript is to be followed instead of read. What else the query says is looked at later.
+fn asks_to_follow(parts: &Parts) -> bool {
+    parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("follow=")))
 }
 
 /// Arguments out of the query, and the session out of the path.
