@@ -174,6 +174,7 @@ const fn changes(request: &Request) -> bool {
         | Request::ListComputers
         | Request::ListSessions(_)
         | Request::ShowSession(_)
+        | Request::ExportSession(_)
         | Request::ReadSession(_)
         | Request::Attach(_)
         | Request::ListAudit(_)

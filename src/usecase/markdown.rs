@@ -10,33 +10,52 @@ const SUBJECT_CHARS: usize = 70;
 
 /// The whole, without a line break at its end. `title` stands above it.
 pub fn render<'a>(title: Option<&str>, entries: impl IntoIterator<Item = &'a Entry>) -> String {
-    let mut out = String::new();
-    if let Some(title) = title {
-        out.push_str("# ");
-        out.push_str(title);
-        out.push('\n');
-    }
-    let mut section: Option<Section> = None;
-    let mut day = None;
+    let mut writer = Writer::new(title);
     for entry in entries {
+        writer.add(entry);
+    }
+    writer.take()
+}
+
+/// The same, piece by piece.
+#[derive(Debug)]
+pub struct Writer {
+    out: String,
+    section: Option<Section>,
+    day: Option<String>,
+}
+
+impl Writer {
+    /// Nothing yet but the title.
+    pub fn new(title: Option<&str>) -> Self {
+        let out = title.map(|title| format!("# {title}\n")).unwrap_or_default();
+        Self { out, section: None, day: None }
+    }
+
+    /// Adds an entry.
+    pub fn add(&mut self, entry: &Entry) {
         let next = Section { speaker: shown_as(entry), sub_agent: entry.sub_agent };
         let is_new =
-            section != Some(next) || (next.speaker == Speaker::User && entry.kind == EntryKind::Text);
+            self.section != Some(next) || (next.speaker == Speaker::User && entry.kind == EntryKind::Text);
         if is_new {
-            if !out.is_empty() && !out.ends_with("\n\n") {
-                out.push('\n');
+            if !self.out.is_empty() && !self.out.ends_with("\n\n") {
+                self.out.push('\n');
             }
-            header(&mut out, next, entry.at, &mut day);
-            section = Some(next);
+            header(&mut self.out, next, entry.at, &mut self.day);
+            self.section = Some(next);
         }
-        body(&mut out, entry);
+        body(&mut self.out, entry);
     }
-    out.truncate(out.trim_end().len());
-    out
+
+    /// What was written since the last time, but for the blanks at its end, which stand before what comes next.
+    pub fn take(&mut self) -> String {
+        let kept = self.out.split_off(self.out.trim_end().len());
+        std::mem::replace(&mut self.out, kept)
+    }
 }
 
 /// What stands under one header.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Section {
     speaker: Speaker,
     sub_agent: bool,
@@ -129,7 +148,7 @@ fn thinking(out: &mut String, text: &str) {
 
 /// What a call is about: a path, else a command's first line, else what is searched, else an address, else the first
 /// text there is.
-fn subject(arguments: &str) -> Option<String> {
+pub fn subject(arguments: &str) -> Option<String> {
     const NAMES: [&str; 14] = [
         "file_path",
         "notebook_path",
@@ -216,6 +235,14 @@ mod tests {
         ];
         insta::assert_snapshot!(render(Some("Looking around"), &entries));
         assert_eq!(render(None, &[]), "");
+        // Piece by piece it is the same.
+        let mut writer = super::Writer::new(Some("Looking around"));
+        let mut pieces = writer.take();
+        for entry in &entries {
+            writer.add(entry);
+            pieces.push_str(&writer.take());
+        }
+        assert_eq!(pieces, render(Some("Looking around"), &entries));
     }
 
     #[test]

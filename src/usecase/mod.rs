@@ -3,6 +3,7 @@
 
 pub mod content;
 pub mod cursor;
+pub mod export;
 pub mod markdown;
 pub mod place;
 pub mod resolve;

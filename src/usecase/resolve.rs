@@ -81,6 +81,11 @@ pub async fn resolve(
             let reason = reason(args.reason)?;
             Action::RenameSession { session: find(conn, caller, &args.session_id).await?, title, reason }
         }
+        Request::ExportSession(args) => {
+            let reason = reason(args.reason)?;
+            let session = find(conn, caller, &args.session_id).await?;
+            Action::ExportSession { session, format: args.format, reason }
+        }
         Request::ReadSession(args) => {
             let window = window(&args)?;
             let reason = reason(args.reason)?;
@@ -123,6 +128,7 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::EndSession { session, .. }
         | Action::InterruptSession { session, .. }
         | Action::RenameSession { session, .. }
+        | Action::ExportSession { session, .. }
         | Action::ReadSession { session, .. }
         | Action::Attach { session, .. }
         | Action::Watch { session, .. } => **session = again(conn, session).await?,

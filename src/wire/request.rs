@@ -3,6 +3,7 @@
 use crate::domain::action::Verb;
 use crate::domain::session::{SessionStatus, ThinkingMode};
 use crate::wire::attach::TerminalSize;
+use crate::wire::export::ExportSession;
 use serde::{Deserialize, Serialize};
 
 /// Everything a client can ask. A new verb is one variant here and one of `domain::action::Action`.
@@ -36,6 +37,8 @@ pub enum Request {
     InterruptSession(Steering),
     /// Call a session something else.
     RenameSession(RenameSession),
+    /// Take a session out as a file.
+    ExportSession(ExportSession),
     /// Read what a session showed.
     ReadSession(GetSessionData),
     /// See a session's terminal live, and type into it.
@@ -75,6 +78,7 @@ impl Request {
             Self::ResumeSession(_) => Verb::ResumeSession,
             Self::InterruptSession(_) => Verb::InterruptSession,
             Self::RenameSession(_) => Verb::RenameSession,
+            Self::ExportSession(_) => Verb::ExportSession,
             Self::ReadSession(_) => Verb::ReadSession,
             Self::Attach(args) => match args.input {
                 true => Verb::Attach,
