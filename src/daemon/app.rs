@@ -13,6 +13,7 @@ use crate::daemon::attach::Attachments;
 use crate::daemon::backend::Event;
 use crate::daemon::handle::audit_unavailable;
 use crate::daemon::hosts::Hosts;
+use crate::daemon::limits::Gate;
 use crate::daemon::peer::Names;
 use crate::daemon::rates::{Payer, Rates};
 use crate::daemon::settings::{self, Settings};
@@ -54,6 +55,7 @@ pub struct App {
     names: Arc<Names>,
     hosts: Hosts,
     attachments: Arc<Attachments>,
+    exports: Arc<Gate>,
     tokens: Tokens,
     rates: Rates,
     denials: Mutex<DenialMeter>,
@@ -109,6 +111,7 @@ impl App {
         let events = broadcast::Sender::new(EVENTS);
         Ok(Arc::new(Self {
             attachments: Attachments::new(parts.hosts.clone(), events.clone()),
+            exports: Arc::default(),
             computer: Arc::from(parts.store.computer()),
             socket: parts.loaded.config.socket.to_string_lossy().into_owned(),
             recordings: Arc::new(parts.loaded.paths.state_dir.join("recordings")),
@@ -146,6 +149,11 @@ impl App {
     /// Who sees which terminal now.
     pub fn attachments(&self) -> &Arc<Attachments> {
         &self.attachments
+    }
+
+    /// Who takes sessions out now.
+    pub fn exports(&self) -> &Arc<Gate> {
+        &self.exports
     }
 
     /// Live session tokens.

@@ -3,6 +3,7 @@
 
 use crate::daemon::attach::Attachment;
 use crate::daemon::backend::{Backend, Call};
+use crate::daemon::export::Exported;
 use crate::daemon::limits::{Bucket, Entered, Gate};
 use crate::daemon::peer::Names;
 use crate::domain::action::Verb;
@@ -80,6 +81,22 @@ impl Front {
         gone: &CancellationToken,
     ) -> Result<Attachment, Fault> {
         let work = |call| self.backend.attach(peer, call);
+        self.within_limits(peer, caller, token, request, gone, work).await
+    }
+
+    /// The same for [`Request::ExportSession`].
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub async fn export(
+        &self,
+        peer: &Peer,
+        caller: &Caller,
+        token: Option<SecretString>,
+        request: Request,
+        gone: &CancellationToken,
+    ) -> Result<Exported, Fault> {
+        let work = |call| self.backend.export(peer, call);
         self.within_limits(peer, caller, token, request, gone, work).await
     }
 

@@ -7,6 +7,7 @@
 use crate::daemon::app::App;
 use crate::daemon::attach::{self, Attachment};
 use crate::daemon::backend::Call;
+use crate::daemon::export::{self, Exported};
 use crate::daemon::settings::Settings;
 use crate::domain::action::{Action, Verb};
 use crate::domain::caller::{Caller, Peer, Role};
@@ -29,7 +30,7 @@ use tracing::Instrument as _;
 pub async fn handle(app: &App, peer: &Peer, call: Call) -> Result<Reply, Fault> {
     match any(app, peer, call).await? {
         Done::Reply(reply) => Ok(reply),
-        Done::Attached(_) => Err(Fault::new(FaultCode::Internal, "a terminal is no reply")),
+        Done::Attached(_) | Done::Exported(_) => Err(Fault::new(FaultCode::Internal, "this is no reply")),
     }
 }
 
@@ -40,7 +41,18 @@ pub async fn handle(app: &App, peer: &Peer, call: Call) -> Result<Reply, Fault> 
 pub async fn attach(app: &App, peer: &Peer, call: Call) -> Result<Attachment, Fault> {
     match any(app, peer, call).await? {
         Done::Attached(attachment) => Ok(*attachment),
-        Done::Reply(_) => Err(Fault::new(FaultCode::Internal, "a reply is no terminal")),
+        Done::Reply(_) | Done::Exported(_) => Err(Fault::new(FaultCode::Internal, "this is no terminal")),
+    }
+}
+
+/// The same way for a request to export, whose answer is made while it is read.
+///
+/// # Errors
+/// A [`Fault`]; nothing was shown then.
+pub async fn export(app: &App, peer: &Peer, call: Call) -> Result<Exported, Fault> {
+    match any(app, peer, call).await? {
+        Done::Exported(exported) => Ok(*exported),
+        Done::Reply(_) | Done::Attached(_) => Err(Fault::new(FaultCode::Internal, "this is no file")),
     }
 }
 
@@ -48,6 +60,7 @@ pub async fn attach(app: &App, peer: &Peer, call: Call) -> Result<Attachment, Fa
 enum Done {
     Reply(Reply),
     Attached(Box<Attachment>),
+    Exported(Box<Exported>),
 }
 
 async fn any(app: &App, peer: &Peer, call: Call) -> Result<Done, Fault> {
@@ -125,6 +138,12 @@ async fn resolved_and_judged(
             // Written down in there, once it is known that there is something to see.
             let attachment = attach::open(app, &facts, permit, call.deadline).await?;
             Ok(Done::Attached(Box::new(attachment)))
+        }
+        Verb::ExportSession => {
+            let permit = judge(app, &facts, &caller, action, call.deadline).await?;
+            // Written down in there, once it is known that there is something to be taken out.
+            let exported = export::open(app, &facts, permit, call.deadline).await?;
+            Ok(Done::Exported(Box::new(exported)))
         }
         _ => read(app, settings, facts, caller, action, call.deadline).await.map(Done::Reply),
     }

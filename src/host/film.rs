@@ -140,6 +140,11 @@ impl Film {
         })
     }
 
+    /// The moment it starts.
+    pub fn start(&self) -> Timestamp {
+        self.reader.start()
+    }
+
     /// The next lines, sometimes none, each with its line end; `None` after the last.
     pub fn next_lines(&mut self) -> Option<String> {
         if self.end == 0 {

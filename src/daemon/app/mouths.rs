@@ -4,7 +4,8 @@ use crate::daemon::app::App;
 use crate::daemon::app::identity::caller;
 use crate::daemon::attach::Attachment;
 use crate::daemon::backend::{Backend, Call, Event};
-use crate::daemon::handle::{attach, handle};
+use crate::daemon::export::Exported;
+use crate::daemon::handle::{attach, export, handle};
 use crate::daemon::limits::Limits;
 use crate::daemon::peer;
 use crate::domain::action::{Action, Verb};
@@ -28,6 +29,10 @@ impl Backend for App {
 
     fn attach<'a>(&'a self, peer: &'a Peer, call: Call) -> BoxFuture<'a, Result<Attachment, Fault>> {
         Box::pin(attach(self, peer, call))
+    }
+
+    fn export<'a>(&'a self, peer: &'a Peer, call: Call) -> BoxFuture<'a, Result<Exported, Fault>> {
+        Box::pin(export(self, peer, call))
     }
 
     fn may_still(&self, peer: &Peer, token: Option<&SecretString>, action: &Action) -> Result<(), Fault> {

@@ -64,6 +64,8 @@ pub struct Way {
     pub upgrade: OnUpgrade,
     /// Of the connection.
     pub upgrades: Upgrades,
+    /// Ends the connection at once, whatever is still to be sent.
+    pub cut: CancellationToken,
 }
 
 /// Answers one request to attach: 101, or why not.
