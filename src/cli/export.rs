@@ -127,7 +127,7 @@ async fn why(client: &Client, id: &str, done: Result<(), Broken>) -> Result<(), 
         Err(Broken::Here(failure)) => Err(failure),
         Err(Broken::Cut(problem)) => match client.session(id).await {
             Err(refused) => Err(refused.into()),
-            Ok(_) => Err(Failure::Local(format!("{problem}; nothing was written"))),
+            Ok(_) => Err(Failure::Local(problem)),
         },
     }
 }
@@ -135,8 +135,9 @@ async fn why(client: &Client, id: &str, done: Result<(), Broken>) -> Result<(), 
 /// Shows it on the standard output. What a terminal could obey is spelt out; of JSON that is the same document, and a page
 /// has none of it.
 async fn show(console: &mut Console<'_>, download: &mut Download, format: ExportFormat) -> Result<(), Broken> {
+    let cut = |problem| Broken::Cut(format!("{problem}; this is not all of it"));
     let mut decoder = Decoder::default();
-    while let Some(piece) = download.next().await.map_err(Broken::Cut)? {
+    while let Some(piece) = download.next().await.map_err(cut)? {
         let text = decoder.push(&piece);
         let text = match format {
             ExportFormat::Cast | ExportFormat::Jsonl => json_visible(&text),
@@ -219,7 +220,7 @@ async fn save(
                 progress.tell(console, bytes, Instant::now());
             }
             Ok(None) => break Ok(()),
-            Err(problem) => break Err(Broken::Cut(problem)),
+            Err(problem) => break Err(Broken::Cut(format!("{problem}; nothing was written"))),
         }
     };
     progress.end(console);
