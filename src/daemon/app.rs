@@ -13,6 +13,7 @@ use crate::daemon::attach::Attachments;
 use crate::daemon::backend::Event;
 use crate::daemon::handle::audit_unavailable;
 use crate::daemon::hosts::Hosts;
+use crate::daemon::limits::Gate;
 use crate::daemon::peer::Names;
 use crate::daemon::rates::{Payer, Rates};
 use crate::daemon::settings::{self, Settings};
@@ -58,6 +59,7 @@ pub struct App {
     hosts: Hosts,
     attachments: Arc<Attachments>,
     copying: Arc<Copying>,
+    exports: Arc<Gate>,
     tokens: Tokens,
     rates: Rates,
     denials: Mutex<DenialMeter>,
@@ -114,6 +116,7 @@ impl App {
         Ok(Arc::new(Self {
             attachments: Attachments::new(parts.hosts.clone(), events.clone()),
             copying: Arc::default(),
+            exports: Arc::default(),
             computer: Arc::from(parts.store.computer()),
             socket: parts.loaded.config.socket.to_string_lossy().into_owned(),
             recordings: Arc::new(parts.loaded.paths.state_dir.join("recordings")),
@@ -156,6 +159,11 @@ impl App {
     /// Whose transcripts are still being copied although they have ended.
     pub fn copying(&self) -> &Arc<Copying> {
         &self.copying
+    }
+
+    /// Who takes sessions out now.
+    pub fn exports(&self) -> &Arc<Gate> {
+        &self.exports
     }
 
     /// Live session tokens.

@@ -1,9 +1,7 @@
 //! What every connection shares, and the one way from a mouth to the daemon behind it: quota, deadline,
 //! cancellation and panics are dealt with here, once for MCP and HTTP.
 
-use crate::daemon::attach::Attachment;
-use crate::daemon::backend::{Backend, Call};
-use crate::daemon::follow::Following;
+use crate::daemon::backend::{Backend, Call, Live};
 use crate::daemon::limits::{Bucket, Entered, Gate};
 use crate::daemon::peer::Names;
 use crate::domain::action::Verb;
@@ -68,35 +66,19 @@ impl Front {
         self.within_limits(peer, caller, token, request, gone, work).await
     }
 
-    /// The same for [`Request::Attach`].
+    /// The same for what is answered in parts, while it is made.
     ///
     /// # Errors
     /// As [`Self::ask`].
-    pub async fn attach(
+    pub async fn live(
         &self,
         peer: &Peer,
         caller: &Caller,
         token: Option<SecretString>,
         request: Request,
         gone: &CancellationToken,
-    ) -> Result<Attachment, Fault> {
-        let work = |call| self.backend.attach(peer, call);
-        self.within_limits(peer, caller, token, request, gone, work).await
-    }
-
-    /// The same for [`Request::FollowSession`].
-    ///
-    /// # Errors
-    /// As [`Self::ask`].
-    pub async fn follow(
-        &self,
-        peer: &Peer,
-        caller: &Caller,
-        token: Option<SecretString>,
-        request: Request,
-        gone: &CancellationToken,
-    ) -> Result<Following, Fault> {
-        let work = |call| self.backend.follow(peer, call);
+    ) -> Result<Live, Fault> {
+        let work = |call| self.backend.live(peer, call);
         self.within_limits(peer, caller, token, request, gone, work).await
     }
 
@@ -192,6 +174,7 @@ const fn changes(request: &Request) -> bool {
         | Request::ListComputers
         | Request::ListSessions(_)
         | Request::ShowSession(_)
+        | Request::ExportSession(_)
         | Request::ReadSession(_)
         | Request::FollowSession(_)
         | Request::Attach(_)

@@ -6,6 +6,7 @@ pub mod backend;
 pub mod connection;
 pub mod database;
 pub mod effects;
+pub mod export;
 pub mod follow;
 pub mod front;
 pub mod handle;

@@ -2,6 +2,7 @@
 
 use crate::domain::audit::AuditOutcome;
 use crate::domain::caller::Caller;
+use crate::domain::export::ExportFormat;
 use crate::domain::notice::{InboxQuery, MineQuery};
 use crate::domain::project::Project;
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
@@ -60,6 +61,15 @@ pub enum Action {
         session: Box<Session>,
         /// What to call it.
         title: SessionTitle,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Taking a session out as a file.
+    ExportSession {
+        /// The session.
+        session: Box<Session>,
+        /// As what.
+        format: ExportFormat,
         /// Why.
         reason: Option<String>,
     },
@@ -299,6 +309,8 @@ pub enum Verb {
     InterruptSession,
     /// Calling it something else.
     RenameSession,
+    /// Taking it out as a file.
+    ExportSession,
     /// Reading content.
     ReadSession,
     /// Seeing a terminal live.
@@ -343,6 +355,7 @@ impl Verb {
         Self::ResumeSession,
         Self::InterruptSession,
         Self::RenameSession,
+        Self::ExportSession,
         Self::ReadSession,
         Self::AttachReadOnly,
         Self::Attach,
@@ -374,6 +387,7 @@ impl Verb {
             Self::ResumeSession => "session.resume",
             Self::InterruptSession => "session.interrupt",
             Self::RenameSession => "session.title",
+            Self::ExportSession => "transcript.export",
             Self::ReadSession => "transcript.read",
             Self::AttachReadOnly => "session.watch",
             Self::Attach => "session.attach",
@@ -408,6 +422,7 @@ impl Action {
             Self::ResumeSession(_) => Verb::ResumeSession,
             Self::InterruptSession { .. } => Verb::InterruptSession,
             Self::RenameSession { .. } => Verb::RenameSession,
+            Self::ExportSession { .. } => Verb::ExportSession,
             Self::ReadSession { .. } | Self::FollowSession { .. } => Verb::ReadSession,
             Self::Attach { input: false, .. } => Verb::AttachReadOnly,
             Self::Attach { input: true, .. } => Verb::Attach,
@@ -434,6 +449,7 @@ impl Action {
             | Self::EndSession { session, .. }
             | Self::InterruptSession { session, .. }
             | Self::RenameSession { session, .. }
+            | Self::ExportSession { session, .. }
             | Self::ReadSession { session, .. }
             | Self::FollowSession { session, .. }
             | Self::Attach { session, .. }

@@ -87,7 +87,8 @@ pub fn of_entries(
     reply(&whole, left_out, session, window, now)
 }
 
-pub(super) fn row(seq: i64, entry: &Entry) -> String {
+/// An entry as one JSON object.
+pub fn row(seq: i64, entry: &Entry) -> String {
     serde_json::json!({
         "seq": seq,
         "at": entry.at,

@@ -4,6 +4,7 @@
 pub mod children;
 pub mod content;
 pub mod cursor;
+pub mod export;
 pub mod follow;
 pub mod inbox;
 pub mod markdown;

@@ -83,6 +83,11 @@ pub async fn resolve(
             let reason = reason(args.reason)?;
             Action::RenameSession { session: find(conn, caller, &args.session_id).await?, title, reason }
         }
+        Request::ExportSession(args) => {
+            let reason = reason(args.reason)?;
+            let session = find(conn, caller, &args.session_id).await?;
+            Action::ExportSession { session, format: args.format, reason }
+        }
         Request::ReadSession(args) => {
             let window = window(&args)?;
             let reason = reason(args.reason)?;
@@ -131,6 +136,7 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::EndSession { session, .. }
         | Action::InterruptSession { session, .. }
         | Action::RenameSession { session, .. }
+        | Action::ExportSession { session, .. }
         | Action::ReadSession { session, .. }
         | Action::FollowSession { session, .. }
         | Action::Attach { session, .. }

@@ -78,6 +78,10 @@ pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
             .about(&resumption.session)
             .because(resumption.reason.as_deref())
             .with_detail(&json!({ "agent": resumption.session.agent, "profile": permit.profile().name() })),
+        Action::ExportSession { session, format, reason } => {
+            let draft = draft.about(session).because(reason.as_deref());
+            draft.with_detail(&json!({ "format": format.name() }))
+        }
         Action::EndSession { session, reason, remove_worktree: true } => {
             draft.about(session).because(reason.as_deref()).with_detail(&json!({ "remove_worktree": true }))
         }
@@ -249,6 +253,7 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         Action::Health => return Err(not_here("health")),
         Action::Attach { .. } => return Err(not_here("attach")),
         Action::FollowSession { .. } => return Err(not_here("following")),
+        Action::ExportSession { .. } => return Err(not_here("export")),
         Action::Reload => return Err(not_here("reload")),
         Action::StartSession(_)
         | Action::SendMessage { .. }

@@ -3,6 +3,7 @@
 use crate::domain::action::Verb;
 use crate::domain::session::{SessionStatus, ThinkingMode};
 use crate::wire::attach::TerminalSize;
+use crate::wire::export::ExportSession;
 use crate::wire::follow::FollowSession;
 use crate::wire::inbox::{Inbox, WhoRead};
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,8 @@ pub enum Request {
     InterruptSession(Steering),
     /// Call a session something else.
     RenameSession(RenameSession),
+    /// Take a session out as a file.
+    ExportSession(ExportSession),
     /// Read what a session showed.
     ReadSession(GetSessionData),
     /// Read on while it is said.
@@ -83,6 +86,7 @@ impl Request {
             Self::ResumeSession(_) => Verb::ResumeSession,
             Self::InterruptSession(_) => Verb::InterruptSession,
             Self::RenameSession(_) => Verb::RenameSession,
+            Self::ExportSession(_) => Verb::ExportSession,
             Self::ReadSession(_) | Self::FollowSession(_) => Verb::ReadSession,
             Self::Attach(args) => match args.input {
                 true => Verb::Attach,

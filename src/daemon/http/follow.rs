@@ -1,7 +1,7 @@
 //! The answer that goes on while a transcript is followed: lines of JSON, as `wire::follow` has them. Whether the client
 //! still may is asked again each second; one that takes nothing makes nobody wait, and is cut off like any other.
 
-use crate::daemon::backend::Event;
+use crate::daemon::backend::{Event, Live as Answer};
 use crate::daemon::follow::{Following, Next};
 use crate::daemon::front::Front;
 use crate::daemon::http::{Body, problem};
@@ -62,8 +62,9 @@ pub async fn answer(
     // Before the first look, so that nothing is missed between it and the first event.
     let events = front.backend.watch();
     let request = Request::FollowSession(asked);
-    let following = match front.follow(&peer, caller, token.clone(), request, &gone).await {
-        Ok(following) => following,
+    let following = match front.live(&peer, caller, token.clone(), request, &gone).await {
+        Ok(Answer::Followed(following)) => *following,
+        Ok(_) => return problem::response(&Answer::misled()),
         Err(fault) => return problem::response(&fault),
     };
     let live = Live {

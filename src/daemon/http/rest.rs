@@ -2,7 +2,7 @@
 
 use crate::daemon::front::Front;
 use crate::daemon::http::attach::{self, Way};
-use crate::daemon::http::{Body, events, follow, problem};
+use crate::daemon::http::{Body, events, export, follow, problem};
 use crate::daemon::mcp::tools::{arguments, body as json_body};
 use crate::domain::action::Verb;
 use crate::domain::caller::{Peer, Via};
@@ -77,6 +77,13 @@ pub async fn answer(
             Err(fault) => problem::response(&fault),
         };
     }
+    if name == EXPORT {
+        let session = SessionRef { session_id: segments.get(1).copied().unwrap_or_default().to_owned() };
+        return match query(parts, Some(session)) {
+            Ok(asked) => export::answer(&front, &peer, &caller, token, way.cut, asked).await,
+            Err(fault) => problem::response(&fault),
+        };
+    }
     let request = match request(name, &segments, parts, body) {
         Ok(request) => request,
         Err(fault) => return problem::response(&fault),
@@ -93,6 +100,9 @@ pub async fn answer(
 const EVENTS: &str = "events";
 /// What attaching is called here; who may watch may ask, and typing is judged by what the body says.
 const ATTACH: &str = "attach";
+
+/// What taking a session out as a file is called here.
+const EXPORT: &str = "export";
 
 /// What a method and path stand for: which request, and what it does.
 fn route(method: &Method, segments: &[&str]) -> Option<(&'static str, Verb)> {
@@ -116,6 +126,7 @@ fn route(method: &Method, segments: &[&str]) -> Option<(&'static str, Verb)> {
         ["sessions", _, "resume"] if post => ("resume_session", Verb::ResumeSession),
         ["sessions", _, "interrupt"] if post => ("interrupt_session", Verb::InterruptSession),
         ["sessions", _] if patch => ("rename_session", Verb::RenameSession),
+        ["sessions", _, "export"] if get => (EXPORT, Verb::ExportSession),
         ["sessions", _, "transcript"] if get => ("get_session_data", Verb::ReadSession),
         ["sessions", _, "attach"] if post => (ATTACH, Verb::AttachReadOnly),
         ["sessions", _, "watch"] if put => ("subscribe", Verb::Watch),
