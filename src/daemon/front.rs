@@ -165,6 +165,10 @@ const fn changes(request: &Request) -> bool {
         | Request::RenameSession(_)
         | Request::Subscribe(_)
         | Request::StopNotifications(_)
+        | Request::RotateAuditKey
+        | Request::PruneAudit(_)
+        | Request::PlaceHold(_)
+        | Request::ReleaseHold(_)
         | Request::PutMyConfig(_)
         | Request::Reload => true,
         Request::Whoami
@@ -178,6 +182,10 @@ const fn changes(request: &Request) -> bool {
         | Request::Attach(_)
         | Request::ListAudit(_)
         | Request::VerifyAudit
+        | Request::ExportAudit(_)
+        | Request::FollowAudit(_)
+        | Request::ShowAuditKeys
+        | Request::ListHolds(_)
         | Request::ShowConfig
         | Request::ExplainPerson(_) => false,
     }

@@ -2,6 +2,7 @@
 
 use crate::domain::audit::AuditOutcome;
 use crate::domain::caller::Caller;
+use crate::domain::hold::HoldScope;
 use crate::domain::project::Project;
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
 use crate::domain::timestamp::Timestamp;
@@ -91,6 +92,42 @@ pub enum Action {
     ListAudit(Box<AuditQuery>),
     /// Checking the chain.
     VerifyAudit,
+    /// Writing the log out.
+    ExportAudit(Box<AuditQuery>),
+    /// Rows as they come.
+    FollowAudit(Box<AuditQuery>),
+    /// The public keys of the checkpoints.
+    ShowAuditKeys,
+    /// A new key for them.
+    RotateAuditKey,
+    /// Cutting old rows off.
+    PruneAudit {
+        /// Those older than this go.
+        before: Timestamp,
+        /// Only to say which.
+        dry_run: bool,
+    },
+    /// Keeping rows from being cut off.
+    PlaceHold {
+        /// The key it gets.
+        id: Uuid,
+        /// Which rows.
+        scope: HoldScope,
+        /// Why.
+        reason: String,
+    },
+    /// No longer keeping them.
+    ReleaseHold {
+        /// The hold.
+        id: Uuid,
+        /// Why.
+        reason: String,
+    },
+    /// What is kept.
+    ListHolds {
+        /// Also what was released.
+        all: bool,
+    },
     /// The config in force: all of it for admins, the personal layer for others.
     ShowConfig,
     /// One's personal config layer, already checked.
@@ -237,6 +274,8 @@ pub struct AuditQuery {
     pub since: Option<Timestamp>,
     /// Only at or before.
     pub until: Option<Timestamp>,
+    /// Only with this in what they say.
+    pub text: Option<String>,
     /// The last row of the page before: time, computer, seq.
     pub before: Option<(Timestamp, String, i64)>,
     /// Rows at most.
@@ -284,6 +323,20 @@ pub enum Verb {
     ListAudit,
     /// Checking it.
     VerifyAudit,
+    /// Writing it out.
+    ExportAudit,
+    /// Its rows as they come.
+    FollowAudit,
+    /// Its public keys.
+    ShowAuditKeys,
+    /// A new key.
+    RotateAuditKey,
+    /// Cutting old rows off it.
+    PruneAudit,
+    /// Keeping rows from that, or no longer.
+    HoldAudit,
+    /// What is kept.
+    ListHolds,
     /// The config.
     ShowConfig,
     /// One's own layer.
@@ -316,6 +369,13 @@ impl Verb {
         Self::Watch,
         Self::ListAudit,
         Self::VerifyAudit,
+        Self::ExportAudit,
+        Self::FollowAudit,
+        Self::ShowAuditKeys,
+        Self::RotateAuditKey,
+        Self::PruneAudit,
+        Self::HoldAudit,
+        Self::ListHolds,
         Self::ShowConfig,
         Self::PutMyConfig,
         Self::ExplainPerson,
@@ -344,6 +404,13 @@ impl Verb {
             Self::Watch => "session.subscribe",
             Self::ListAudit => "audit.list",
             Self::VerifyAudit => "audit.verify",
+            Self::ExportAudit => "audit.export",
+            Self::FollowAudit => "audit.follow",
+            Self::ShowAuditKeys => "audit.keys",
+            Self::RotateAuditKey => "key.rotate",
+            Self::PruneAudit => "audit.prune",
+            Self::HoldAudit => "audit.hold",
+            Self::ListHolds => "audit.holds",
             Self::ShowConfig => "config.show",
             Self::PutMyConfig => "config.put_mine",
             Self::ExplainPerson => "people.explain",
@@ -375,6 +442,13 @@ impl Action {
             Self::Watch { .. } => Verb::Watch,
             Self::ListAudit(_) => Verb::ListAudit,
             Self::VerifyAudit => Verb::VerifyAudit,
+            Self::ExportAudit(_) => Verb::ExportAudit,
+            Self::FollowAudit(_) => Verb::FollowAudit,
+            Self::ShowAuditKeys => Verb::ShowAuditKeys,
+            Self::RotateAuditKey => Verb::RotateAuditKey,
+            Self::PruneAudit { .. } => Verb::PruneAudit,
+            Self::PlaceHold { .. } | Self::ReleaseHold { .. } => Verb::HoldAudit,
+            Self::ListHolds { .. } => Verb::ListHolds,
             Self::ShowConfig => Verb::ShowConfig,
             Self::PutMyConfig { .. } => Verb::PutMyConfig,
             Self::ExplainPerson { .. } => Verb::ExplainPerson,

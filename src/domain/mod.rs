@@ -3,6 +3,9 @@
 pub mod action;
 pub mod audit;
 pub mod caller;
+pub mod checkpoint;
+pub mod hold;
+pub mod note;
 pub mod people;
 pub mod person;
 pub mod policy;
@@ -11,3 +14,4 @@ pub mod redact;
 pub mod session;
 pub mod timestamp;
 pub mod transcript;
+pub mod walk;
