@@ -13,6 +13,7 @@ use crate::daemon::attach::Attachments;
 use crate::daemon::backend::Event;
 use crate::daemon::handle::audit_unavailable;
 use crate::daemon::hosts::Hosts;
+use crate::daemon::notary::Notary;
 use crate::daemon::peer::Names;
 use crate::daemon::rates::{Payer, Rates};
 use crate::daemon::settings::{self, Settings};
@@ -72,6 +73,8 @@ pub struct App {
     own_uid: u32,
     started: Timestamp,
     reloading: tokio::sync::Mutex<()>,
+    notary: Arc<Notary>,
+    pruning: tokio::sync::Mutex<()>,
 }
 
 /// What an [`App`] is made of.
@@ -110,6 +113,8 @@ impl App {
         Ok(Arc::new(Self {
             attachments: Attachments::new(parts.hosts.clone(), events.clone()),
             computer: Arc::from(parts.store.computer()),
+            notary: Arc::new(Notary::open(&parts.loaded.paths.state_dir, parts.store.computer())),
+            pruning: tokio::sync::Mutex::default(),
             socket: parts.loaded.config.socket.to_string_lossy().into_owned(),
             recordings: Arc::new(parts.loaded.paths.state_dir.join("recordings")),
             settings: ArcSwap::from_pointee(Settings { people, limits, loaded: parts.loaded }),
@@ -151,6 +156,21 @@ impl App {
     /// Live session tokens.
     pub fn tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    /// Who signs the audit log's checkpoints.
+    pub fn notary(&self) -> &Arc<Notary> {
+        &self.notary
+    }
+
+    /// Held by the one who prunes the audit log.
+    pub fn pruning(&self) -> &tokio::sync::Mutex<()> {
+        &self.pruning
+    }
+
+    /// Where the system's folders begin.
+    pub fn system_root(&self) -> &std::path::Path {
+        &self.environment.root
     }
 
     /// Names of OS users and groups.
@@ -287,7 +307,7 @@ impl App {
     /// How the daemon is: a word for all, details for admins.
     pub fn health(&self, caller: &Caller) -> HealthReply {
         let settings = self.settings();
-        let mut problems: Vec<String> = self.store.problem().into_iter().collect();
+        let mut problems: Vec<String> = self.store.problem().into_iter().chain(self.notary.wrong()).collect();
         let status = if problems.is_empty() { "ok" } else { "degraded" };
         let detail = (caller.role == Role::Admin && caller.agent_of.is_none()).then(|| {
             problems.extend(settings.loaded.warnings.iter().cloned());

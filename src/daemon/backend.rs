@@ -2,6 +2,7 @@
 //! with two implementations: the real one in `handle`, and the one that the socket's tests bring along.
 
 use crate::daemon::attach::Attachment;
+use crate::daemon::audit_log::Stream;
 use crate::daemon::limits::Limits;
 use crate::domain::action::{Action, Verb};
 use crate::domain::caller::{Caller, Peer, Role, Via};
@@ -98,6 +99,12 @@ pub trait Backend: Send + Sync + 'static {
     fn attach<'a>(&'a self, peer: &'a Peer, call: Call) -> BoxFuture<'a, Result<Attachment, Fault>> {
         let _ = (peer, call);
         Box::pin(async { Err(Fault::new(FaultCode::Unavailable, "there are no terminals here")) })
+    }
+
+    /// The same for a request whose answer is sent while it is made.
+    fn stream<'a>(&'a self, peer: &'a Peer, call: Call) -> BoxFuture<'a, Result<Stream, Fault>> {
+        let _ = (peer, call);
+        Box::pin(async { Err(Fault::new(FaultCode::Unavailable, "nothing is sent in parts here")) })
     }
 
     /// Whether `peer` may still do what it was permitted before. Cheap, no I/O, and written down nowhere.

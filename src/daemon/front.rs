@@ -2,6 +2,7 @@
 //! cancellation and panics are dealt with here, once for MCP and HTTP.
 
 use crate::daemon::attach::Attachment;
+use crate::daemon::audit_log::Stream;
 use crate::daemon::backend::{Backend, Call};
 use crate::daemon::limits::{Bucket, Entered, Gate};
 use crate::daemon::peer::Names;
@@ -80,6 +81,22 @@ impl Front {
         gone: &CancellationToken,
     ) -> Result<Attachment, Fault> {
         let work = |call| self.backend.attach(peer, call);
+        self.within_limits(peer, caller, token, request, gone, work).await
+    }
+
+    /// The same for a request whose answer is sent while it is made.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub async fn stream(
+        &self,
+        peer: &Peer,
+        caller: &Caller,
+        token: Option<SecretString>,
+        request: Request,
+        gone: &CancellationToken,
+    ) -> Result<Stream, Fault> {
+        let work = |call| self.backend.stream(peer, call);
         self.within_limits(peer, caller, token, request, gone, work).await
     }
 

@@ -6,6 +6,7 @@
 
 use crate::daemon::app::App;
 use crate::daemon::attach::{self, Attachment};
+use crate::daemon::audit_log;
 use crate::daemon::backend::Call;
 use crate::daemon::settings::Settings;
 use crate::domain::action::{Action, Verb};
@@ -29,7 +30,7 @@ use tracing::Instrument as _;
 pub async fn handle(app: &App, peer: &Peer, call: Call) -> Result<Reply, Fault> {
     match any(app, peer, call).await? {
         Done::Reply(reply) => Ok(reply),
-        Done::Attached(_) => Err(Fault::new(FaultCode::Internal, "a terminal is no reply")),
+        Done::Attached(_) | Done::Stream(_) => Err(Fault::new(FaultCode::Internal, "a terminal is no reply")),
     }
 }
 
@@ -40,7 +41,18 @@ pub async fn handle(app: &App, peer: &Peer, call: Call) -> Result<Reply, Fault> 
 pub async fn attach(app: &App, peer: &Peer, call: Call) -> Result<Attachment, Fault> {
     match any(app, peer, call).await? {
         Done::Attached(attachment) => Ok(*attachment),
-        Done::Reply(_) => Err(Fault::new(FaultCode::Internal, "a reply is no terminal")),
+        Done::Reply(_) | Done::Stream(_) => Err(Fault::new(FaultCode::Internal, "a reply is no terminal")),
+    }
+}
+
+/// The same way for a request whose answer is sent while it is made.
+///
+/// # Errors
+/// A [`Fault`]; nothing was sent then.
+pub async fn stream(app: &App, peer: &Peer, call: Call) -> Result<audit_log::Stream, Fault> {
+    match any(app, peer, call).await? {
+        Done::Stream(stream) => Ok(stream),
+        Done::Reply(_) | Done::Attached(_) => Err(Fault::new(FaultCode::Internal, "this is not sent in parts")),
     }
 }
 
@@ -48,6 +60,7 @@ pub async fn attach(app: &App, peer: &Peer, call: Call) -> Result<Attachment, Fa
 enum Done {
     Reply(Reply),
     Attached(Box<Attachment>),
+    Stream(audit_log::Stream),
 }
 
 async fn any(app: &App, peer: &Peer, call: Call) -> Result<Done, Fault> {
@@ -111,6 +124,7 @@ async fn resolved_and_judged(
         | Verb::ResumeSession
         | Verb::InterruptSession
         | Verb::RenameSession
+        | Verb::HoldAudit
         | Verb::PutMyConfig => {
             let reply = change(app, facts, caller, action, call.deadline).await?;
             app.after_change(&reply);
@@ -126,6 +140,11 @@ async fn resolved_and_judged(
             let attachment = attach::open(app, &facts, permit, call.deadline).await?;
             Ok(Done::Attached(Box::new(attachment)))
         }
+        Verb::ExportAudit | Verb::FollowAudit => {
+            let permit = judge(app, &facts, &caller, action, call.deadline).await?;
+            write_down(app, &facts, &permit, call.deadline).await?;
+            audit_log::open(app, &facts, permit).await.map(Done::Stream)
+        }
         _ => read(app, settings, facts, caller, action, call.deadline).await.map(Done::Reply),
     }
 }
@@ -140,13 +159,15 @@ async fn read(
     deadline: Instant,
 ) -> Result<Reply, Fault> {
     let permit = judge(app, &facts, &caller, action, deadline).await?;
-    if let Some(draft) = run::record(&facts, &permit).filter(|_| !matches!(permit.action(), Action::Reload)) {
-        app.store().append(deadline, draft).await.map_err(audit_unavailable)?;
-    }
+    write_down(app, &facts, &permit, deadline).await?;
     match permit.action() {
         Action::Health => Ok(Reply::Health(app.health(&caller))),
         Action::ShowConfig => Ok(Reply::Config(app.config_rows(settings, &caller))),
         Action::Reload => app.reload(Some((permit.caller(), &facts))).await.map(Reply::Reloaded),
+        Action::VerifyAudit
+        | Action::ShowAuditKeys
+        | Action::RotateAuditKey
+        | Action::PruneAudit { .. } => audit_log::done(app, &facts, permit, deadline).await,
         _ => {
             let mut reply = run::read(app.store(), &facts, permit).await?;
             if let Reply::Session(row) = &mut reply {
@@ -155,6 +176,17 @@ async fn read(
             Ok(reply)
         }
     }
+}
+
+/// Commits the row about what is permitted. Two write theirs themselves: what they do decides what it says.
+async fn write_down(app: &App, facts: &Facts, permit: &Permit, deadline: Instant) -> Result<(), Fault> {
+    if matches!(permit.action(), Action::Reload | Action::PruneAudit { dry_run: false, .. }) {
+        return Ok(());
+    }
+    if let Some(draft) = run::record(facts, permit) {
+        app.store().append(deadline, draft).await.map_err(audit_unavailable)?;
+    }
+    Ok(())
 }
 
 /// Resolve again, judge, do and write down in one transaction.

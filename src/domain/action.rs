@@ -1,11 +1,13 @@
 //! Everything that can be asked, with the things (not the names) it is about. What `policy` judges.
 
 use crate::domain::audit::AuditOutcome;
+use crate::domain::audit_format::AuditFormat;
 use crate::domain::caller::Caller;
 use crate::domain::hold::HoldScope;
 use crate::domain::project::Project;
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
 use crate::domain::timestamp::Timestamp;
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// A request whose names have been resolved.
@@ -93,9 +95,19 @@ pub enum Action {
     /// Checking the chain.
     VerifyAudit,
     /// Writing the log out.
-    ExportAudit(Box<AuditQuery>),
+    ExportAudit {
+        /// How.
+        format: AuditFormat,
+        /// Which rows.
+        query: Box<AuditQuery>,
+    },
     /// Rows as they come.
-    FollowAudit(Box<AuditQuery>),
+    FollowAudit {
+        /// Which; the limit says how many of the newest to begin with.
+        query: Box<AuditQuery>,
+        /// By computer the last row that the asker has.
+        after: Option<BTreeMap<String, i64>>,
+    },
     /// The public keys of the checkpoints.
     ShowAuditKeys,
     /// A new key for them.
@@ -442,8 +454,8 @@ impl Action {
             Self::Watch { .. } => Verb::Watch,
             Self::ListAudit(_) => Verb::ListAudit,
             Self::VerifyAudit => Verb::VerifyAudit,
-            Self::ExportAudit(_) => Verb::ExportAudit,
-            Self::FollowAudit(_) => Verb::FollowAudit,
+            Self::ExportAudit { .. } => Verb::ExportAudit,
+            Self::FollowAudit { .. } => Verb::FollowAudit,
             Self::ShowAuditKeys => Verb::ShowAuditKeys,
             Self::RotateAuditKey => Verb::RotateAuditKey,
             Self::PruneAudit { .. } => Verb::PruneAudit,

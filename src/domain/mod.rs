@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod audit;
+pub mod audit_format;
 pub mod caller;
 pub mod checkpoint;
 pub mod hold;

@@ -251,8 +251,8 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
         }
         Action::ListAudit(_) => record = Some("audit.read"),
         Action::VerifyAudit => record = Some("audit.verify"),
-        Action::ExportAudit(_) => record = Some("audit.export"),
-        Action::FollowAudit(_) => record = Some("audit.read"),
+        Action::ExportAudit { .. } => record = Some("audit.export"),
+        Action::FollowAudit { .. } => record = Some("audit.read"),
         Action::ShowAuditKeys | Action::ListHolds { .. } => {}
         Action::RotateAuditKey => record = Some("key.rotate"),
         // Only looking at what would go is reading.

@@ -9,7 +9,7 @@ use crate::domain::session::{Profile, Session, SessionId, SessionTitle, Thinking
 use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
 use crate::store::session::{self, Found};
-use crate::usecase::{Explained, Facts, cursor, place, resume};
+use crate::usecase::{Explained, Facts, audit, cursor, place, resume};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::limits::{
     CLIENT_ID_BYTES_MAX, CONTENT_CHARS_DEFAULT, CONTENT_CHARS_MAX, MESSAGE_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX,
@@ -98,6 +98,14 @@ pub async fn resolve(
         }
         Request::ListAudit(args) => Action::ListAudit(Box::new(audit_query(args)?)),
         Request::VerifyAudit => Action::VerifyAudit,
+        Request::ExportAudit(args) => audit::export(args)?,
+        Request::FollowAudit(args) => audit::follow(args)?,
+        Request::ShowAuditKeys => Action::ShowAuditKeys,
+        Request::RotateAuditKey => Action::RotateAuditKey,
+        Request::PruneAudit(args) => audit::prune(&args)?,
+        Request::PlaceHold(args) => audit::place(facts, args)?,
+        Request::ReleaseHold(args) => audit::release(args)?,
+        Request::ListHolds(args) => Action::ListHolds { all: args.all.unwrap_or(false) },
         Request::ShowConfig => Action::ShowConfig,
         Request::PutMyConfig(args) => {
             let path = args.path.unwrap_or_else(|| "config.yml".to_owned());
@@ -139,6 +147,14 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::ListSessions(_)
         | Action::ListAudit(_)
         | Action::VerifyAudit
+        | Action::ExportAudit { .. }
+        | Action::FollowAudit { .. }
+        | Action::ShowAuditKeys
+        | Action::RotateAuditKey
+        | Action::PruneAudit { .. }
+        | Action::PlaceHold { .. }
+        | Action::ReleaseHold { .. }
+        | Action::ListHolds { .. }
         | Action::ShowConfig
         | Action::PutMyConfig { .. }
         | Action::ExplainPerson { .. }
@@ -324,7 +340,7 @@ async fn session_query(conn: &Conn, caller: &Caller, args: &ListSessions) -> Res
     })
 }
 
-fn audit_query(args: ListAudit) -> Result<AuditQuery, Fault> {
+pub(super) fn audit_query(args: ListAudit) -> Result<AuditQuery, Fault> {
     Ok(AuditQuery {
         since: moment("since", args.since.as_deref())?,
         until: moment("until", args.until.as_deref())?,
@@ -334,7 +350,8 @@ fn audit_query(args: ListAudit) -> Result<AuditQuery, Fault> {
         owner: args.owner,
         session: args.session_id,
         action: args.action,
-        outcome: None,
+        outcome: args.outcome,
+        text: args.text.as_deref().map(|text| audit::text(text)).transpose()?,
     })
 }
 
@@ -412,7 +429,7 @@ pub(super) fn reason(text: Option<String>) -> Result<Option<String>, Fault> {
     Ok(Some(text.to_owned()))
 }
 
-fn moment(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, Fault> {
+pub(super) fn moment(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, Fault> {
     text.map(|text| Timestamp::parse(text).map_err(|problem| Fault::invalid(field, problem))).transpose()
 }
 

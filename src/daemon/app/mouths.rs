@@ -3,8 +3,9 @@
 use crate::daemon::app::App;
 use crate::daemon::app::identity::caller;
 use crate::daemon::attach::Attachment;
+use crate::daemon::audit_log::Stream;
 use crate::daemon::backend::{Backend, Call, Event};
-use crate::daemon::handle::{attach, handle};
+use crate::daemon::handle::{attach, handle, stream};
 use crate::daemon::limits::Limits;
 use crate::daemon::peer;
 use crate::domain::action::{Action, Verb};
@@ -28,6 +29,10 @@ impl Backend for App {
 
     fn attach<'a>(&'a self, peer: &'a Peer, call: Call) -> BoxFuture<'a, Result<Attachment, Fault>> {
         Box::pin(attach(self, peer, call))
+    }
+
+    fn stream<'a>(&'a self, peer: &'a Peer, call: Call) -> BoxFuture<'a, Result<Stream, Fault>> {
+        Box::pin(stream(self, peer, call))
     }
 
     fn may_still(&self, peer: &Peer, token: Option<&SecretString>, action: &Action) -> Result<(), Fault> {

@@ -2,7 +2,7 @@
 
 use crate::daemon::front::Front;
 use crate::daemon::http::attach::{self, Way};
-use crate::daemon::http::{Body, events, problem};
+use crate::daemon::http::{Body, audit, events, problem};
 use crate::daemon::mcp::tools::{arguments, body as json_body};
 use crate::domain::action::Verb;
 use crate::domain::caller::{Peer, Via};
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 /// Query parameters that are whole numbers.
 const INTEGERS: [&str; 2] = ["limit", "tail_chars"];
 /// Query parameters that are true or false.
-const BOOLEANS: [&str; 1] = ["all_computers"];
+const BOOLEANS: [&str; 2] = ["all", "all_computers"];
 
 /// Answers one request.
 pub async fn answer(
@@ -74,6 +74,9 @@ pub async fn answer(
         Err(fault) => return problem::response(&fault),
     };
     debug_assert_eq!(request.verb(), verb, "what a path does is what its request does");
+    if audit::is_sent_in_parts(verb) {
+        return audit::answer(front, peer, &caller, token, request, &gone).await;
+    }
     match front.ask(&peer, &caller, token, request, &gone).await {
         Ok(reply @ Reply::Started(_)) => problem::json(StatusCode::CREATED, &reply),
         Ok(reply) => problem::json(StatusCode::OK, &reply),
@@ -113,8 +116,7 @@ fn route(method: &Method, segments: &[&str]) -> Option<(&'static str, Verb)> {
         ["sessions", _, "watch"] if put => ("subscribe", Verb::Watch),
         ["sessions", _, "watch"] if delete => ("stop_notifications", Verb::Watch),
         ["events"] if get => (EVENTS, Verb::ListSessions),
-        ["audit"] if get => ("list_audit", Verb::ListAudit),
-        ["audit", "verify"] if get || post => ("verify_audit", Verb::VerifyAudit),
+        ["audit", below @ ..] => return audit::route(method, below),
         ["config"] if get => ("show_config", Verb::ShowConfig),
         ["me", "config"] if put => ("put_my_config", Verb::PutMyConfig),
         ["people", _, "explain"] if get => ("explain_person", Verb::ExplainPerson),
@@ -144,15 +146,17 @@ fn request(name: &str, segments: &[&str], parts: &Parts, body: &[u8]) -> Result<
         "get_session_data" => Request::ReadSession(query(parts, Some(session()))?),
         "subscribe" => Request::Subscribe(session()),
         "stop_notifications" => Request::StopNotifications(session()),
-        "list_audit" => Request::ListAudit(query(parts, None)?),
-        "verify_audit" => Request::VerifyAudit,
         "show_config" => Request::ShowConfig,
         "put_my_config" => Request::PutMyConfig(my_config(parts, body)?),
         "explain_person" => Request::ExplainPerson(ExplainPerson {
             user: segments.get(1).copied().unwrap_or_default().to_owned(),
         }),
         "reload" => Request::Reload,
-        _ => return Err(Fault::new(FaultCode::Internal, "this path has no request")),
+        other => {
+            let below = segments.get(1..).unwrap_or_default();
+            return audit::request(other, below, parts, body)
+                .unwrap_or_else(|| Err(Fault::new(FaultCode::Internal, "this path has no request")));
+        }
     })
 }
 
@@ -180,7 +184,12 @@ fn decode(text: &str) -> Option<String> {
 }
 
 /// Arguments out of the query, and the session out of the path.
-fn query<T: DeserializeOwned>(parts: &Parts, session: Option<SessionRef>) -> Result<T, Fault> {
+pub(super) fn query<T: DeserializeOwned>(parts: &Parts, session: Option<SessionRef>) -> Result<T, Fault> {
+    with_session(fields(parts)?, session)
+}
+
+/// Arguments out of the query.
+pub(super) fn fields(parts: &Parts) -> Result<Map<String, Value>, Fault> {
     let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
         .map_err(|_| Fault::invalid("query", "is not well-formed"))?;
     let mut fields = Map::new();
@@ -200,7 +209,7 @@ fn query<T: DeserializeOwned>(parts: &Parts, session: Option<SessionRef>) -> Res
         }
         fields.insert(key, value);
     }
-    with_session(fields, session)
+    Ok(fields)
 }
 
 /// Arguments out of a JSON body (nothing is `{}`), and the session out of the path.

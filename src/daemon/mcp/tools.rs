@@ -4,11 +4,11 @@ use crate::daemon::mcp::schema;
 use crate::domain::action::Verb;
 use crate::wire::fault::Fault;
 use crate::wire::reply::{
-    AgentsReply, ComputersReply, ContentReply, EndedReply, ProjectsReply, SentReply, SessionReply,
+    AgentsReply, AuditReply, ComputersReply, ContentReply, EndedReply, ProjectsReply, SentReply, SessionReply,
     SessionsReply, StartedReply, WatchingReply, WhoamiReply,
 };
 use crate::wire::request::{
-    EndSession, GetSessionData, ListSessions, Request, RunAgentCommand, SendMessage, SessionRef,
+    EndSession, GetSessionData, ListAudit, ListSessions, Request, RunAgentCommand, SendMessage, SessionRef,
     StartSession, Steering,
 };
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
@@ -186,6 +186,17 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
             schema::output::<WatchingReply>(),
             Hints { idempotent: true, ..CHANGE },
             |args| some(args, Request::StopNotifications),
+        ),
+        entry(
+            "audit_query",
+            Verb::ListAudit,
+            "Query the audit log",
+            "Lists rows of the audit log, newest first: who did what to which session, how it came out, and why. That \
+             it was read is written down too.",
+            schema::input::<ListAudit>(),
+            schema::output::<AuditReply>(),
+            READ,
+            |args| some(args, Request::ListAudit),
         ),
     ]
 });
