@@ -2,17 +2,17 @@
 //! connecting, answering, and the size of an answer. Typed methods for REST; what answers mean to people is `cli`'s.
 
 pub mod attach;
+pub mod audit;
 
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::limits::TOKEN_HEADER;
 use crate::wire::reply::{
-    AgentsReply, AuditReply, ComputersReply, ConfigReply, ContentReply, EndedReply, HealthReply,
-    MyConfigReply, ProjectsReply, ReloadedReply, SentReply, SessionReply, SessionsReply, StartedReply,
-    VerifiedReply, WhoamiReply,
+    AgentsReply, ComputersReply, ConfigReply, ContentReply, EndedReply, HealthReply, MyConfigReply,
+    ProjectsReply, ReloadedReply, SentReply, SessionReply, SessionsReply, StartedReply, WhoamiReply,
 };
 use crate::wire::request::{
-    EndSession, GetSessionData, ListAudit, ListSessions, PutMyConfig, RenameSession, RunAgentCommand,
-    SendMessage, StartSession, Steering,
+    EndSession, GetSessionData, ListSessions, PutMyConfig, RenameSession, RunAgentCommand, SendMessage,
+    StartSession, Steering,
 };
 use http::header::{ACCEPT, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, StatusCode};
@@ -207,16 +207,6 @@ impl Client {
     pub async fn transcript(&self, asked: &GetSessionData) -> Result<Answer<ContentReply>, ClientError> {
         let rest = query(asked, &["session_id"])?;
         self.get(&format!("/sessions/{}/transcript{rest}", encoded(&asked.session_id))).await
-    }
-
-    /// Rows of the audit log.
-    pub async fn audit(&self, asked: &ListAudit) -> Result<Answer<AuditReply>, ClientError> {
-        self.get(&format!("/audit{}", query(asked, &[])?)).await
-    }
-
-    /// Checks the audit chains.
-    pub async fn verify_audit(&self) -> Result<Answer<VerifiedReply>, ClientError> {
-        self.post("/audit/verify", &json!({})).await
     }
 
     /// The config in force.

@@ -4,23 +4,25 @@
 use crate::daemon::app::App;
 use crate::daemon::notary::Notary;
 use crate::daemon::{checkpoints, pruning};
-use crate::domain::action::Action;
+use crate::domain::action::{Action, AuditEvidence};
 use crate::domain::audit::AuditEntry;
 use crate::domain::audit_format::AuditFormat;
 use crate::domain::checkpoint::Sealed;
+use crate::domain::note;
 use crate::domain::policy::Permit;
 use crate::domain::timestamp::Timestamp;
 use crate::store::audit::{self, Filter};
 use crate::store::connect::Store;
-use crate::store::verify::Evidence;
+use crate::store::error::StoreError;
+use crate::store::verify::{ChainReport, Evidence};
 use crate::store::{checkpoint, prune, verify};
-use crate::usecase::audit::{filter, verified};
+use crate::usecase::audit::filter;
 use crate::usecase::resolve::unavailable;
 use crate::usecase::{Facts, audit_format};
 use crate::wire::audit::{AuditKeyRow, AuditKeysReply};
 use crate::wire::bundle::{self, Line};
 use crate::wire::fault::{Fault, FaultCode};
-use crate::wire::reply::{AuditRow, Reply, VerifiedReply};
+use crate::wire::reply::{AuditRow, ChainRow, Reply, VerifiedReply, hex};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -54,6 +56,8 @@ pub struct Stream {
     pub kind: &'static str,
     /// What was permitted.
     pub action: Action,
+    /// For one who follows: by computer the last row before those that are to come.
+    pub places: Option<BTreeMap<String, i64>>,
     /// Its parts.
     pub pieces: mpsc::Receiver<Piece>,
 }
@@ -64,7 +68,7 @@ pub struct Stream {
 /// What went wrong.
 pub async fn done(app: &App, facts: &Facts, permit: Permit, deadline: Instant) -> Result<Reply, Fault> {
     match permit.action() {
-        Action::VerifyAudit => Ok(Reply::Verified(prove(app).await?)),
+        Action::VerifyAudit(more) => Ok(Reply::Verified(prove(app, more).await?)),
         Action::ShowAuditKeys => Ok(Reply::AuditKeys(keys(app))),
         Action::RotateAuditKey => {
             app.notary().rotate(app.store().computer()).await.map_err(|error| {
@@ -77,7 +81,9 @@ pub async fn done(app: &App, facts: &Facts, permit: Permit, deadline: Instant) -
             let what = (*before, *dry_run);
             pruning::prune(app, facts, &permit, what, deadline).await.map(Reply::Pruned)
         }
-        other => Err(Fault::new(FaultCode::Internal, format!("{} came by the wrong way", other.verb().name()))),
+        other => {
+            Err(Fault::new(FaultCode::Internal, format!("{} came by the wrong way", other.verb().name())))
+        }
     }
 }
 
@@ -92,10 +98,16 @@ fn keys(app: &App) -> AuditKeysReply {
 }
 
 /// Proves the live log with the daemon's own keys and its last checkpoint.
-async fn prove(app: &App) -> Result<VerifiedReply, Fault> {
+async fn prove(app: &App, more: &AuditEvidence) -> Result<VerifiedReply, Fault> {
     let notary = app.notary();
-    let notes = notary.last().map(|(_, note)| note).into_iter().collect();
-    let evidence = Evidence { keys: notary.keys(), notes };
+    let mut keys = notary.keys();
+    keys.extend(more.keys.iter().cloned());
+    // Evidence that proves nothing must not look as if it had been considered.
+    for text in &more.notes {
+        note::open(text, &keys).map_err(|problem| Fault::invalid("checkpoints", problem))?;
+    }
+    let notes = notary.last().map(|(_, note)| note).into_iter().chain(more.notes.iter().cloned()).collect();
+    let evidence = Evidence { keys, notes };
     let reader = app.store().reader();
     let mut tries = 3;
     loop {
@@ -111,6 +123,29 @@ async fn prove(app: &App) -> Result<VerifiedReply, Fault> {
     }
 }
 
+/// What checking found, as it is answered.
+pub fn verified(chains: &[ChainReport]) -> VerifiedReply {
+    let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let rows: Vec<ChainRow> = chains
+        .iter()
+        .map(|c| ChainRow {
+            computer: c.computer.clone(),
+            rows: count(c.rows),
+            first_seq: c.first,
+            head: hex(&c.head),
+            checkpoints: count(c.checkpoints),
+            unknown_checkpoints: count(c.unknown),
+            first_bad_seq: c.first_bad.as_ref().map(|(seq, _)| *seq),
+            problem: c.first_bad.as_ref().map(|(_, problem)| problem.clone()),
+        })
+        .collect();
+    VerifiedReply {
+        ok: rows.iter().all(|r| r.first_bad_seq.is_none()),
+        rows: rows.iter().map(|r| r.rows).sum(),
+        chains: rows,
+    }
+}
+
 /// Begins to send rows. The row that says so is committed.
 ///
 /// # Errors
@@ -119,6 +154,7 @@ pub async fn open(app: &App, facts: &Facts, permit: Permit) -> Result<Stream, Fa
     let (_, action) = permit.into_parts();
     let (sender, pieces) = mpsc::channel(PIECES);
     let sending = Sending { store: app.store().clone(), sender, rows: 0 };
+    let mut places = None;
     let kind = match &action {
         Action::ExportAudit { format: AuditFormat::Bundle, .. } => {
             // So that the last rows of it are signed too.
@@ -139,7 +175,13 @@ pub async fn open(app: &App, facts: &Facts, permit: Permit) -> Result<Stream, Fa
             if after.as_ref().is_some_and(|after| after.len() > CHAINS_MAX) {
                 return Err(Fault::invalid("after", format_args!("must have {CHAINS_MAX} chains at most")));
             }
-            tokio::spawn(sending.follow(filter(query), after, query.limit));
+            let (newest, from) = match after {
+                Some(after) => (0, after),
+                // Where the chains are now, and only then the rows before that.
+                None => (query.limit, ends(app.store()).await.map_err(unavailable)?),
+            };
+            places = Some(from.clone());
+            tokio::spawn(sending.follow(filter(query), from, newest));
             AuditFormat::Jsonl.media_type()
         }
         other => {
@@ -147,7 +189,17 @@ pub async fn open(app: &App, facts: &Facts, permit: Permit) -> Result<Stream, Fa
             return Err(Fault::new(FaultCode::Internal, problem));
         }
     };
-    Ok(Stream { kind, action, pieces })
+    Ok(Stream { kind, action, places, pieces })
+}
+
+/// The last row of each chain.
+async fn ends(store: &Store) -> Result<BTreeMap<String, i64>, StoreError> {
+    let mut ends = BTreeMap::new();
+    for computer in audit::chains(store.reader()).await? {
+        let last = audit::last(store.reader(), &computer).await?;
+        ends.insert(computer, last.map_or(0, |(seq, _)| seq));
+    }
+    Ok(ends)
 }
 
 /// Why sending ended early: the client is gone, or the database is.
@@ -189,10 +241,13 @@ impl Sending {
     async fn chains(&mut self, format: AuditFormat, filter: &Filter) -> Result<(), Over> {
         let reader = self.store.reader();
         for computer in audit::chains(reader).await.map_err(Self::lost)? {
-            let Some((first, last)) = audit::ends(reader, &computer).await.map_err(Self::lost)? else { continue };
+            let Some((first, last)) = audit::ends(reader, &computer).await.map_err(Self::lost)? else {
+                continue;
+            };
             let mut after = first - 1;
             loop {
-                let rows = audit::chain_page(reader, &computer, after, last, PAGE).await.map_err(Self::lost)?;
+                let rows =
+                    audit::chain_page(reader, &computer, after, last, PAGE).await.map_err(Self::lost)?;
                 let Some(end) = rows.last() else { break };
                 after = end.seq;
                 let meant: Vec<&AuditEntry> = rows.iter().filter(|row| filter.meets(row)).collect();
@@ -276,42 +331,34 @@ impl Sending {
     }
 
     /// The newest rows, then those that come, until nobody listens.
-    async fn follow(mut self, filter: Filter, after: Option<BTreeMap<String, i64>>, newest: u64) {
+    async fn follow(mut self, filter: Filter, places: BTreeMap<String, i64>, newest: u64) {
         // However the client goes, or the database: the stream just ends, and the client asks again.
-        let _ = self.following(filter, after, newest).await;
+        let _ = self.following(filter, places, newest).await;
     }
 
     async fn following(
         &mut self,
         filter: Filter,
-        after: Option<BTreeMap<String, i64>>,
+        mut places: BTreeMap<String, i64>,
         newest: u64,
     ) -> Result<(), Over> {
         let store = self.store.clone();
         let reader = store.reader();
-        let mut places = BTreeMap::new();
-        match after {
-            Some(after) => places = after,
-            None => {
-                // Where the chains are now, and only then the rows before that.
-                for computer in audit::chains(reader).await.map_err(Self::lost)? {
-                    let last = audit::last(reader, &computer).await.map_err(Self::lost)?;
-                    places.insert(computer, last.map_or(0, |(seq, _)| seq));
-                }
-                let (mut rows, _) = audit::list(reader, &filter, None, newest).await.map_err(Self::lost)?;
-                rows.retain(|row| places.get(&row.computer).is_some_and(|last| row.seq <= *last));
-                rows.reverse();
-                let text: String = rows.iter().map(|row| audit_format::line(AuditFormat::Jsonl, row)).collect();
-                self.send(text).await?;
-            }
+        if newest > 0 {
+            let (mut rows, _) = audit::list(reader, &filter, None, newest).await.map_err(Self::lost)?;
+            rows.retain(|row| places.get(&row.computer).is_some_and(|last| row.seq <= *last));
+            rows.reverse();
+            let text: String = rows.iter().map(|row| audit_format::line(AuditFormat::Jsonl, row)).collect();
+            self.send(text).await?;
         }
         let mut quiet = Instant::now();
         loop {
             for computer in audit::chains(reader).await.map_err(Self::lost)? {
                 let after = places.entry(computer.clone()).or_insert(0);
                 loop {
-                    let rows =
-                        audit::chain_page(reader, &computer, *after, i64::MAX, PAGE).await.map_err(Self::lost)?;
+                    let rows = audit::chain_page(reader, &computer, *after, i64::MAX, PAGE)
+                        .await
+                        .map_err(Self::lost)?;
                     let Some(end) = rows.last() else { break };
                     *after = end.seq;
                     let meant = rows.iter().filter(|row| filter.meets(row));

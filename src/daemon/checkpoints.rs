@@ -96,7 +96,8 @@ pub async fn make(app: &App) -> bool {
         }
     };
     outcome(Part::File, "in audit.checkpoint.file", file);
-    let journal = if config.journald { to_journal(&app.system_root().join(JOURNAL), &point, &note) } else { Ok(()) };
+    let journal =
+        if config.journald { to_journal(&app.system_root().join(JOURNAL), &point, &note) } else { Ok(()) };
     outcome(Part::Journal, "in the journal", journal.map_err(|e| e.to_string()));
     well
 }

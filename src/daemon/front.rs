@@ -198,7 +198,7 @@ const fn changes(request: &Request) -> bool {
         | Request::ReadSession(_)
         | Request::Attach(_)
         | Request::ListAudit(_)
-        | Request::VerifyAudit
+        | Request::VerifyAudit(_)
         | Request::ExportAudit(_)
         | Request::FollowAudit(_)
         | Request::ShowAuditKeys

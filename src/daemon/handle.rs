@@ -52,7 +52,9 @@ pub async fn attach(app: &App, peer: &Peer, call: Call) -> Result<Attachment, Fa
 pub async fn stream(app: &App, peer: &Peer, call: Call) -> Result<audit_log::Stream, Fault> {
     match any(app, peer, call).await? {
         Done::Stream(stream) => Ok(stream),
-        Done::Reply(_) | Done::Attached(_) => Err(Fault::new(FaultCode::Internal, "this is not sent in parts")),
+        Done::Reply(_) | Done::Attached(_) => {
+            Err(Fault::new(FaultCode::Internal, "this is not sent in parts"))
+        }
     }
 }
 
@@ -164,7 +166,7 @@ async fn read(
         Action::Health => Ok(Reply::Health(app.health(&caller))),
         Action::ShowConfig => Ok(Reply::Config(app.config_rows(settings, &caller))),
         Action::Reload => app.reload(Some((permit.caller(), &facts))).await.map(Reply::Reloaded),
-        Action::VerifyAudit
+        Action::VerifyAudit(_)
         | Action::ShowAuditKeys
         | Action::RotateAuditKey
         | Action::PruneAudit { .. } => audit_log::done(app, &facts, permit, deadline).await,

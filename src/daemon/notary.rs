@@ -95,7 +95,8 @@ impl Notary {
         public.push(secret.verifier());
         let path = self.folder.join(PUBLIC);
         let text: String = public.iter().map(|key| format!("{key}\n")).collect();
-        write_whole(&path, text).with_context(|| format!("the public keys of the audit log, {}", path.display()))
+        write_whole(&path, text)
+            .with_context(|| format!("the public keys of the audit log, {}", path.display()))
     }
 
     /// Signs with a new key from now on.

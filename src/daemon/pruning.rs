@@ -89,12 +89,10 @@ pub async fn prune(
             .hint("`teleclaude health` says why")
     })?;
     let request = facts.request_id.to_string();
-    let mut draft =
-        AuditDraft::by(permit.caller(), prune::PRUNE, AuditOutcome::Success, facts.now, &request).with_detail(
-            &json!({
-                "before": before, "first": first, "last": last, "count": count, "head": hex(&head), "note": note,
-            }),
-        );
+    let mut draft = AuditDraft::by(permit.caller(), prune::PRUNE, AuditOutcome::Success, facts.now, &request)
+        .with_detail(&json!({
+            "before": before, "first": first, "last": last, "count": count, "head": hex(&head), "note": note,
+        }));
     draft.target = Some(("chain".to_owned(), computer.to_owned()));
     let owned = computer.to_owned();
     let recorded = app

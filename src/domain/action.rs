@@ -4,6 +4,7 @@ use crate::domain::audit::AuditOutcome;
 use crate::domain::audit_format::AuditFormat;
 use crate::domain::caller::Caller;
 use crate::domain::hold::HoldScope;
+use crate::domain::note::VerifierKey;
 use crate::domain::project::Project;
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
 use crate::domain::timestamp::Timestamp;
@@ -93,7 +94,7 @@ pub enum Action {
     /// The audit log.
     ListAudit(Box<AuditQuery>),
     /// Checking the chain.
-    VerifyAudit,
+    VerifyAudit(Box<AuditEvidence>),
     /// Writing the log out.
     ExportAudit {
         /// How.
@@ -294,6 +295,15 @@ pub struct AuditQuery {
     pub limit: u64,
 }
 
+/// What to check the log with besides what the daemon has.
+#[derive(Clone, Debug, Default)]
+pub struct AuditEvidence {
+    /// Signed notes of checkpoints.
+    pub notes: Vec<String>,
+    /// Public keys.
+    pub keys: Vec<VerifierKey>,
+}
+
 /// What is done, without to what: the rows of the policy's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verb {
@@ -453,7 +463,7 @@ impl Action {
             Self::Attach { input: true, .. } => Verb::Attach,
             Self::Watch { .. } => Verb::Watch,
             Self::ListAudit(_) => Verb::ListAudit,
-            Self::VerifyAudit => Verb::VerifyAudit,
+            Self::VerifyAudit(_) => Verb::VerifyAudit,
             Self::ExportAudit { .. } => Verb::ExportAudit,
             Self::FollowAudit { .. } => Verb::FollowAudit,
             Self::ShowAuditKeys => Verb::ShowAuditKeys,

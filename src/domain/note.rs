@@ -35,8 +35,10 @@ pub enum NoteError {
 
 /// Makes a key's name out of a computer's: neither spaces nor `+` may be in it.
 pub fn key_name(computer: &str) -> String {
-    let name: String =
-        computer.chars().map(|c| if c.is_whitespace() || c.is_control() || c == '+' { '-' } else { c }).collect();
+    let name: String = computer
+        .chars()
+        .map(|c| if c.is_whitespace() || c.is_control() || c == '+' { '-' } else { c })
+        .collect();
     if name.is_empty() { "teleclaude".to_owned() } else { name }
 }
 
@@ -260,8 +262,8 @@ mod tests {
     fn the_form_is_that_of_the_published_example() {
         // RFC 8032, test 1: seed and public key; the note's form around them.
         let seed = [
-            0x9d, 0x61, 0xb1, 0x9d, 0xef, 0xfd, 0x5a, 0x60, 0xba, 0x84, 0x4a, 0xf4, 0x92, 0xec, 0x2c, 0xc4, 0x44,
-            0x49, 0xc5, 0x69, 0x7b, 0x32, 0x69, 0x19, 0x70, 0x3b, 0xac, 0x03, 0x1c, 0xae, 0x7f, 0x60,
+            0x9d, 0x61, 0xb1, 0x9d, 0xef, 0xfd, 0x5a, 0x60, 0xba, 0x84, 0x4a, 0xf4, 0x92, 0xec, 0x2c, 0xc4,
+            0x44, 0x49, 0xc5, 0x69, 0x7b, 0x32, 0x69, 0x19, 0x70, 0x3b, 0xac, 0x03, 0x1c, 0xae, 0x7f, 0x60,
         ];
         let key = SigningKey::from_seed("example.com/log", seed).unwrap();
         let public = key.verifier().to_string();
@@ -280,7 +282,9 @@ mod tests {
         let public = secret.verifier();
         assert_eq!(VerifierKey::parse(&public.to_string()), Ok(public.clone()));
         assert!(!format!("{secret:?}").contains(&text[20..]), "{secret:?}");
-        for wrong in ["", "a+b", "build-1+00000000+AQ==", &text, &public.to_string().replace("build", "built")] {
+        for wrong in
+            ["", "a+b", "build-1+00000000+AQ==", &text, &public.to_string().replace("build", "built")]
+        {
             assert_eq!(VerifierKey::parse(wrong), Err(NoteError::NotAKey), "{wrong}");
         }
         assert_eq!(key_name("my +box"), "my--box");

@@ -250,7 +250,7 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
             record = new.existing.is_none().then_some("session.start");
         }
         Action::ListAudit(_) => record = Some("audit.read"),
-        Action::VerifyAudit => record = Some("audit.verify"),
+        Action::VerifyAudit(_) => record = Some("audit.verify"),
         Action::ExportAudit { .. } => record = Some("audit.export"),
         Action::FollowAudit { .. } => record = Some("audit.read"),
         Action::ShowAuditKeys | Action::ListHolds { .. } => {}

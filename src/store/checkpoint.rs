@@ -41,11 +41,7 @@ pub async fn page(conn: &Conn, after: Option<&Kept>) -> Result<Vec<Kept>, StoreE
     if let Some(after) = after {
         query = query.filter(
             Expr::tuple([Expr::col(Column::Computer), Expr::col(Column::Seq), Expr::col(Column::At)]).gt(
-                Expr::tuple([
-                    Expr::val(after.computer.as_str()),
-                    Expr::val(after.seq),
-                    Expr::val(after.at),
-                ]),
+                Expr::tuple([Expr::val(after.computer.as_str()), Expr::val(after.seq), Expr::val(after.at)]),
             ),
         );
     }

@@ -7,9 +7,7 @@ use crate::store::entity::audit;
 use crate::store::entity::hold::{ActiveModel, Column, Entity, Model};
 use crate::store::error::StoreError;
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
 /// Holds a list gives at most.
@@ -55,16 +53,14 @@ pub async fn list(conn: &Conn, all: bool) -> Result<Vec<Hold>, StoreError> {
     if !all {
         query = query.filter(Column::Released.is_null());
     }
-    let rows =
-        query.order_by_asc(Column::Placed).order_by_asc(Column::Id).limit(LIST).all(conn).await?;
+    let rows = query.order_by_asc(Column::Placed).order_by_asc(Column::Id).limit(LIST).all(conn).await?;
     rows.into_iter().map(hold).collect()
 }
 
 /// Whether a session is held: by itself, by its owner, or with everything.
 pub async fn holds_session(conn: &Conn, session: &str, owner: &str) -> Result<Option<Hold>, StoreError> {
-    let of = |kind: &str, target: &str| {
-        Condition::all().add(Column::Kind.eq(kind)).add(Column::Target.eq(target))
-    };
+    let of =
+        |kind: &str, target: &str| Condition::all().add(Column::Kind.eq(kind)).add(Column::Target.eq(target));
     let row = Entity::find()
         .filter(Column::Released.is_null())
         .filter(
@@ -84,7 +80,9 @@ pub async fn covering(conn: &Conn, computer: &str, last: i64) -> Result<Option<(
     let mut first: Option<(Hold, i64)> = None;
     for hold in list(conn, false).await? {
         let held = match &hold.scope {
-            HoldScope::Session(session) => vec![first_of(conn, computer, last, audit::Column::Session, session).await?],
+            HoldScope::Session(session) => {
+                vec![first_of(conn, computer, last, audit::Column::Session, session).await?]
+            }
             HoldScope::Person(person) => vec![
                 first_of(conn, computer, last, audit::Column::Owner, person).await?,
                 first_of(conn, computer, last, audit::Column::Actor, person).await?,

@@ -71,11 +71,7 @@ pub async fn records(conn: &Conn, computer: &str) -> Result<Vec<String>, StoreEr
 }
 
 /// Those of them that one of `keys` has signed about this chain.
-pub async fn proven(
-    conn: &Conn,
-    computer: &str,
-    keys: &[VerifierKey],
-) -> Result<Vec<Pruned>, StoreError> {
+pub async fn proven(conn: &Conn, computer: &str, keys: &[VerifierKey]) -> Result<Vec<Pruned>, StoreError> {
     let notes = records(conn, computer).await?;
     let cut = |note: &String| Pruned::parse(note::open(note, keys).ok()?);
     Ok(notes.iter().filter_map(cut).filter(|cut| cut.origin == computer).collect())

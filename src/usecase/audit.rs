@@ -1,26 +1,32 @@
 //! The audit log's own verbs: what of it is meant, pages of it, and holds. Writing it out line by line is
 //! `audit_format`; what takes the daemon's key, pruning and verifying, is the daemon's.
 
-use crate::domain::action::{Action, AuditQuery};
+use crate::domain::action::{Action, AuditEvidence, AuditQuery};
 use crate::domain::audit::AuditDraft;
 use crate::domain::audit_format::AuditFormat;
 use crate::domain::caller::Caller;
+use crate::domain::checkpoint::Checkpoint;
 use crate::domain::hold::{Hold, HoldScope};
+use crate::domain::note::{self, VerifierKey};
 use crate::store::audit::{self, Filter, Place};
 use crate::store::connect::Store;
 use crate::store::hold;
-use crate::store::verify::ChainReport;
 use crate::store::writer::Tx;
 use crate::usecase::resolve::{audit_query, moment, reason, unavailable};
 use crate::usecase::{Facts, cursor};
-use crate::wire::audit::{ExportAudit, FollowAudit, HoldRow, HoldsReply, PlaceHold, PruneAudit, ReleaseHold};
+use crate::wire::audit::{
+    ExportAudit, FollowAudit, HoldRow, HoldsReply, PlaceHold, PruneAudit, ReleaseHold, VerifyAudit,
+};
 use crate::wire::fault::{Fault, FaultCode};
-use crate::wire::reply::{AuditReply, ChainRow, Reply, VerifiedReply, hex};
+use crate::wire::reply::{AuditReply, Reply};
 use serde_json::json;
 use uuid::Uuid;
 
 /// Characters of text that is looked for, at most.
 const TEXT_CHARS_MAX: usize = 200;
+/// Checkpoints and keys of one request to verify, at most.
+const NOTES_MAX: usize = 500;
+const KEYS_MAX: usize = 100;
 /// Characters of a person's name in a hold, at most.
 const NAME_CHARS_MAX: usize = 128;
 
@@ -30,6 +36,24 @@ pub(super) fn text(text: &str) -> Result<String, Fault> {
         return Err(Fault::invalid("text", format_args!("must have 1 to {TEXT_CHARS_MAX} characters")));
     }
     Ok(audit::needle(text))
+}
+
+/// What to check with.
+pub(super) fn verify(args: VerifyAudit) -> Result<Action, Fault> {
+    for (field, given, most) in
+        [("checkpoints", args.checkpoints.len(), NOTES_MAX), ("keys", args.keys.len(), KEYS_MAX)]
+    {
+        if given > most {
+            return Err(Fault::invalid(field, format_args!("must be {most} at most")));
+        }
+    }
+    let is_point = |text: &String| note::unproven(text).ok().and_then(Checkpoint::parse).is_some();
+    if !args.checkpoints.iter().all(is_point) {
+        return Err(Fault::invalid("checkpoints", "one of them is no signed checkpoint"));
+    }
+    let keys: Result<Vec<VerifierKey>, _> = args.keys.iter().map(|key| VerifierKey::parse(key)).collect();
+    let keys = keys.map_err(|problem| Fault::invalid("keys", problem))?;
+    Ok(Action::VerifyAudit(Box::new(AuditEvidence { notes: args.checkpoints, keys })))
 }
 
 /// What to write out.
@@ -61,8 +85,8 @@ pub(super) fn follow(args: FollowAudit) -> Result<Action, Fault> {
 
 /// What to cut off.
 pub(super) fn prune(args: &PruneAudit) -> Result<Action, Fault> {
-    let before = moment("before", Some(&args.before))?
-        .ok_or_else(|| Fault::invalid("before", "must be given"))?;
+    let before =
+        moment("before", Some(&args.before))?.ok_or_else(|| Fault::invalid("before", "must be given"))?;
     Ok(Action::PruneAudit { before, dry_run: args.dry_run.unwrap_or(false) })
 }
 
@@ -212,27 +236,4 @@ pub(super) async fn release_hold(
     }
     kept.released = Some((by, facts.now));
     Ok(Reply::Hold(HoldRow::from(&kept)))
-}
-
-/// What checking found, as it is answered.
-pub fn verified(chains: &[ChainReport]) -> VerifiedReply {
-    let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    let rows: Vec<ChainRow> = chains
-        .iter()
-        .map(|c| ChainRow {
-            computer: c.computer.clone(),
-            rows: count(c.rows),
-            first_seq: c.first,
-            head: hex(&c.head),
-            checkpoints: count(c.checkpoints),
-            unknown_checkpoints: count(c.unknown),
-            first_bad_seq: c.first_bad.as_ref().map(|(seq, _)| *seq),
-            problem: c.first_bad.as_ref().map(|(_, problem)| problem.clone()),
-        })
-        .collect();
-    VerifiedReply {
-        ok: rows.iter().all(|r| r.first_bad_seq.is_none()),
-        rows: rows.iter().map(|r| r.rows).sum(),
-        chains: rows,
-    }
 }

@@ -74,8 +74,9 @@ fn csv(row: &AuditRow) -> String {
 
 /// A field as RFC 4180 has it. One that a spreadsheet would take for a formula gets an apostrophe before it.
 fn quoted(field: &str) -> String {
-    let formula = field.trim_start().starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'])
-        || field.starts_with(['\t', '\r', '\n']);
+    let formula =
+        field.trim_start().starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'])
+            || field.starts_with(['\t', '\r', '\n']);
     let safe = if formula { format!("'{field}") } else { field.to_owned() };
     if safe.contains([',', '"', '\n', '\r']) || safe != safe.trim() {
         format!("\"{}\"", safe.replace('"', "\"\""))
@@ -186,8 +187,18 @@ mod tests {
     #[test]
     fn an_ocsf_event_has_what_its_class_wants() {
         let event: Value = serde_json::from_str(&line(AuditFormat::Ocsf, &entry("an incident"))).unwrap();
-        for key in ["activity_id", "actor", "api", "category_uid", "class_uid", "metadata", "severity_id",
-                    "src_endpoint", "time", "type_uid"] {
+        for key in [
+            "activity_id",
+            "actor",
+            "api",
+            "category_uid",
+            "class_uid",
+            "metadata",
+            "severity_id",
+            "src_endpoint",
+            "time",
+            "type_uid",
+        ] {
             assert!(!event[key].is_null(), "{key}");
         }
         assert_eq!((&event["class_uid"], &event["type_uid"]), (&6003.into(), &600_302.into()));

@@ -97,7 +97,7 @@ pub async fn resolve(
             Action::Watch { session: find(conn, caller, &name.session_id).await?, on: false }
         }
         Request::ListAudit(args) => Action::ListAudit(Box::new(audit_query(args)?)),
-        Request::VerifyAudit => Action::VerifyAudit,
+        Request::VerifyAudit(args) => audit::verify(args)?,
         Request::ExportAudit(args) => audit::export(args)?,
         Request::FollowAudit(args) => audit::follow(args)?,
         Request::ShowAuditKeys => Action::ShowAuditKeys,
@@ -146,7 +146,7 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::ListComputers
         | Action::ListSessions(_)
         | Action::ListAudit(_)
-        | Action::VerifyAudit
+        | Action::VerifyAudit(_)
         | Action::ExportAudit { .. }
         | Action::FollowAudit { .. }
         | Action::ShowAuditKeys

@@ -16,9 +16,9 @@ use crate::usecase::turns::READING;
 use crate::usecase::{Facts, audit as usecase_audit, content, cursor, resume};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::{
-    AgentRow, AgentsReply, ComputerRow, ComputersReply, ConfigReply, ConfigRow,
-    EndedReply, MyConfigReply, ProjectRow, ProjectsReply, Reply, SentReply, SessionReply, SessionsReply,
-    StartedReply, WatchingReply, WhoamiReply,
+    AgentRow, AgentsReply, ComputerRow, ComputersReply, ConfigReply, ConfigRow, EndedReply, MyConfigReply,
+    ProjectRow, ProjectsReply, Reply, SentReply, SessionReply, SessionsReply, StartedReply, WatchingReply,
+    WhoamiReply,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -209,7 +209,7 @@ pub async fn read(store: &Store, facts: &Facts, permit: Permit) -> Result<Reply,
         }
         Action::ListAudit(query) => Reply::Audit(usecase_audit::list(store, &query).await?),
         Action::ListHolds { all } => Reply::Holds(usecase_audit::holds(store, all).await?),
-        Action::VerifyAudit
+        Action::VerifyAudit(_)
         | Action::ExportAudit { .. }
         | Action::FollowAudit { .. }
         | Action::ShowAuditKeys

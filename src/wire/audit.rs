@@ -25,6 +25,18 @@ pub struct FollowAudit {
     pub after: Option<BTreeMap<String, i64>>,
 }
 
+/// What to check the log with besides what the daemon has.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyAudit {
+    /// Checkpoints from elsewhere: signed notes, 500 at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checkpoints: Vec<String>,
+    /// Public keys to trust beside the daemon's own, 100 at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+}
+
 /// What to cut off the front of this computer's chain.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

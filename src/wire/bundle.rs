@@ -198,7 +198,10 @@ impl Reader {
         self.rows += 1;
         while self.walk.as_ref().is_none_or(|(head, _, _)| head.computer != row.computer) {
             if !self.next_chain() {
-                return Err(format!("row {} is of {}, of which there is no chain here", row.seq, row.computer));
+                return Err(format!(
+                    "row {} is of {}, of which there is no chain here",
+                    row.seq, row.computer
+                ));
             }
         }
         let Some((_, walk, _)) = &mut self.walk else { return Ok(()) };
@@ -248,7 +251,9 @@ impl Reader {
         let signed = note::open(text, &self.keys).map_err(|e| format!("the seal: {e}"))?;
         let seal = Sealed::parse(signed).ok_or("what stands at its end is no seal")?;
         if seal.digest != digest || seal.rows != self.rows || seal.checkpoints != self.points {
-            return Err("the seal is not this bundle's: something was changed, taken out or put in".to_owned());
+            return Err(
+                "the seal is not this bundle's: something was changed, taken out or put in".to_owned()
+            );
         }
         self.report.sealed = Some((seal.at.to_string(), seal.origin));
         match self.report.chains.iter().find(|chain| chain.first_bad_seq.is_some()) {

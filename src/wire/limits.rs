@@ -22,6 +22,8 @@ pub const SESSION_PREFIX_MIN: usize = 8;
 pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Trailer that says how many rows an answer had that was sent in parts; without it the answer was cut off.
 pub const COMPLETE_TRAILER: &str = "teleclaude-complete";
+/// Header that says, as JSON, after which row of each chain those come that are followed.
+pub const PLACES_HEADER: &str = "teleclaude-places";
 /// Header in which an agent shows its session's token.
 pub const TOKEN_HEADER: &str = "teleclaude-session-token";
 /// Key of `_meta` in which an agent's MCP client shows its session's token.

@@ -4,7 +4,9 @@ use crate::domain::action::Verb;
 use crate::domain::audit::AuditOutcome;
 use crate::domain::session::{SessionStatus, ThinkingMode};
 use crate::wire::attach::TerminalSize;
-use crate::wire::audit::{ExportAudit, FollowAudit, ListHolds, PlaceHold, PruneAudit, ReleaseHold};
+use crate::wire::audit::{
+    ExportAudit, FollowAudit, ListHolds, PlaceHold, PruneAudit, ReleaseHold, VerifyAudit,
+};
 use serde::{Deserialize, Serialize};
 
 /// Everything a client can ask. A new verb is one variant here and one of `domain::action::Action`.
@@ -49,7 +51,7 @@ pub enum Request {
     /// Rows of the audit log.
     ListAudit(ListAudit),
     /// Check the audit chain.
-    VerifyAudit,
+    VerifyAudit(VerifyAudit),
     /// Write the audit log out.
     ExportAudit(ExportAudit),
     /// Rows of the audit log as they come.
@@ -100,7 +102,7 @@ impl Request {
             },
             Self::Subscribe(_) | Self::StopNotifications(_) => Verb::Watch,
             Self::ListAudit(_) => Verb::ListAudit,
-            Self::VerifyAudit => Verb::VerifyAudit,
+            Self::VerifyAudit(_) => Verb::VerifyAudit,
             Self::ExportAudit(_) => Verb::ExportAudit,
             Self::FollowAudit(_) => Verb::FollowAudit,
             Self::ShowAuditKeys => Verb::ShowAuditKeys,

@@ -9,9 +9,9 @@ use crate::daemon::mcp::tools::{arguments, body as json_body};
 use crate::domain::action::Verb;
 use crate::domain::audit_format::AuditFormat;
 use crate::domain::caller::{Caller, Peer};
-use crate::wire::audit::{ExportAudit, FollowAudit};
+use crate::wire::audit::{ExportAudit, FollowAudit, VerifyAudit};
 use crate::wire::fault::Fault;
-use crate::wire::limits::COMPLETE_TRAILER;
+use crate::wire::limits::{COMPLETE_TRAILER, PLACES_HEADER};
 use crate::wire::request::Request;
 use futures_util::stream;
 use http::header::{HeaderMap, HeaderName, HeaderValue, TRAILER};
@@ -21,6 +21,7 @@ use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Bytes, Frame};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +49,8 @@ pub fn route(method: &Method, below: &[&str]) -> Option<(&'static str, Verb)> {
 pub fn request(name: &str, below: &[&str], parts: &Parts, body: &[u8]) -> Option<Result<Request, Fault>> {
     Some(match name {
         "list_audit" => query(parts, None).map(Request::ListAudit),
-        "verify_audit" => Ok(Request::VerifyAudit),
+        "verify_audit" if body.trim_ascii().is_empty() => Ok(Request::VerifyAudit(VerifyAudit::default())),
+        "verify_audit" => json_body(body).map(Request::VerifyAudit),
         "export_audit" => export(parts).map(Request::ExportAudit),
         "follow_audit" => follow(parts).map(Request::FollowAudit),
         "show_audit_keys" => Ok(Request::ShowAuditKeys),
@@ -121,6 +123,10 @@ pub async fn answer(
     };
     let mut response = problem::bytes(StatusCode::OK, stream.kind, Vec::new());
     response.headers_mut().insert(TRAILER, HeaderValue::from_static(COMPLETE_TRAILER));
+    if let Some(places) = stream.places.as_ref().and_then(|places| HeaderValue::try_from(ascii(places)).ok())
+    {
+        response.headers_mut().insert(HeaderName::from_static(PLACES_HEADER), places);
+    }
     let sending = Sending { front, peer, token, stream, over: false };
     let frames = stream::unfold(sending, |mut sending| async move {
         let frame = sending.next().await?;
@@ -128,6 +134,22 @@ pub async fn answer(
     });
     *response.body_mut() = StreamBody::new(frames).boxed();
     response
+}
+
+/// As JSON in ASCII: what a header can hold.
+fn ascii(places: &BTreeMap<String, i64>) -> String {
+    let json = serde_json::to_string(places).unwrap_or_default();
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() {
+            text.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                text.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    text
 }
 
 impl Sending {

@@ -4,8 +4,8 @@ use crate::daemon::mcp::schema;
 use crate::domain::action::Verb;
 use crate::wire::fault::Fault;
 use crate::wire::reply::{
-    AgentsReply, AuditReply, ComputersReply, ContentReply, EndedReply, ProjectsReply, SentReply, SessionReply,
-    SessionsReply, StartedReply, WatchingReply, WhoamiReply,
+    AgentsReply, AuditReply, ComputersReply, ContentReply, EndedReply, ProjectsReply, SentReply,
+    SessionReply, SessionsReply, StartedReply, WatchingReply, WhoamiReply,
 };
 use crate::wire::request::{
     EndSession, GetSessionData, ListAudit, ListSessions, Request, RunAgentCommand, SendMessage, SessionRef,

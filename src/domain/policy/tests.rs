@@ -3,8 +3,8 @@
 
 use super::{Denied, Rules, judge};
 use crate::domain::action::{Action, NewMessage, NewSession, Resumption, SessionQuery, Window};
-use crate::domain::caller::{Caller, PersonRef, Role, Rule, Via};
 use crate::domain::audit_format::AuditFormat;
+use crate::domain::caller::{Caller, PersonRef, Role, Rule, Via};
 use crate::domain::hold::HoldScope;
 use crate::domain::person::{PersonId, Standing};
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
@@ -238,8 +238,11 @@ fn table(rules: &Rules) -> String {
     }
     rows.extend::<Vec<(String, Box<dyn Fn() -> Action>)>>(vec![
         ("audit list".to_owned(), Box::new(|| Action::ListAudit(Box::default()))),
-        ("audit verify".to_owned(), Box::new(|| Action::VerifyAudit)),
-        ("audit export".to_owned(), Box::new(|| Action::ExportAudit { format: AuditFormat::Bundle, query: Box::default() })),
+        ("audit verify".to_owned(), Box::new(|| Action::VerifyAudit(Box::default()))),
+        (
+            "audit export".to_owned(),
+            Box::new(|| Action::ExportAudit { format: AuditFormat::Bundle, query: Box::default() }),
+        ),
         ("audit tail".to_owned(), Box::new(|| Action::FollowAudit { query: Box::default(), after: None })),
         ("audit key".to_owned(), Box::new(|| Action::ShowAuditKeys)),
         ("audit key rotate".to_owned(), Box::new(|| Action::RotateAuditKey)),

@@ -1,0 +1,26 @@
+//! Progress bars on the terminal's other stream, for work that takes a while; nothing where nobody looks.
+
+use crate::cli::console::Console;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// A bar of `total` things, if somebody sits there.
+pub fn bar(console: &Console<'_>, total: u64, what: &str) -> ProgressBar {
+    shown(console, Some(total), "{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}", what)
+}
+
+/// A count of things of which nobody knows how many there will be.
+pub fn counter(console: &Console<'_>, what: &str) -> ProgressBar {
+    shown(console, None, "{spinner} {msg} {human_pos} {per_sec}", what)
+}
+
+fn shown(console: &Console<'_>, total: Option<u64>, template: &str, what: &str) -> ProgressBar {
+    if !console.interactive {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(10));
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.set_message(what.to_owned());
+    bar
+}
