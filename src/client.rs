@@ -2,6 +2,7 @@
 //! connecting, answering, and the size of an answer. Typed methods for REST; what answers mean to people is `cli`'s.
 
 pub mod attach;
+pub mod audit;
 pub mod export;
 pub mod follow;
 
@@ -11,11 +12,11 @@ use crate::wire::limits::TOKEN_HEADER;
 use crate::wire::reply::{
     AgentsReply, AuditReply, ComputersReply, ConfigReply, ContentReply, EndedReply, HealthReply,
     MyConfigReply, ProjectsReply, ReloadedReply, SentReply, SessionReply, SessionsReply, StartedReply,
-    VerifiedReply, WhoamiReply,
+    WhoamiReply,
 };
 use crate::wire::request::{
-    EndSession, GetSessionData, ListAudit, ListSessions, PutMyConfig, RenameSession, RunAgentCommand,
-    SendMessage, StartSession, Steering,
+    EndSession, GetSessionData, ListSessions, PutMyConfig, RenameSession, RunAgentCommand, SendMessage,
+    StartSession, Steering,
 };
 use http::header::{ACCEPT, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, StatusCode};
@@ -223,16 +224,6 @@ impl Client {
     /// Who read what of one's own.
     pub async fn who_read_mine(&self, asked: &WhoRead) -> Result<Answer<AuditReply>, ClientError> {
         self.get(&format!("/audit/mine{}", query(asked, &[])?)).await
-    }
-
-    /// Rows of the audit log.
-    pub async fn audit(&self, asked: &ListAudit) -> Result<Answer<AuditReply>, ClientError> {
-        self.get(&format!("/audit{}", query(asked, &[])?)).await
-    }
-
-    /// Checks the audit chains.
-    pub async fn verify_audit(&self) -> Result<Answer<VerifiedReply>, ClientError> {
-        self.post("/audit/verify", &json!({})).await
     }
 
     /// The config in force.

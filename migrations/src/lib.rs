@@ -9,6 +9,7 @@ mod m0004_transcripts;
 mod m0005_worktrees;
 mod m0007_subscriptions;
 mod m0009_inbox;
+mod m0010_checkpoints;
 
 use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use sea_orm_migration::sea_query::{Alias, Query};
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_worktrees::Step),
             Box::new(m0007_subscriptions::Step),
             Box::new(m0009_inbox::Step),
+            Box::new(m0010_checkpoints::Step),
         ]
     }
 }

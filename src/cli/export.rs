@@ -3,7 +3,7 @@
 
 use crate::cli::console::{Console, paint};
 use crate::cli::failure::Failure;
-use crate::cli::progress::{Progress, size};
+use crate::cli::progress::{self, size};
 use crate::cli::reason;
 use crate::cli::render::{BOLD, json_visible, visible, visible_text};
 use crate::cli::transcript::banner;
@@ -18,7 +18,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Arguments of `sessions export`.
@@ -208,7 +207,7 @@ async fn save(
         [Err(e), _, _] | [_, Err(e), _] | [_, _, Err(e)] => return Err(here(e)),
     };
     let mut half = Half::beside(to).map_err(here)?;
-    let mut progress = Progress::new(download.length(), Instant::now());
+    let progress = progress::bytes(console, download.length());
     let mut bytes = 0;
     let done = loop {
         let piece = tokio::select! {
@@ -223,13 +222,13 @@ async fn save(
                     break Err(here(e));
                 }
                 bytes += piece.len() as u64;
-                progress.tell(console, bytes, Instant::now());
+                progress.set_position(bytes);
             }
             Ok(None) => break Ok(()),
             Err(problem) => break Err(Broken::Cut(format!("{problem}; nothing was written"))),
         }
     };
-    progress.end(console);
+    progress.finish_and_clear();
     done?;
     half.finish(to, force).map_err(|e| match e.kind() {
         ErrorKind::AlreadyExists => Broken::Here(exists(&visible(&to.display().to_string()))),

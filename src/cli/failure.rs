@@ -26,6 +26,8 @@ pub enum Failure {
     Told,
     /// The reply could not be written.
     Output(io::Error),
+    /// What was to be looked at could not be: not the same as having found something wrong.
+    NotSeen(Box<Self>),
 }
 
 impl Failure {
@@ -40,7 +42,7 @@ impl Failure {
             Self::Client(ClientError::Unreachable { .. } | ClientError::NoAnswer { .. }) => UNREACHABLE,
             Self::Client(ClientError::Fault(fault)) => fault.code.exit_code(),
             Self::Client(ClientError::Protocol(_)) | Self::Local(_) | Self::Told => FAILED,
-            Self::Usage(_) | Self::Config(_) => USAGE,
+            Self::Usage(_) | Self::Config(_) | Self::NotSeen(_) => USAGE,
             Self::Output(e) if e.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Output(_) => FAILED,
         }
@@ -55,6 +57,7 @@ impl Failure {
             },
             Self::Usage(message) | Self::Local(message) => vec![message.clone()],
             Self::Config(problems) => problems.clone(),
+            Self::NotSeen(why) => why.messages(),
             Self::Told => Vec::new(),
             Self::Output(e) if e.kind() == io::ErrorKind::BrokenPipe => Vec::new(),
             Self::Output(e) => vec![format!("cannot write: {e}")],
@@ -69,6 +72,7 @@ impl Failure {
                 vec!["nobody knows whether it was done; look before you try again".to_owned()]
             }
             Self::Client(ClientError::Fault(fault)) => fault_hints(fault),
+            Self::NotSeen(why) => why.hints(),
             _ => Vec::new(),
         }
     }

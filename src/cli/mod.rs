@@ -159,6 +159,7 @@ fn perform(cli: &Cli, console: &mut Console<'_>) -> Result<u8, Failure> {
             return mcp::run(console, endpoint, args);
         }
         Command::Db(command) => db::run(console, *command)?,
+        Command::Audit(command) if command.asks_nobody() => audit::run_alone(console, command, cli.json)?,
         Command::Doctor(args) => return doctor::run(console, socket, args, cli.json),
         Command::Completions { shell } => completions(console, *shell)?,
         Command::Man { folder: Some(folder) } => man::write_all(Cli::command(), &console.cwd.join(folder))?,

@@ -1,87 +1,40 @@
-//! How far long work is, on one line of the other stream that is painted over and gone at the end. Shown only to
-//! somebody who sits there, and only once the work takes a while.
+//! Progress bars on the terminal's other stream, for work that takes a while; nothing where nobody looks.
 
 use crate::cli::console::Console;
-use std::time::{Duration, Instant};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Work that is done sooner shows nothing.
-const AFTER: Duration = Duration::from_millis(500);
-/// How often it is painted.
-const EVERY: Duration = Duration::from_millis(100);
-/// Cells of the bar.
-const CELLS: u64 = 24;
-
-/// The line.
-#[derive(Debug)]
-pub struct Progress {
-    shown: bool,
-    next: Instant,
-    /// What there is to be done in all, in bytes, if that is known.
-    total: Option<u64>,
+/// A bar of `total` things, if somebody sits there.
+pub fn bar(console: &Console<'_>, total: u64, what: &str) -> ProgressBar {
+    shown(console, Some(total), "{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}", what)
 }
 
-impl Progress {
-    /// Begins; nothing is shown yet.
-    pub fn new(total: Option<u64>, now: Instant) -> Self {
-        Self { shown: false, next: now + AFTER, total }
-    }
-
-    /// So many bytes are done.
-    pub fn tell(&mut self, console: &mut Console<'_>, done: u64, now: Instant) {
-        if !console.interactive || now < self.next {
-            return;
-        }
-        self.next = now + EVERY;
-        self.shown = true;
-        let line: String = line(done, self.total).chars().take(console.look.width.max(1) - 1).collect();
-        let _ = write!(console.err, "\r\x1b[2K{line}");
-        let _ = console.err.flush();
-    }
-
-    /// The line is taken away.
-    pub fn end(&mut self, console: &mut Console<'_>) {
-        if std::mem::take(&mut self.shown) {
-            let _ = write!(console.err, "\r\x1b[2K");
-            let _ = console.err.flush();
-        }
-    }
+/// A count of things of which nobody knows how many there will be.
+pub fn counter(console: &Console<'_>, what: &str) -> ProgressBar {
+    shown(console, None, "{spinner} {msg} {human_pos} {per_sec}", what)
 }
 
-fn line(done: u64, total: Option<u64>) -> String {
-    match total.filter(|total| *total > 0) {
-        Some(total) => {
-            let full = done.min(total).saturating_mul(CELLS) / total;
-            let bar: String = (0..CELLS).map(|cell| if cell < full { '#' } else { '.' }).collect();
-            let percent = done.min(total).saturating_mul(100) / total;
-            format!("[{bar}] {percent:3}%  {} of {}", size(done), size(total))
-        }
-        None => size(done),
-    }
-}
-
-/// Bytes for people.
-pub fn size(bytes: u64) -> String {
-    let tenths = |unit: u64| {
-        let tenths = bytes.saturating_mul(10) / unit;
-        format!("{}.{}", tenths / 10, tenths % 10)
+/// Bytes, of so many if that is known.
+pub fn bytes(console: &Console<'_>, total: Option<u64>) -> ProgressBar {
+    let template = match total {
+        Some(_) => "{wide_bar} {binary_bytes}/{binary_total_bytes} {eta}",
+        None => "{spinner} {binary_bytes} {binary_bytes_per_sec}",
     };
-    match bytes {
-        0..1_024 => format!("{bytes} B"),
-        1_024..1_048_576 => format!("{} KiB", tenths(1 << 10)),
-        _ => format!("{} MiB", tenths(1 << 20)),
-    }
+    shown(console, total, template, "")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::{line, size};
+/// A size for people.
+pub fn size(bytes: u64) -> String {
+    indicatif::BinaryBytes(bytes).to_string()
+}
 
-    #[test]
-    fn what_is_shown() {
-        assert_eq!(line(512, None), "512 B");
-        assert_eq!(line(3 << 20, Some(6 << 20)), "[############............]  50%  3.0 MiB of 6.0 MiB");
-        assert_eq!(line(9, Some(6)), "[########################] 100%  9 B of 6 B");
-        assert_eq!(line(0, Some(0)), "0 B");
-        assert_eq!(size(1_536), "1.5 KiB");
+fn shown(console: &Console<'_>, total: Option<u64>, template: &str, what: &str) -> ProgressBar {
+    if !console.interactive {
+        return ProgressBar::hidden();
     }
+    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(10));
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.set_message(what.to_owned());
+    bar
 }

@@ -11,9 +11,9 @@ use crate::config::personal::Personal;
 use crate::config::show;
 use crate::daemon::attach::Attachments;
 use crate::daemon::backend::Event;
-use crate::daemon::handle::audit_unavailable;
 use crate::daemon::hosts::Hosts;
 use crate::daemon::limits::Gate;
+use crate::daemon::notary::Notary;
 use crate::daemon::peer::Names;
 use crate::daemon::rates::{Payer, Rates};
 use crate::daemon::settings::{self, Settings};
@@ -28,7 +28,7 @@ use crate::store::connect::{Clock, Store};
 use crate::store::denial::{Counted, DenialMeter};
 use crate::store::error::StoreError;
 use crate::usecase::witness::Written;
-use crate::usecase::{Facts, run};
+use crate::usecase::{Facts, run, witness};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::{ConfigReply, HealthDetail, HealthReply, Reply};
 use arc_swap::ArcSwap;
@@ -78,6 +78,8 @@ pub struct App {
     own_uid: u32,
     started: Timestamp,
     reloading: tokio::sync::Mutex<()>,
+    notary: Arc<Notary>,
+    pruning: tokio::sync::Mutex<()>,
 }
 
 /// What an [`App`] is made of.
@@ -118,6 +120,8 @@ impl App {
             copying: Arc::default(),
             exports: Arc::default(),
             computer: Arc::from(parts.store.computer()),
+            notary: Arc::new(Notary::open(&parts.loaded.paths.state_dir, parts.store.computer())),
+            pruning: tokio::sync::Mutex::default(),
             socket: parts.loaded.config.socket.to_string_lossy().into_owned(),
             recordings: Arc::new(parts.loaded.paths.state_dir.join("recordings")),
             settings: ArcSwap::from_pointee(Settings { people, limits, loaded: parts.loaded }),
@@ -169,6 +173,21 @@ impl App {
     /// Live session tokens.
     pub fn tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    /// Who signs the audit log's checkpoints.
+    pub fn notary(&self) -> &Arc<Notary> {
+        &self.notary
+    }
+
+    /// Held by the one who prunes the audit log.
+    pub fn pruning(&self) -> &tokio::sync::Mutex<()> {
+        &self.pruning
+    }
+
+    /// Where the system's folders begin.
+    pub fn system_root(&self) -> &std::path::Path {
+        &self.environment.root
     }
 
     /// Names of OS users and groups.
@@ -293,7 +312,7 @@ impl App {
                 count: 1,
             }),
         };
-        self.store.append(deadline, draft).await.map_err(audit_unavailable)?;
+        self.store.append(deadline, draft).await.map_err(witness::unavailable)?;
         uncounted.refusal = None;
         Ok(())
     }
@@ -321,7 +340,7 @@ impl App {
     /// How the daemon is: a word for all, details for admins.
     pub fn health(&self, caller: &Caller) -> HealthReply {
         let settings = self.settings();
-        let mut problems: Vec<String> = self.store.problem().into_iter().collect();
+        let mut problems: Vec<String> = self.store.problem().into_iter().chain(self.notary.wrong()).collect();
         let status = if problems.is_empty() { "ok" } else { "degraded" };
         let detail = (caller.role == Role::Admin && caller.agent_of.is_none()).then(|| {
             problems.extend(settings.loaded.warnings.iter().cloned());

@@ -2,6 +2,7 @@
 //! with two implementations: the real one in `handle`, and the one that the socket's tests bring along.
 
 use crate::daemon::attach::Attachment;
+use crate::daemon::audit_log::Stream;
 use crate::daemon::export::Exported;
 use crate::daemon::follow::Following;
 use crate::daemon::limits::Limits;
@@ -122,6 +123,8 @@ pub enum Live {
     Followed(Box<Following>),
     /// To [`Request::ExportSession`]: a file, as it is made.
     Exported(Box<Exported>),
+    /// To [`Request::ExportAudit`] and [`Request::FollowAudit`]: rows of the audit log.
+    Rows(Stream),
 }
 
 impl Live {

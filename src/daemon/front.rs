@@ -164,6 +164,10 @@ const fn changes(request: &Request) -> bool {
         | Request::RenameSession(_)
         | Request::Subscribe(_)
         | Request::StopNotifications(_)
+        | Request::RotateAuditKey
+        | Request::PruneAudit(_)
+        | Request::PlaceHold(_)
+        | Request::ReleaseHold(_)
         | Request::PutMyConfig(_)
         | Request::Reload => true,
         Request::Inbox(args) => args.marks(),
@@ -180,7 +184,11 @@ const fn changes(request: &Request) -> bool {
         | Request::Attach(_)
         | Request::WhoReadMine(_)
         | Request::ListAudit(_)
-        | Request::VerifyAudit
+        | Request::VerifyAudit(_)
+        | Request::ExportAudit(_)
+        | Request::FollowAudit(_)
+        | Request::ShowAuditKeys
+        | Request::ListHolds(_)
         | Request::ShowConfig
         | Request::ExplainPerson(_) => false,
     }

@@ -6,6 +6,7 @@
 
 use crate::daemon::app::App;
 use crate::daemon::attach;
+use crate::daemon::audit_log;
 use crate::daemon::backend::{Call, Live};
 use crate::daemon::export;
 use crate::daemon::follow;
@@ -118,6 +119,7 @@ async fn resolved_and_judged(
         | Verb::InterruptSession
         | Verb::RenameSession
         | Verb::MarkInbox
+        | Verb::HoldAudit
         | Verb::PutMyConfig => {
             let told =
                 action.session().filter(|session| !session.is_own(&caller)).map(|s| (s.owner, s.owner_uid));
@@ -147,6 +149,12 @@ async fn resolved_and_judged(
             let exported = export::open(app, &facts, permit, call.deadline).await?;
             Ok(Done::Live(Live::Exported(Box::new(exported))))
         }
+        Verb::ExportAudit | Verb::FollowAudit => {
+            let permit = judge(app, &facts, &caller, action, call.deadline).await?;
+            let written = witness::write_down(app.store(), &facts, permit, call.deadline).await?;
+            let stream = audit_log::open(app, &facts, written.into_permit()).await?;
+            Ok(Done::Live(Live::Rows(stream)))
+        }
         _ => read(app, settings, facts, caller, action, call.deadline).await.map(Done::Reply),
     }
 }
@@ -167,6 +175,10 @@ async fn read(
         Action::Health => Ok(Reply::Health(app.health(&caller))),
         Action::ShowConfig => Ok(Reply::Config(app.config_rows(settings, &caller))),
         Action::Reload => app.reload(Some((&caller, &facts))).await.map(Reply::Reloaded),
+        Action::VerifyAudit(_)
+        | Action::ShowAuditKeys
+        | Action::RotateAuditKey
+        | Action::PruneAudit { .. } => audit_log::done(app, &facts, written.into_permit(), deadline).await,
         _ => {
             let mut reply = run::read(app.store(), &facts, written).await?;
             if let Reply::Session(row) = &mut reply {
@@ -288,9 +300,4 @@ fn busy() -> Fault {
         retry_after_ms: Some(500),
         ..Fault::new(FaultCode::Busy, "the daemon has too much to do; nothing was done").hint("try again")
     }
-}
-
-/// Without its audit row nothing is shown.
-pub fn audit_unavailable<E: std::fmt::Display>(error: WriteError<E>) -> Fault {
-    witness::unavailable(error)
 }

@@ -2,7 +2,9 @@
 
 pub mod app;
 pub mod attach;
+pub mod audit_log;
 pub mod backend;
+pub mod checkpoints;
 pub mod connection;
 pub mod database;
 pub mod effects;
@@ -19,7 +21,9 @@ pub mod listen;
 pub mod log;
 pub mod manager;
 pub mod mcp;
+pub mod notary;
 pub mod peer;
+pub mod pruning;
 pub mod rates;
 pub mod run;
 pub mod settings;

@@ -1,12 +1,16 @@
 //! Everything that can be asked, with the things (not the names) it is about. What `policy` judges.
 
 use crate::domain::audit::AuditOutcome;
+use crate::domain::audit_format::AuditFormat;
 use crate::domain::caller::Caller;
 use crate::domain::export::ExportFormat;
+use crate::domain::hold::HoldScope;
+use crate::domain::note::VerifierKey;
 use crate::domain::notice::{InboxQuery, MineQuery};
 use crate::domain::project::Project;
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
 use crate::domain::timestamp::Timestamp;
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// A request whose names have been resolved.
@@ -114,7 +118,53 @@ pub enum Action {
     /// The audit log.
     ListAudit(Box<AuditQuery>),
     /// Checking the chain.
-    VerifyAudit,
+    VerifyAudit(Box<AuditEvidence>),
+    /// Writing the log out.
+    ExportAudit {
+        /// How.
+        format: AuditFormat,
+        /// Which rows.
+        query: Box<AuditQuery>,
+    },
+    /// Rows as they come.
+    FollowAudit {
+        /// Which; the limit says how many of the newest to begin with.
+        query: Box<AuditQuery>,
+        /// By computer the last row that the asker has.
+        after: Option<BTreeMap<String, i64>>,
+    },
+    /// The public keys of the checkpoints.
+    ShowAuditKeys,
+    /// A new key for them.
+    RotateAuditKey,
+    /// Cutting old rows off.
+    PruneAudit {
+        /// Those older than this go.
+        before: Timestamp,
+        /// Only to say which.
+        dry_run: bool,
+    },
+    /// Keeping rows from being cut off.
+    PlaceHold {
+        /// The key it gets.
+        id: Uuid,
+        /// Which rows.
+        scope: HoldScope,
+        /// Why.
+        reason: String,
+    },
+    /// No longer keeping them.
+    ReleaseHold {
+        /// The hold.
+        id: Uuid,
+        /// Why.
+        reason: String,
+    },
+    /// What is kept.
+    ListHolds {
+        /// Also what was released.
+        all: bool,
+    },
     /// The config in force: all of it for admins, the personal layer for others.
     ShowConfig,
     /// One's personal config layer, already checked.
@@ -274,10 +324,21 @@ pub struct AuditQuery {
     pub since: Option<Timestamp>,
     /// Only at or before.
     pub until: Option<Timestamp>,
+    /// Only with this in what they say.
+    pub text: Option<String>,
     /// The last row of the page before: time, computer, seq.
     pub before: Option<(Timestamp, String, i64)>,
     /// Rows at most.
     pub limit: u64,
+}
+
+/// What to check the log with besides what the daemon has.
+#[derive(Clone, Debug, Default)]
+pub struct AuditEvidence {
+    /// Signed notes of checkpoints.
+    pub notes: Vec<String>,
+    /// Public keys.
+    pub keys: Vec<VerifierKey>,
 }
 
 /// What is done, without to what: the rows of the policy's table.
@@ -329,6 +390,20 @@ pub enum Verb {
     ListAudit,
     /// Checking it.
     VerifyAudit,
+    /// Writing it out.
+    ExportAudit,
+    /// Its rows as they come.
+    FollowAudit,
+    /// Its public keys.
+    ShowAuditKeys,
+    /// A new key.
+    RotateAuditKey,
+    /// Cutting old rows off it.
+    PruneAudit,
+    /// Keeping rows from that, or no longer.
+    HoldAudit,
+    /// What is kept.
+    ListHolds,
     /// The config.
     ShowConfig,
     /// One's own layer.
@@ -365,6 +440,13 @@ impl Verb {
         Self::WhoReadMine,
         Self::ListAudit,
         Self::VerifyAudit,
+        Self::ExportAudit,
+        Self::FollowAudit,
+        Self::ShowAuditKeys,
+        Self::RotateAuditKey,
+        Self::PruneAudit,
+        Self::HoldAudit,
+        Self::ListHolds,
         Self::ShowConfig,
         Self::PutMyConfig,
         Self::ExplainPerson,
@@ -397,6 +479,13 @@ impl Verb {
             Self::WhoReadMine => "audit.mine",
             Self::ListAudit => "audit.list",
             Self::VerifyAudit => "audit.verify",
+            Self::ExportAudit => "audit.export",
+            Self::FollowAudit => "audit.follow",
+            Self::ShowAuditKeys => "audit.keys",
+            Self::RotateAuditKey => "key.rotate",
+            Self::PruneAudit => "audit.prune",
+            Self::HoldAudit => "audit.hold",
+            Self::ListHolds => "audit.holds",
             Self::ShowConfig => "config.show",
             Self::PutMyConfig => "config.put_mine",
             Self::ExplainPerson => "people.explain",
@@ -433,7 +522,14 @@ impl Action {
             },
             Self::WhoReadMine(_) => Verb::WhoReadMine,
             Self::ListAudit(_) => Verb::ListAudit,
-            Self::VerifyAudit => Verb::VerifyAudit,
+            Self::VerifyAudit(_) => Verb::VerifyAudit,
+            Self::ExportAudit { .. } => Verb::ExportAudit,
+            Self::FollowAudit { .. } => Verb::FollowAudit,
+            Self::ShowAuditKeys => Verb::ShowAuditKeys,
+            Self::RotateAuditKey => Verb::RotateAuditKey,
+            Self::PruneAudit { .. } => Verb::PruneAudit,
+            Self::PlaceHold { .. } | Self::ReleaseHold { .. } => Verb::HoldAudit,
+            Self::ListHolds { .. } => Verb::ListHolds,
             Self::ShowConfig => Verb::ShowConfig,
             Self::PutMyConfig { .. } => Verb::PutMyConfig,
             Self::ExplainPerson { .. } => Verb::ExplainPerson,

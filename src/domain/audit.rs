@@ -175,7 +175,6 @@ pub fn hash(computer: &str, seq: i64, draft: &AuditDraft, prev_hash: &[u8; 32]) 
     }
     let mut sha = Sha256::new();
     sha.update([HASH_VERSION]);
-    let text = |s: &'_ Option<String>| s.as_ref().map(|s| s.as_bytes().to_vec());
     field(&mut sha, Some(computer.as_bytes()));
     field(&mut sha, Some(&seq.to_be_bytes()));
     field(&mut sha, Some(&draft.at.micros().to_be_bytes()));
@@ -185,13 +184,13 @@ pub fn hash(computer: &str, seq: i64, draft: &AuditDraft, prev_hash: &[u8; 32]) 
     field(&mut sha, Some(draft.via.as_bytes()));
     field(&mut sha, Some(draft.action.as_bytes()));
     field(&mut sha, Some(draft.outcome.name().as_bytes()));
-    field(&mut sha, text(&draft.session).as_deref());
-    field(&mut sha, text(&draft.owner).as_deref());
+    field(&mut sha, draft.session.as_deref().map(str::as_bytes));
+    field(&mut sha, draft.owner.as_deref().map(str::as_bytes));
     field(&mut sha, draft.target.as_ref().map(|t| t.0.as_bytes()));
     field(&mut sha, draft.target.as_ref().map(|t| t.1.as_bytes()));
-    field(&mut sha, text(&draft.reason).as_deref());
+    field(&mut sha, draft.reason.as_deref().map(str::as_bytes));
     field(&mut sha, Some(draft.request_id.as_bytes()));
-    field(&mut sha, text(&draft.detail).as_deref());
+    field(&mut sha, draft.detail.as_deref().map(str::as_bytes));
     field(&mut sha, Some(prev_hash));
     sha.finalize().into()
 }

@@ -2,8 +2,12 @@
 
 pub mod action;
 pub mod audit;
+pub mod audit_format;
 pub mod caller;
+pub mod checkpoint;
 pub mod export;
+pub mod hold;
+pub mod note;
 pub mod notice;
 pub mod people;
 pub mod person;
@@ -13,3 +17,4 @@ pub mod redact;
 pub mod session;
 pub mod timestamp;
 pub mod transcript;
+pub mod walk;

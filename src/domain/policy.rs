@@ -113,6 +113,8 @@ pub const fn least_role(verb: Verb) -> Role {
             Role::Contributor
         }
         Verb::ListAudit | Verb::VerifyAudit | Verb::Reload => Role::Admin,
+        Verb::ExportAudit | Verb::FollowAudit | Verb::ShowAuditKeys | Verb::RotateAuditKey => Role::Admin,
+        Verb::PruneAudit | Verb::HoldAudit | Verb::ListHolds => Role::Admin,
     }
 }
 
@@ -144,6 +146,8 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::Reload => false,
         Verb::ResumeSession | Verb::InterruptSession | Verb::RenameSession => false,
         Verb::ExportSession => false,
+        Verb::ExportAudit | Verb::FollowAudit | Verb::ShowAuditKeys | Verb::RotateAuditKey => false,
+        Verb::PruneAudit | Verb::HoldAudit | Verb::ListHolds => false,
     }
 }
 
@@ -270,7 +274,16 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
             record = new.existing.is_none().then_some("session.start");
         }
         Action::ListAudit(_) => record = Some("audit.read"),
-        Action::VerifyAudit => record = Some("audit.verify"),
+        Action::VerifyAudit(_) => record = Some("audit.verify"),
+        Action::ExportAudit { .. } => record = Some("audit.export"),
+        Action::FollowAudit { .. } => record = Some("audit.read"),
+        Action::ShowAuditKeys | Action::ListHolds { .. } => {}
+        Action::RotateAuditKey => record = Some("key.rotate"),
+        // Only looking at what would go is reading.
+        Action::PruneAudit { dry_run, .. } => {
+            record = Some(if *dry_run { "audit.read" } else { "audit.prune" });
+        }
+        Action::PlaceHold { .. } | Action::ReleaseHold { .. } => record = Some("audit.hold"),
         Action::ExplainPerson { own, .. } => {
             if !own && caller.role < Role::Admin {
                 return Err(Denied::Hidden);

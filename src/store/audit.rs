@@ -26,6 +26,8 @@ pub struct Filter {
     pub session: Option<String>,
     /// Only of this action.
     pub action: Option<String>,
+    /// Only with this outcome.
+    pub outcome: Option<AuditOutcome>,
     /// Only of this computer's chain.
     pub computer: Option<String>,
     /// Only what others did with what is this owner's (`domain::audit::owner_key`).
@@ -34,6 +36,51 @@ pub struct Filter {
     pub since: Option<Timestamp>,
     /// Only at or before.
     pub until: Option<Timestamp>,
+    /// Only with this in what they say; as [`needle`] has it. [`page`] leaves it to its caller, [`list`] does not.
+    pub text: Option<String>,
+}
+
+/// Text to look for, made comparable: the same way whatever the engine.
+pub fn needle(text: &str) -> String {
+    text.to_lowercase()
+}
+
+impl Filter {
+    /// Whether a row is meant.
+    pub fn meets(&self, entry: &AuditEntry) -> bool {
+        let row = &entry.draft;
+        let same = |wanted: &Option<String>, has: Option<&str>| {
+            wanted.as_deref().is_none_or(|wanted| has == Some(wanted))
+        };
+        same(&self.actor, Some(&row.actor))
+            && same(&self.owner, row.owner.as_deref())
+            && same(&self.session, row.session.as_deref())
+            && same(&self.action, Some(&row.action))
+            && same(&self.computer, Some(&entry.computer))
+            && self.outcome.is_none_or(|outcome| outcome == row.outcome)
+            && self.since.is_none_or(|since| row.at >= since)
+            && self.until.is_none_or(|until| row.at <= until)
+            && self.says(row)
+    }
+
+    /// Whether the row says the text.
+    fn says(&self, row: &AuditDraft) -> bool {
+        let Some(text) = &self.text else { return true };
+        let target = row.target.as_ref();
+        [
+            Some(&row.actor),
+            Some(&row.action),
+            row.owner.as_ref(),
+            row.session.as_ref(),
+            target.map(|target| &target.0),
+            target.map(|target| &target.1),
+            row.reason.as_ref(),
+            row.detail.as_ref(),
+        ]
+        .into_iter()
+        .flatten()
+        .any(|has| needle(has).contains(text.as_str()))
+    }
 }
 
 /// A row's place in a page: the next page begins after it.
@@ -50,6 +97,46 @@ pub struct Place {
 impl From<&AuditEntry> for Place {
     fn from(entry: &AuditEntry) -> Self {
         Self { at: entry.draft.at, computer: entry.computer.clone(), seq: entry.seq }
+    }
+}
+
+/// Rows that one search for text looks at, at most; and at a time.
+const SEARCHED: (usize, u64) = (20_000, 1_000);
+
+/// A page of the log over all chains, newest first, and where the next one begins; rows of one moment by chain and
+/// seq. A search for text looks at a bounded number of rows: the page may be short, or empty, and not be the last.
+pub async fn list(
+    conn: &Conn,
+    filter: &Filter,
+    before: Option<&Place>,
+    limit: u64,
+) -> Result<(Vec<AuditEntry>, Option<Place>), StoreError> {
+    if filter.text.is_none() {
+        let rows = page(conn, filter, before, limit).await?;
+        let next = rows.last().filter(|_| rows.len() as u64 == limit).map(Place::from);
+        return Ok((rows, next));
+    }
+    let (mut found, mut searched) = (Vec::new(), 0);
+    let mut at = before.cloned();
+    loop {
+        let rows = page(conn, filter, at.as_ref(), SEARCHED.1).await?;
+        let last = (rows.len() as u64) < SEARCHED.1;
+        searched += rows.len();
+        for row in rows {
+            at = Some(Place::from(&row));
+            if filter.meets(&row) {
+                found.push(row);
+                if found.len() as u64 == limit {
+                    return Ok((found, at));
+                }
+            }
+        }
+        if last {
+            return Ok((found, None));
+        }
+        if searched >= SEARCHED.0 {
+            return Ok((found, at));
+        }
     }
 }
 
@@ -76,6 +163,13 @@ pub async fn page(
     if filter.owner_key.is_some() {
         query = query.filter(Column::TargetKind.eq(OWNER));
     }
+    if let Some(outcome) = filter.outcome {
+        query = query.filter(Column::Outcome.eq(outcome.name()));
+        if outcome != AuditOutcome::Success {
+            // In so many words: only then do the engines know that the index of what failed will do.
+            query = query.filter(Expr::cust("outcome <> 'success'"));
+        }
+    }
     if let Some(since) = filter.since {
         query = query.filter(Column::At.gte(since.micros()));
     }
@@ -101,6 +195,64 @@ pub async fn page(
         .all(conn)
         .await?;
     rows.into_iter().map(entry).collect()
+}
+
+/// The rows of one chain after `after`, up to `last`, in their order.
+pub async fn chain_page(
+    conn: &Conn,
+    computer: &str,
+    after: i64,
+    last: i64,
+    limit: u64,
+) -> Result<Vec<AuditEntry>, StoreError> {
+    let rows = Entity::find()
+        .filter(Column::Computer.eq(computer))
+        .filter(Column::Seq.gt(after))
+        .filter(Column::Seq.lte(last))
+        .order_by_asc(Column::Seq)
+        .limit(limit)
+        .all(conn)
+        .await?;
+    rows.into_iter().map(entry).collect()
+}
+
+/// The computers that have a chain, by name, one index look-up each.
+pub async fn chains(conn: &Conn) -> Result<Vec<String>, StoreError> {
+    let mut found: Vec<String> = Vec::new();
+    loop {
+        let mut query = Entity::find().select_only().column(Column::Computer);
+        if let Some(last) = found.last() {
+            query = query.filter(Column::Computer.gt(last.as_str()));
+        }
+        let next: Option<String> =
+            query.order_by_asc(Column::Computer).limit(1).into_tuple().one(conn).await?;
+        match next {
+            Some(next) => found.push(next),
+            None => return Ok(found),
+        }
+    }
+}
+
+/// The first and the last seq of a chain, if it has rows.
+pub async fn ends(conn: &Conn, computer: &str) -> Result<Option<(i64, i64)>, StoreError> {
+    // Two look-ups: asked for both at once, SQLite reads the whole chain.
+    let of = |order| {
+        Entity::find()
+            .select_only()
+            .column(Column::Seq)
+            .filter(Column::Computer.eq(computer))
+            .order_by(Column::Seq, order)
+            .limit(1)
+            .into_tuple::<i64>()
+    };
+    let first = of(sea_orm::Order::Asc).one(conn).await?;
+    let last = of(sea_orm::Order::Desc).one(conn).await?;
+    Ok(first.zip(last))
+}
+
+/// The last row's place and hash, for signing it.
+pub async fn last(conn: &Conn, computer: &str) -> Result<Option<(i64, [u8; 32])>, StoreError> {
+    head(conn, computer).await
 }
 
 /// The last row's place and hash.

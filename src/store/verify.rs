@@ -1,15 +1,38 @@
-//! Checking the audit chains: every row's hash is computed again, every row must follow the one before. Works on any
-//! connection, also on a copy and without a daemon.
+//! Checking the audit chains: every row's hash is computed again, every row must follow the one before, and what was
+//! signed must still be so. Works on any connection, also on a copy and without a daemon. Pages are read side by side
+//! and hashed off the async threads.
 
 use crate::domain::audit;
-use crate::store::audit::entry;
+use crate::domain::checkpoint::Checkpoint;
+use crate::domain::note::{self, NoteError, VerifierKey};
+use crate::domain::walk::{Bad, Link, Walk};
+use crate::store::audit::{chains, ends, entry};
+use crate::store::checkpoint;
 use crate::store::conn::Conn;
-use crate::store::entity::audit::{Column, Entity};
+use crate::store::entity::audit::{Column, Entity, Model};
 use crate::store::error::StoreError;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use crate::store::{migrate, prune};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult as _, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait as _,
+};
+use std::collections::BTreeMap;
 
 /// Rows read at a time.
-const PAGE: u64 = 5_000;
+const PAGE: i64 = 5_000;
+/// Pages that are on their way at once.
+const PAGES: usize = 3;
+
+/// What there is to prove a log with besides itself.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// Public keys that are trusted.
+    pub keys: Vec<VerifierKey>,
+    /// Checkpoints from elsewhere, as signed notes.
+    pub notes: Vec<String>,
+}
 
 /// What was found about one computer's chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,105 +41,223 @@ pub struct ChainReport {
     pub computer: String,
     /// Rows that were checked, the bad one included.
     pub rows: u64,
+    /// The first row that is there: more than 1 after pruning.
+    pub first: Option<i64>,
     /// Hash of the last good row; zeros for none.
     pub head: [u8; 32],
+    /// Checkpoints that were signed by a trusted key and fit.
+    pub checkpoints: u64,
+    /// Checkpoints by a key that is not known here: they prove nothing.
+    pub unknown: u64,
     /// The first bad row and what is wrong with it. What comes after it was not checked.
     pub first_bad: Option<(i64, String)>,
 }
 
-/// Checks one computer's chain, or all. `progress` is told after each page how many rows are done in all.
+/// Checks one computer's chain, or all, by themselves alone.
 pub async fn verify(
     conn: &Conn,
     computer: Option<&str>,
+    progress: impl FnMut(u64) + Send,
+) -> Result<Vec<ChainReport>, StoreError> {
+    prove(conn, computer, &Evidence::default(), progress).await
+}
+
+/// How many rows there are to be checked: from the first to the last of each chain.
+pub async fn size(conn: &Conn) -> Result<u64, StoreError> {
+    let mut rows = 0;
+    for computer in chains(conn).await? {
+        if let Some((first, last)) = ends(conn, &computer).await? {
+            rows += u64::try_from(last.saturating_sub(first)).unwrap_or(0) + 1;
+        }
+    }
+    Ok(rows)
+}
+
+/// Checks one computer's chain, or all, also those of which there is nothing left but what was signed. `progress` is
+/// told after each page how many rows are done in all.
+pub async fn prove(
+    conn: &Conn,
+    computer: Option<&str>,
+    evidence: &Evidence,
     mut progress: impl FnMut(u64) + Send,
 ) -> Result<Vec<ChainReport>, StoreError> {
-    let computers = match computer {
-        Some(computer) => vec![computer.to_owned()],
-        None => chains(conn).await?,
-    };
+    let mut signed = signed(conn, evidence).await?;
+    let mut computers = chains(conn).await?;
+    computers.extend(signed.keys().cloned());
+    computers.sort();
+    computers.dedup();
+    if let Some(computer) = computer {
+        computers = vec![computer.to_owned()];
+    }
     let mut reports = Vec::with_capacity(computers.len());
     let mut before = 0;
     for computer in computers {
-        let report = verify_chain(conn, computer, before, &mut progress).await?;
+        let signed = signed.remove(&computer).unwrap_or_default();
+        let report = prove_chain(conn, computer, signed, &evidence.keys, before, &mut progress).await?;
         before += report.rows;
         reports.push(report);
     }
     Ok(reports)
 }
 
-/// The computers that have a chain, by name, one index look-up each.
-async fn chains(conn: &Conn) -> Result<Vec<String>, StoreError> {
-    let mut found: Vec<String> = Vec::new();
-    loop {
-        let mut query = Entity::find().select_only().column(Column::Computer);
-        if let Some(last) = found.last() {
-            query = query.filter(Column::Computer.gt(last.as_str()));
-        }
-        let next: Option<String> =
-            query.order_by_asc(Column::Computer).limit(1).into_tuple().one(conn).await?;
-        match next {
-            Some(next) => found.push(next),
-            None => return Ok(found),
+/// What is signed about one chain.
+#[derive(Default)]
+struct Signed {
+    points: Vec<Checkpoint>,
+    unknown: u64,
+    bad: Option<Bad>,
+}
+
+impl Signed {
+    fn take(&mut self, opened: Result<&str, NoteError>, at: i64) {
+        match opened.map(Checkpoint::parse) {
+            Ok(Some(point)) => self.points.push(point),
+            Err(NoteError::UnknownKey(_)) => self.unknown += 1,
+            Ok(None) | Err(_) if self.bad.is_none() => {
+                let problem = "the checkpoint of it that is kept is not what was signed".to_owned();
+                self.bad = Some(Bad { seq: at, problem });
+            }
+            Ok(None) | Err(_) => {}
         }
     }
 }
 
-async fn verify_chain(
+/// The checkpoints by chain: those that are kept beside the log, and those from elsewhere.
+async fn signed(conn: &Conn, evidence: &Evidence) -> Result<BTreeMap<String, Signed>, StoreError> {
+    let mut all: BTreeMap<String, Signed> = BTreeMap::new();
+    for text in &evidence.notes {
+        let opened = note::open(text, &evidence.keys);
+        let Some(point) = note::unproven(text).ok().and_then(Checkpoint::parse) else { continue };
+        all.entry(point.origin).or_default().take(opened, point.seq);
+    }
+    let has_table = migrate::status(conn).await?.applied.iter().any(|step| step == "m0010_checkpoints");
+    let mut after: Option<checkpoint::Kept> = None;
+    while has_table {
+        let page = checkpoint::page(conn, after.as_ref()).await?;
+        for kept in &page {
+            // Only what is signed counts; where the row says it belongs does not.
+            let opened = note::open(&kept.note, &evidence.keys);
+            let origin = opened.clone().ok().and_then(Checkpoint::parse).map(|point| point.origin);
+            let origin = origin.unwrap_or_else(|| kept.computer.clone());
+            all.entry(origin).or_default().take(opened, kept.seq);
+        }
+        after = page.last().cloned();
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok(all)
+}
+
+async fn prove_chain(
     conn: &Conn,
     computer: String,
+    signed: Signed,
+    keys: &[VerifierKey],
     before: u64,
     progress: &mut (impl FnMut(u64) + Send),
 ) -> Result<ChainReport, StoreError> {
-    let mut report = ChainReport { computer, rows: 0, head: [0; 32], first_bad: None };
-    // The last row's seq, and where the next page begins: two rows of one seq must not hide behind the page's edge.
-    let mut seq = 0i64;
-    let mut last_read: Option<i64> = None;
+    let cuts = prune::proven(conn, &computer, keys).await?;
+    let mut walk = Walk::new(cuts, signed.points);
+    let walked = match ends(conn, &computer).await? {
+        Some(ends) => walk_rows(conn, &computer, ends, &mut walk, before, progress).await?,
+        None => Ok(()),
+    };
+    let bad = walked.and_then(|()| walk.finish()).and_then(|()| signed.bad.map_or(Ok(()), Err)).err();
+    Ok(ChainReport {
+        computer,
+        rows: walk.rows(),
+        first: walk.first(),
+        head: walk.head(),
+        checkpoints: walk.proven(),
+        unknown: signed.unknown,
+        first_bad: bad.map(|bad| (bad.seq, bad.problem)),
+    })
+}
+
+/// Walks the rows from the first to the last as they were when it began; what is added meanwhile is left for next time.
+async fn walk_rows(
+    conn: &Conn,
+    computer: &str,
+    (first, last): (i64, i64),
+    walk: &mut Walk,
+    before: u64,
+    progress: &mut (impl FnMut(u64) + Send),
+) -> Result<Result<(), Bad>, StoreError> {
+    let mut reading = FuturesOrdered::new();
+    let mut next = first;
     loop {
-        let mut query = Entity::find().filter(Column::Computer.eq(report.computer.as_str()));
-        if let Some(last) = last_read {
-            query = query.filter(Column::Seq.gt(last));
+        while reading.len() < PAGES && next <= last {
+            let to = next.saturating_add(PAGE - 1).min(last);
+            reading.push_back(read(conn, computer, next, to));
+            next = match to.checked_add(1) {
+                Some(next) => next,
+                None => break,
+            };
         }
-        let rows = query.order_by_asc(Column::Seq).limit(PAGE).all(conn).await?;
-        let full = rows.len() as u64 == PAGE;
-        last_read = rows.last().map(|row| row.seq).or(last_read);
-        for row in rows {
-            report.rows += 1;
-            let found = row.seq;
-            match follows(seq, &report.head, row) {
-                Ok(hash) => report.head = hash,
-                Err(problem) => {
-                    report.first_bad = Some((found, problem));
-                    progress(before + report.rows);
-                    return Ok(report);
-                }
+        let Some(page) = reading.next().await else { return Ok(Ok(())) };
+        let (to, rows) = page?;
+        let gone = rows.is_empty() && to < last;
+        for (seq, link) in rows {
+            if let Err(bad) = walk.step(seq, link) {
+                progress(before + walk.rows());
+                return Ok(Err(bad));
             }
-            seq = found;
         }
-        progress(before + report.rows);
-        if !full {
-            return Ok(report);
+        progress(before + walk.rows());
+        if gone {
+            // A hole as wide as a page, or wider: the row behind it tells.
+            let (_, rows) = after_hole(conn, computer, to).await?;
+            if let Some((seq, link)) = rows.into_iter().next() {
+                return Ok(walk.step(seq, link));
+            }
         }
     }
 }
 
-/// Whether `row` is what must come after the row `seq` with the hash `head`: its hash, or what is wrong.
-fn follows(seq: i64, head: &[u8; 32], row: crate::store::entity::audit::Model) -> Result<[u8; 32], String> {
-    let found = row.seq;
-    if found == seq {
-        return Err(format!("row {found} is there twice"));
+type Rows = (i64, Vec<(i64, Result<Link, String>)>);
+
+/// The rows `from` to `to`. There may be too many of them where the table has lost its key: the walk stops at those.
+async fn read(conn: &Conn, computer: &str, from: i64, to: i64) -> Result<Rows, StoreError> {
+    let query = Entity::find()
+        .filter(Column::Computer.eq(computer))
+        .filter(Column::Seq.between(from, to))
+        .order_by_asc(Column::Seq)
+        .limit(PAGE.unsigned_abs() + 1);
+    links(conn, query, to).await
+}
+
+async fn after_hole(conn: &Conn, computer: &str, to: i64) -> Result<Rows, StoreError> {
+    let query = Entity::find()
+        .filter(Column::Computer.eq(computer))
+        .filter(Column::Seq.gt(to))
+        .order_by_asc(Column::Seq)
+        .limit(1);
+    links(conn, query, to).await
+}
+
+async fn links(conn: &Conn, query: sea_orm::Select<Entity>, to: i64) -> Result<Rows, StoreError> {
+    let rows = conn.query_all_raw(query.build(conn.get_database_backend())).await?;
+    let hashed = tokio::task::spawn_blocking(move || {
+        rows.iter()
+            .map(|row| {
+                let seq: i64 = row.try_get("", "seq").map_err(StoreError::from)?;
+                let model = Model::from_query_result(row, "").map_err(|_| "it cannot be read".to_owned());
+                Ok((seq, model.and_then(link)))
+            })
+            .collect::<Result<Vec<_>, StoreError>>()
+    });
+    match hashed.await {
+        Ok(rows) => Ok((to, rows?)),
+        Err(_) => Err(StoreError::Other("hashing was stopped".to_owned())),
     }
-    if found != seq + 1 {
-        return Err(format!("rows {} to {} are missing", seq + 1, found - 1));
-    }
+}
+
+fn link(row: Model) -> Result<Link, String> {
     if row.target_kind.is_some() != row.target_id.is_some() {
         return Err("half a target".to_owned());
     }
     let entry = entry(row).map_err(|e| e.to_string())?;
-    if entry.prev_hash != *head {
-        return Err("it does not follow the row before it".to_owned());
-    }
-    if audit::hash(&entry.computer, entry.seq, &entry.draft, &entry.prev_hash) != entry.hash {
-        return Err("its content does not match its hash".to_owned());
-    }
-    Ok(entry.hash)
+    let content = audit::hash(&entry.computer, entry.seq, &entry.draft, &entry.prev_hash);
+    Ok(Link { prev_hash: entry.prev_hash, hash: entry.hash, content })
 }

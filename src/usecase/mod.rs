@@ -1,6 +1,8 @@
 //! What is done once it is allowed. [`resolve`] turns names into things, [`run`] does the permitted thing:
 //! [`run::read`] what changes nothing, [`run::change`] inside the writer's transaction. No sockets, no clock.
 
+pub mod audit;
+pub mod audit_format;
 pub mod children;
 pub mod content;
 pub mod cursor;

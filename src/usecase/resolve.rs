@@ -10,7 +10,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
 use crate::store::session::{self, Found};
 use crate::usecase::follow::Place;
-use crate::usecase::{Explained, Facts, cursor, inbox, place, resume};
+use crate::usecase::{Explained, Facts, audit, cursor, inbox, place, resume};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::follow::FollowSession;
 use crate::wire::limits::{
@@ -110,7 +110,15 @@ pub async fn resolve(
         Request::Inbox(args) => inbox::resolve(args)?,
         Request::WhoReadMine(args) => inbox::resolve_mine(&args)?,
         Request::ListAudit(args) => Action::ListAudit(Box::new(audit_query(args)?)),
-        Request::VerifyAudit => Action::VerifyAudit,
+        Request::VerifyAudit(args) => audit::verify(args)?,
+        Request::ExportAudit(args) => audit::export(args)?,
+        Request::FollowAudit(args) => audit::follow(args)?,
+        Request::ShowAuditKeys => Action::ShowAuditKeys,
+        Request::RotateAuditKey => Action::RotateAuditKey,
+        Request::PruneAudit(args) => audit::prune(&args)?,
+        Request::PlaceHold(args) => audit::place(facts, args)?,
+        Request::ReleaseHold(args) => audit::release(args)?,
+        Request::ListHolds(args) => Action::ListHolds { all: args.all.unwrap_or(false) },
         Request::ShowConfig => Action::ShowConfig,
         Request::PutMyConfig(args) => {
             let path = args.path.unwrap_or_else(|| "config.yml".to_owned());
@@ -155,7 +163,15 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::Inbox(_)
         | Action::WhoReadMine(_)
         | Action::ListAudit(_)
-        | Action::VerifyAudit
+        | Action::VerifyAudit(_)
+        | Action::ExportAudit { .. }
+        | Action::FollowAudit { .. }
+        | Action::ShowAuditKeys
+        | Action::RotateAuditKey
+        | Action::PruneAudit { .. }
+        | Action::PlaceHold { .. }
+        | Action::ReleaseHold { .. }
+        | Action::ListHolds { .. }
         | Action::ShowConfig
         | Action::PutMyConfig { .. }
         | Action::ExplainPerson { .. }
@@ -341,7 +357,7 @@ async fn session_query(conn: &Conn, caller: &Caller, args: &ListSessions) -> Res
     })
 }
 
-fn audit_query(args: ListAudit) -> Result<AuditQuery, Fault> {
+pub(super) fn audit_query(args: ListAudit) -> Result<AuditQuery, Fault> {
     Ok(AuditQuery {
         since: moment("since", args.since.as_deref())?,
         until: moment("until", args.until.as_deref())?,
@@ -351,7 +367,8 @@ fn audit_query(args: ListAudit) -> Result<AuditQuery, Fault> {
         owner: args.owner,
         session: args.session_id,
         action: args.action,
-        outcome: None,
+        outcome: args.outcome,
+        text: args.text.as_deref().map(|text| audit::text(text)).transpose()?,
     })
 }
 

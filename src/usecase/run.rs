@@ -8,20 +8,19 @@ use crate::domain::caller::Caller;
 use crate::domain::policy::{self, Denied, Listing, Permit, Rules};
 use crate::domain::session::{Profile, Session, SessionStatus, Worktree};
 use crate::store;
-use crate::store::audit::Place;
 use crate::store::connect::Store;
 use crate::store::session::Filter;
 use crate::store::writer::Tx;
-use crate::store::{activity, audit, instance, message, outbox, session, setting, transcript, verify};
+use crate::store::{activity, instance, message, outbox, session, setting, transcript};
 use crate::usecase::resolve::{no_session, no_user, unavailable};
 use crate::usecase::turns::READING;
 use crate::usecase::witness::Written;
-use crate::usecase::{Facts, children, content, cursor, inbox, resume};
+use crate::usecase::{Facts, audit as usecase_audit, children, content, cursor, inbox, resume};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::{
-    AgentRow, AgentsReply, AuditReply, ChainRow, ComputerRow, ComputersReply, ConfigReply, ConfigRow,
-    EndedReply, MyConfigReply, ProjectRow, ProjectsReply, Reply, SentReply, SessionReply, SessionsReply,
-    StartedReply, VerifiedReply, WatchingReply, WhoamiReply,
+    AgentRow, AgentsReply, ComputerRow, ComputersReply, ConfigReply, ConfigRow, EndedReply, MyConfigReply,
+    ProjectRow, ProjectsReply, Reply, SentReply, SessionReply, SessionsReply, StartedReply, WatchingReply,
+    WhoamiReply,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -93,7 +92,7 @@ pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
         Action::Attach { session, reason, .. } | Action::FollowSession { session, reason, .. } => {
             draft.about(session).because(reason.as_deref()).with_detail(&json!({ "event": "start" }))
         }
-        _ => draft,
+        _ => usecase_audit::recorded(draft, permit.action()),
     };
     Some(match permit.action().session().filter(|session| !session.is_own(permit.caller())) {
         Some(session) => draft.of_anothers(session),
@@ -221,34 +220,14 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         }
         Action::Inbox(query) => Reply::Inbox(inbox::page(store.reader(), facts, &caller, &query).await?),
         Action::WhoReadMine(query) => Reply::Audit(inbox::mine(store.reader(), &caller, &query).await?),
-        Action::ListAudit(query) => {
-            let before = query.before.as_ref().map(|(at, computer, seq)| Place {
-                at: *at,
-                computer: computer.clone(),
-                seq: *seq,
-            });
-            let filter = audit::Filter {
-                actor: query.actor.clone(),
-                owner: query.owner.clone(),
-                session: query.session.clone(),
-                action: query.action.clone(),
-                computer: None,
-                owner_key: None,
-                since: query.since,
-                until: query.until,
-            };
-            let rows = audit::page(store.reader(), &filter, before.as_ref(), query.limit)
-                .await
-                .map_err(unavailable)?;
-            let full = rows.len() as u64 == query.limit;
-            let last = rows.last().filter(|_| full);
-            let next_cursor = last.map(|r| cursor::of_audit(r.draft.at, &r.computer, r.seq));
-            Reply::Audit(AuditReply { rows: rows.iter().map(Into::into).collect(), next_cursor })
-        }
-        Action::VerifyAudit => {
-            let chains = verify::verify(store.reader(), None, |_| {}).await.map_err(unavailable)?;
-            Reply::Verified(verified(&chains))
-        }
+        Action::ListAudit(query) => Reply::Audit(usecase_audit::list(store, &query).await?),
+        Action::ListHolds { all } => Reply::Holds(usecase_audit::holds(store, all).await?),
+        Action::VerifyAudit(_)
+        | Action::ExportAudit { .. }
+        | Action::FollowAudit { .. }
+        | Action::ShowAuditKeys
+        | Action::RotateAuditKey
+        | Action::PruneAudit { .. } => return Err(not_here("what the daemon does to its log itself")),
         Action::ShowConfig => return Err(not_here("config.show")),
         Action::Health => return Err(not_here("health")),
         Action::Attach { .. } => return Err(not_here("attach")),
@@ -261,6 +240,8 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         | Action::ResumeSession(_)
         | Action::InterruptSession { .. }
         | Action::RenameSession { .. }
+        | Action::PlaceHold { .. }
+        | Action::ReleaseHold { .. }
         | Action::PutMyConfig { .. } => {
             return Err(not_here("a change"));
         }
@@ -312,6 +293,10 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
         }
         Action::Inbox(query) => Reply::Inbox(inbox::page(tx.conn(), facts, &caller, &query).await?),
         Action::Watch { session, on } => children::watch(tx, facts, &caller, &session, on).await?,
+        Action::PlaceHold { id, scope, reason } => {
+            usecase_audit::place_hold(tx, facts, &caller, id, scope, reason).await?
+        }
+        Action::ReleaseHold { id, .. } => usecase_audit::release_hold(tx, facts, &caller, id).await?,
         Action::PutMyConfig { yaml, keys } => {
             setting::put(tx.conn(), caller.uid, PERSONAL, &yaml, facts.now).await.map_err(unavailable)?;
             Reply::MyConfig(MyConfigReply { keys })
@@ -472,7 +457,7 @@ fn ended(session: &Session, status: SessionStatus, removes: bool) -> Reply {
     })
 }
 
-fn not_here(what: &str) -> Fault {
+pub(super) fn not_here(what: &str) -> Fault {
     Fault::new(FaultCode::Internal, format!("{what} came by the wrong way"))
 }
 
@@ -542,24 +527,6 @@ async fn sessions(
     let full = rows.len() as u64 == query.limit;
     let next_cursor = rows.last().filter(|_| full).map(|s| cursor::of_session(s.last_activity, s.id));
     Ok(SessionsReply { sessions: rows.iter().map(SessionReply::from).collect(), next_cursor })
-}
-
-fn verified(chains: &[verify::ChainReport]) -> VerifiedReply {
-    let rows: Vec<ChainRow> = chains
-        .iter()
-        .map(|c| ChainRow {
-            computer: c.computer.clone(),
-            rows: i64::try_from(c.rows).unwrap_or(i64::MAX),
-            head: c.head.iter().map(|b| format!("{b:02x}")).collect(),
-            first_bad_seq: c.first_bad.as_ref().map(|(seq, _)| *seq),
-            problem: c.first_bad.as_ref().map(|(_, problem)| problem.clone()),
-        })
-        .collect();
-    VerifiedReply {
-        ok: rows.iter().all(|r| r.first_bad_seq.is_none()),
-        rows: rows.iter().map(|r| r.rows).sum(),
-        chains: rows,
-    }
 }
 
 /// The config in force as rows; `all` is for admins, others see their personal layer only.

@@ -59,7 +59,8 @@ pub struct Row {
     pub notice: Option<Notice>,
 }
 
-/// Writes down what is permitted, durably, if it has to be. A reload writes its own row.
+/// Writes down what is permitted, durably, if it has to be. A reload and pruning write
+/// their own rows: how they come out decides what those say.
 ///
 /// # Errors
 /// `audit_unavailable`: the row could not be written, so nothing may be shown.
@@ -69,7 +70,8 @@ pub async fn write_down(
     permit: Permit,
     deadline: Instant,
 ) -> Result<Written, Fault> {
-    let row = run::record(facts, &permit).filter(|_| !matches!(permit.action(), Action::Reload));
+    let by_themselves = matches!(permit.action(), Action::Reload | Action::PruneAudit { dry_run: false, .. });
+    let row = run::record(facts, &permit).filter(|_| !by_themselves);
     let Some(draft) = row else { return Ok(Written { permit, row: None, told: false }) };
     let session = permit.action().session();
     let notice = session.and_then(|session| notices::notice(facts, permit.caller(), &draft, session));

@@ -20,6 +20,10 @@ pub const CLIENT_ID_BYTES_MAX: usize = 128;
 pub const SESSION_PREFIX_MIN: usize = 8;
 /// Bytes of one answer, at most; beyond it there is a cursor.
 pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Trailer that says how many rows an answer had that was sent in parts; without it the answer was cut off.
+pub const COMPLETE_TRAILER: &str = "teleclaude-complete";
+/// Header that says, as JSON, after which row of each chain those come that are followed.
+pub const PLACES_HEADER: &str = "teleclaude-places";
 /// Header in which an agent shows its session's token.
 pub const TOKEN_HEADER: &str = "teleclaude-session-token";
 /// Key of `_meta` in which an agent's MCP client shows its session's token.

@@ -1,6 +1,8 @@
 //! What is said: requests, replies, faults and limits, the same for MCP, REST and the CLI. Serde types only.
 
 pub mod attach;
+pub mod audit;
+pub mod bundle;
 pub mod export;
 pub mod fault;
 pub mod follow;

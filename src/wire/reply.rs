@@ -4,6 +4,7 @@ use crate::domain::audit::AuditEntry;
 use crate::domain::caller::{Caller, Role};
 use crate::domain::session::Session;
 use crate::wire::attach::AttachedRow;
+use crate::wire::audit::{AuditKeysReply, HoldRow, HoldsReply, PrunedReply};
 use crate::wire::inbox::InboxReply;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,14 @@ pub enum Reply {
     Audit(AuditReply),
     /// To `VerifyAudit`.
     Verified(VerifiedReply),
+    /// To `ShowAuditKeys` and `RotateAuditKey`.
+    AuditKeys(AuditKeysReply),
+    /// To `PruneAudit`.
+    Pruned(PrunedReply),
+    /// To `PlaceHold` and `ReleaseHold`.
+    Hold(HoldRow),
+    /// To `ListHolds`.
+    Holds(HoldsReply),
     /// To `ShowConfig`.
     Config(ConfigReply),
     /// To `PutMyConfig`.
@@ -447,7 +456,8 @@ impl From<&AuditEntry> for AuditRow {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in hex.
+pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -485,8 +495,19 @@ pub struct ChainRow {
     /// Rows that were checked.
     #[schemars(range(min = 0))]
     pub rows: i64,
+    /// The first row that is there: more than 1 after pruning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seq: Option<i64>,
     /// Hash of the last row, in hex.
     pub head: String,
+    /// Checkpoints that a trusted key has signed and that fit.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub checkpoints: i64,
+    /// Checkpoints by keys that are not known here: they prove nothing.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub unknown_checkpoints: i64,
     /// The first row that is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_bad_seq: Option<i64>,

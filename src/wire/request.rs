@@ -1,8 +1,12 @@
 //! What can be asked, by names. `usecase` resolves names to things. Unknown arguments are refused.
 
 use crate::domain::action::Verb;
+use crate::domain::audit::AuditOutcome;
 use crate::domain::session::{SessionStatus, ThinkingMode};
 use crate::wire::attach::TerminalSize;
+use crate::wire::audit::{
+    ExportAudit, FollowAudit, ListHolds, PlaceHold, PruneAudit, ReleaseHold, VerifyAudit,
+};
 use crate::wire::export::ExportSession;
 use crate::wire::follow::FollowSession;
 use crate::wire::inbox::{Inbox, WhoRead};
@@ -58,7 +62,23 @@ pub enum Request {
     /// Rows of the audit log.
     ListAudit(ListAudit),
     /// Check the audit chain.
-    VerifyAudit,
+    VerifyAudit(VerifyAudit),
+    /// Write the audit log out.
+    ExportAudit(ExportAudit),
+    /// Rows of the audit log as they come.
+    FollowAudit(FollowAudit),
+    /// The public keys of the checkpoints.
+    ShowAuditKeys,
+    /// Sign checkpoints with a new key from now on.
+    RotateAuditKey,
+    /// Cut old rows off the audit log.
+    PruneAudit(PruneAudit),
+    /// Keep rows from being pruned.
+    PlaceHold(PlaceHold),
+    /// No longer keep them.
+    ReleaseHold(ReleaseHold),
+    /// What is kept from being pruned.
+    ListHolds(ListHolds),
     /// The config in force, secrets masked.
     ShowConfig,
     /// Hand over my personal config layer.
@@ -99,7 +119,14 @@ impl Request {
             },
             Self::WhoReadMine(_) => Verb::WhoReadMine,
             Self::ListAudit(_) => Verb::ListAudit,
-            Self::VerifyAudit => Verb::VerifyAudit,
+            Self::VerifyAudit(_) => Verb::VerifyAudit,
+            Self::ExportAudit(_) => Verb::ExportAudit,
+            Self::FollowAudit(_) => Verb::FollowAudit,
+            Self::ShowAuditKeys => Verb::ShowAuditKeys,
+            Self::RotateAuditKey => Verb::RotateAuditKey,
+            Self::PruneAudit(_) => Verb::PruneAudit,
+            Self::PlaceHold(_) | Self::ReleaseHold(_) => Verb::HoldAudit,
+            Self::ListHolds(_) => Verb::ListHolds,
             Self::ShowConfig => Verb::ShowConfig,
             Self::PutMyConfig(_) => Verb::PutMyConfig,
             Self::ExplainPerson(_) => Verb::ExplainPerson,
@@ -329,12 +356,18 @@ pub struct ListAudit {
     /// Only rows of this action, such as `transcript.read`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
+    /// Only rows with this outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<AuditOutcome>,
     /// Only rows at or after this RFC 3339 time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
     /// Only rows at or before this RFC 3339 time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+    /// Only rows that say this somewhere: actor, action, owner, session, target, reason or detail, in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
     /// Where the previous page ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,

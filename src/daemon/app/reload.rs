@@ -3,7 +3,6 @@
 use crate::config::load::{self, Loaded};
 use crate::daemon::app::App;
 use crate::daemon::backend::Event;
-use crate::daemon::handle::audit_unavailable;
 use crate::daemon::peer::Names;
 use crate::daemon::settings::{self, Settings};
 use crate::domain::audit::{AuditDraft, AuditOutcome};
@@ -15,7 +14,7 @@ use crate::store::connect::Store;
 use crate::store::error::StoreError;
 use crate::store::person;
 use crate::store::writer::WriteError;
-use crate::usecase::Facts;
+use crate::usecase::{Facts, witness};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::ReloadedReply;
 use std::sync::Arc;
@@ -49,7 +48,7 @@ impl App {
                 let row = draft("config.rejected", AuditOutcome::Failure).with_detail(
                     &serde_json::json!({ "problems": text.chars().take(4_096).collect::<String>() }),
                 );
-                self.store.append(deadline, row).await.map_err(audit_unavailable)?;
+                self.store.append(deadline, row).await.map_err(witness::unavailable)?;
                 return Err(Fault::invalid("config", text).hint("the old config stays in force"));
             }
         };
@@ -60,7 +59,7 @@ impl App {
             .map_err(crate::usecase::resolve::unavailable)?;
         let row = draft("config.reload", AuditOutcome::Success)
             .with_detail(&serde_json::json!({ "changed": changed, "needs_restart": needs_restart }));
-        self.store.append(deadline, row).await.map_err(audit_unavailable)?;
+        self.store.append(deadline, row).await.map_err(witness::unavailable)?;
         let limits = settings::limits(&loaded);
         self.settings.store(Arc::new(Settings { people, limits, loaded }));
         self.tell(Event::Catalogue);

@@ -2,6 +2,7 @@
 //! Decides nothing.
 
 pub mod attach;
+pub mod audit;
 pub mod events;
 pub mod export;
 pub mod follow;

@@ -2,7 +2,7 @@
 
 use crate::daemon::front::Front;
 use crate::daemon::http::attach::{self, Way};
-use crate::daemon::http::{Body, events, export, follow, problem};
+use crate::daemon::http::{Body, audit, events, export, follow, problem};
 use crate::daemon::mcp::tools::{arguments, body as json_body};
 use crate::domain::action::Verb;
 use crate::domain::caller::{Peer, Via};
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 /// Query parameters that are whole numbers.
 const INTEGERS: [&str; 2] = ["limit", "tail_chars"];
 /// Query parameters that are true or false.
-const BOOLEANS: [&str; 3] = ["all_computers", "follow", "unread"];
+const BOOLEANS: [&str; 4] = ["all", "all_computers", "follow", "unread"];
 
 /// Answers one request.
 pub async fn answer(
@@ -89,6 +89,9 @@ pub async fn answer(
         Err(fault) => return problem::response(&fault),
     };
     debug_assert_eq!(request.verb(), verb, "what a path does is what its request does");
+    if audit::is_sent_in_parts(verb) {
+        return audit::answer(front, peer, &caller, token, request, &gone).await;
+    }
     match front.ask(&peer, &caller, token, request, &gone).await {
         Ok(reply @ Reply::Started(_)) => problem::json(StatusCode::CREATED, &reply),
         Ok(reply) => problem::json(StatusCode::OK, &reply),
@@ -135,8 +138,7 @@ fn route(method: &Method, segments: &[&str]) -> Option<(&'static str, Verb)> {
         ["inbox"] if get => ("inbox", Verb::ReadInbox),
         ["inbox", "read"] if post => ("mark_inbox", Verb::MarkInbox),
         ["audit", "mine"] if get => ("who_read_my_sessions", Verb::WhoReadMine),
-        ["audit"] if get => ("list_audit", Verb::ListAudit),
-        ["audit", "verify"] if get || post => ("verify_audit", Verb::VerifyAudit),
+        ["audit", below @ ..] => return audit::route(method, below),
         ["config"] if get => ("show_config", Verb::ShowConfig),
         ["me", "config"] if put => ("put_my_config", Verb::PutMyConfig),
         ["people", _, "explain"] if get => ("explain_person", Verb::ExplainPerson),
@@ -169,15 +171,17 @@ fn request(name: &str, segments: &[&str], parts: &Parts, body: &[u8]) -> Result<
         "inbox" => Request::Inbox(read_only(query(parts, None)?)?),
         "mark_inbox" => Request::Inbox(marking(json_body(body)?)?),
         "who_read_my_sessions" => Request::WhoReadMine(query(parts, None)?),
-        "list_audit" => Request::ListAudit(query(parts, None)?),
-        "verify_audit" => Request::VerifyAudit,
         "show_config" => Request::ShowConfig,
         "put_my_config" => Request::PutMyConfig(my_config(parts, body)?),
         "explain_person" => Request::ExplainPerson(ExplainPerson {
             user: segments.get(1).copied().unwrap_or_default().to_owned(),
         }),
         "reload" => Request::Reload,
-        _ => return Err(Fault::new(FaultCode::Internal, "this path has no request")),
+        other => {
+            let below = segments.get(1..).unwrap_or_default();
+            return audit::request(other, below, parts, body)
+                .unwrap_or_else(|| Err(Fault::new(FaultCode::Internal, "this path has no request")));
+        }
     })
 }
 
@@ -225,7 +229,12 @@ fn asks_to_follow(parts: &Parts) -> bool {
 }
 
 /// Arguments out of the query, and the session out of the path.
-fn query<T: DeserializeOwned>(parts: &Parts, session: Option<SessionRef>) -> Result<T, Fault> {
+pub(super) fn query<T: DeserializeOwned>(parts: &Parts, session: Option<SessionRef>) -> Result<T, Fault> {
+    with_session(fields(parts)?, session)
+}
+
+/// Arguments out of the query.
+pub(super) fn fields(parts: &Parts) -> Result<Map<String, Value>, Fault> {
     let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
         .map_err(|_| Fault::invalid("query", "is not well-formed"))?;
     let mut fields = Map::new();
@@ -245,7 +254,7 @@ fn query<T: DeserializeOwned>(parts: &Parts, session: Option<SessionRef>) -> Res
         }
         fields.insert(key, value);
     }
-    with_session(fields, session)
+    Ok(fields)
 }
 
 /// Arguments out of a JSON body (nothing is `{}`), and the session out of the path.

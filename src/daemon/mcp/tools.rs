@@ -9,7 +9,7 @@ use crate::wire::reply::{
     SessionReply, SessionsReply, StartedReply, WatchingReply, WhoamiReply,
 };
 use crate::wire::request::{
-    EndSession, GetSessionData, ListSessions, Request, RunAgentCommand, SendMessage, SessionRef,
+    EndSession, GetSessionData, ListAudit, ListSessions, Request, RunAgentCommand, SendMessage, SessionRef,
     StartSession, Steering,
 };
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
@@ -208,6 +208,17 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
             schema::output::<AuditReply>(),
             READ,
             |args| some(args, Request::WhoReadMine),
+        ),
+        entry(
+            "audit_query",
+            Verb::ListAudit,
+            "Query the audit log",
+            "Lists rows of the audit log, newest first: who did what to which session, how it came out, and why. That \
+             it was read is written down too.",
+            schema::input::<ListAudit>(),
+            schema::output::<AuditReply>(),
+            READ,
+            |args| some(args, Request::ListAudit),
         ),
     ]
 });

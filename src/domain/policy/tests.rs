@@ -3,8 +3,10 @@
 
 use super::{Denied, Rules, judge};
 use crate::domain::action::{Action, NewMessage, NewSession, Resumption, SessionQuery, Window};
+use crate::domain::audit_format::AuditFormat;
 use crate::domain::caller::{Caller, PersonRef, Role, Rule, Via};
 use crate::domain::export::ExportFormat;
+use crate::domain::hold::HoldScope;
 use crate::domain::notice::{InboxQuery, Mark};
 use crate::domain::person::{PersonId, Standing};
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
@@ -252,7 +254,31 @@ fn table(rules: &Rules) -> String {
         ),
         ("who read mine".to_owned(), Box::new(|| Action::WhoReadMine(Box::default()))),
         ("audit list".to_owned(), Box::new(|| Action::ListAudit(Box::default()))),
-        ("audit verify".to_owned(), Box::new(|| Action::VerifyAudit)),
+        ("audit verify".to_owned(), Box::new(|| Action::VerifyAudit(Box::default()))),
+        (
+            "audit export".to_owned(),
+            Box::new(|| Action::ExportAudit { format: AuditFormat::Bundle, query: Box::default() }),
+        ),
+        ("audit tail".to_owned(), Box::new(|| Action::FollowAudit { query: Box::default(), after: None })),
+        ("audit key".to_owned(), Box::new(|| Action::ShowAuditKeys)),
+        ("audit key rotate".to_owned(), Box::new(|| Action::RotateAuditKey)),
+        (
+            "audit prune".to_owned(),
+            Box::new(|| Action::PruneAudit { before: Timestamp::from_micros(0), dry_run: false }),
+        ),
+        (
+            "audit hold add".to_owned(),
+            Box::new(|| Action::PlaceHold {
+                id: Uuid::nil(),
+                scope: HoldScope::Everything,
+                reason: "an incident".to_owned(),
+            }),
+        ),
+        (
+            "audit hold release".to_owned(),
+            Box::new(|| Action::ReleaseHold { id: Uuid::nil(), reason: "it is over".to_owned() }),
+        ),
+        ("audit hold list".to_owned(), Box::new(|| Action::ListHolds { all: false })),
         ("config show".to_owned(), Box::new(|| Action::ShowConfig)),
         (
             "config put mine".to_owned(),

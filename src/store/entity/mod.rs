@@ -3,6 +3,8 @@
 pub mod activity;
 pub mod audit;
 pub mod ban;
+pub mod checkpoint;
+pub mod hold;
 pub mod host;
 pub mod inbox;
 pub mod instance;

@@ -1,0 +1,360 @@
+//! `teleclaude audit verify`: asks the daemon, or looks for itself at a database, a copy of one, or a bundle.
+
+use crate::cli::console::{Console, paint};
+use crate::cli::failure::Failure;
+use crate::cli::progress;
+use crate::cli::render::{GREEN, Look, RED, cell, table, visible};
+use crate::client::{Client, ClientError};
+use crate::config::load;
+use crate::daemon::{audit_log, database, notary};
+use crate::domain::note::{self, VerifierKey};
+use crate::store::connect::{Engine, open_read_only};
+use crate::store::verify::{Evidence, prove, size};
+use crate::wire::audit::VerifyAudit;
+use crate::wire::bundle::{BundleReport, LINE_BYTES_MAX, Reader};
+use crate::wire::reply::{ChainRow, VerifiedReply};
+use secrecy::SecretString;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+
+/// What the exit code says.
+pub const EXIT_CODES: &str =
+    "Exit codes: 0 everything is whole, 1 something was tampered with, 2 it could not be looked at";
+/// From so many rows on there is a bar.
+const BAR_FROM: u64 = 100_000;
+/// Notes of a checkpoint file that are sent to the daemon: the newest.
+const NOTES_SENT: usize = 500;
+/// Bytes of a file of checkpoints or keys, at most.
+const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Arguments of `audit verify`.
+#[derive(Debug, clap::Args)]
+pub struct Verify {
+    /// Hold the log against the checkpoints in this file, kept elsewhere
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Vec<PathBuf>,
+    /// Check a bundle that `audit export --format bundle` wrote, and nothing else
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "database"])]
+    bundle: Option<PathBuf>,
+    /// Trust this public key, or those in this file, as `audit key` prints them
+    #[arg(long, value_name = "KEY|FILE")]
+    key: Vec<String>,
+    /// Look at this database, or this copy of one, without the daemon: a SQLite file, or a postgres:// URL
+    #[arg(long, value_name = "FILE|URL")]
+    database: Option<String>,
+}
+
+impl Verify {
+    /// Whether it works without a daemon.
+    pub const fn asks_nobody(&self) -> bool {
+        self.bundle.is_some() || self.database.is_some()
+    }
+}
+
+/// Looks at a bundle or a database.
+pub fn run_alone(console: &mut Console<'_>, args: &Verify, json: bool) -> Result<(), Failure> {
+    let done = match (&args.bundle, &args.database) {
+        (Some(file), _) => bundle(console, args, file),
+        (None, Some(place)) => {
+            let engine = engine(console, place)?;
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(|e| Failure::Local(format!("cannot begin: {e}")))?
+                .block_on(look_at(console, args, engine))
+        }
+        (None, None) => Err(Failure::Local("there is nothing to look at".to_owned())),
+    };
+    tell(console, done, json)
+}
+
+/// Asks the daemon; where there is none, looks at the database of the config.
+pub async fn run(
+    console: &mut Console<'_>,
+    client: &Client,
+    args: &Verify,
+    json: bool,
+) -> Result<(), Failure> {
+    let asked = async {
+        let evidence = given(console, args)?;
+        let notes = evidence.notes.len().saturating_sub(NOTES_SENT);
+        let asked = VerifyAudit {
+            checkpoints: evidence.notes[notes..].to_vec(),
+            keys: evidence.keys.iter().map(ToString::to_string).collect(),
+        };
+        Ok::<_, Failure>(client.verify_audit(&asked).await)
+    };
+    let asked = match asked.await {
+        Ok(asked) => asked,
+        Err(failure) => return tell(console, Err(failure), json),
+    };
+    match asked {
+        Ok(answer) if json => {
+            console.say_json(&answer.text)?;
+            if answer.reply.ok { Ok(()) } else { Err(Failure::Told) }
+        }
+        Ok(answer) => tell(console, Ok(Found { reply: answer.reply, notes: Vec::new() }), json),
+        Err(unreachable @ ClientError::Unreachable { .. }) => {
+            let Some(engine) = load::load(&console.environment())
+                .ok()
+                .and_then(|loaded| database::options(&loaded).ok())
+                .map(|options| options.engine)
+                .filter(|engine| !matches!(engine, Engine::Sqlite { path, .. } if !path.exists()))
+            else {
+                return tell(console, Err(unreachable.into()), json);
+            };
+            console.note("The daemon is not running: looking at its database without it.");
+            let done = look_at(console, args, engine).await;
+            tell(console, done, json)
+        }
+        Err(error) => tell(console, Err(error.into()), json),
+    }
+}
+
+/// What was found, and what is to be said about how.
+struct Found {
+    reply: VerifiedReply,
+    notes: Vec<String>,
+}
+
+fn tell(console: &mut Console<'_>, done: Result<Found, Failure>, json: bool) -> Result<(), Failure> {
+    let found = done.map_err(|failure| match failure {
+        seen @ (Failure::Told | Failure::Output(_)) => seen,
+        other => Failure::NotSeen(Box::new(other)),
+    })?;
+    for note in &found.notes {
+        console.warn(note);
+    }
+    if json {
+        console.say_json(&serde_json::to_string(&found.reply).unwrap_or_default())?;
+    } else {
+        let text = verified(&found.reply, &console.look);
+        console.say(&text)?;
+    }
+    if found.reply.ok { Ok(()) } else { Err(Failure::Told) }
+}
+
+/// The keys and checkpoints of the command line.
+fn given(console: &Console<'_>, args: &Verify) -> Result<Evidence, Failure> {
+    let mut evidence = Evidence::default();
+    for key in &args.key {
+        if let Ok(key) = VerifierKey::parse(key) {
+            evidence.keys.push(key);
+            continue;
+        }
+        let text = read(&console.cwd.join(key), "key")?;
+        let keys: Result<Vec<VerifierKey>, _> =
+            text.lines().filter(|line| !line.trim().is_empty()).map(VerifierKey::parse).collect();
+        evidence.keys.extend(keys.map_err(|e| Failure::usage(format!("--key {key}: {e}")))?);
+    }
+    for file in &args.checkpoint {
+        let text = read(&console.cwd.join(file), "checkpoint")?;
+        let notes = note::split(&text);
+        let shown = file.display();
+        if notes.is_empty() {
+            return Err(Failure::usage(format!("--checkpoint {shown}: there is no checkpoint in it")));
+        }
+        if let Some(wrong) = notes.iter().position(|text| note::unproven(text).is_err()) {
+            let problem = format!("--checkpoint {shown}: number {} in it is no signed note", wrong + 1);
+            return Err(Failure::usage(problem));
+        }
+        evidence.notes.extend(notes);
+    }
+    Ok(evidence)
+}
+
+fn read(path: &Path, option: &str) -> Result<String, Failure> {
+    let failed = |e: std::io::Error| Failure::usage(format!("--{option} {}: {e}", path.display()));
+    let mut text = String::new();
+    File::open(path).map_err(failed)?.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
+}
+
+/// The same, and where no key is given, what this machine's daemon left in its state directory.
+fn given_or_own(console: &Console<'_>, args: &Verify) -> Result<Evidence, Failure> {
+    let mut evidence = given(console, args)?;
+    if evidence.keys.is_empty()
+        && let Ok(loaded) = load::load(&console.environment())
+    {
+        let folder = &loaded.paths.state_dir;
+        // Who may not read it has none.
+        evidence.keys = notary::public_keys(folder).unwrap_or_default();
+        if args.bundle.is_none() && args.database.is_none() {
+            evidence.notes.extend(notary::last_note(folder));
+        }
+    }
+    Ok(evidence)
+}
+
+fn engine(console: &Console<'_>, place: &str) -> Result<Engine, Failure> {
+    if place.starts_with("postgres://") || place.starts_with("postgresql://") {
+        let login = place.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+        if login.split('@').next().is_some_and(|user| user.contains(':') && login.contains('@')) {
+            return Err(Failure::usage(
+                "--database: everybody on this machine can read a command line; put the password into PGPASSWORD \
+                 or ~/.pgpass",
+            ));
+        }
+        return Ok(Engine::Postgres { url: SecretString::from(place) });
+    }
+    let path = console.cwd.join(place.strip_prefix("sqlite://").unwrap_or(place));
+    Ok(Engine::Sqlite { path, synchronous_full: true })
+}
+
+/// Looks at a database.
+async fn look_at(console: &Console<'_>, args: &Verify, engine: Engine) -> Result<Found, Failure> {
+    let evidence = given_or_own(console, args)?;
+    let local = |e: crate::store::error::StoreError| Failure::Local(format!("the database: {e}"));
+    let conn = open_read_only(engine).await.map_err(local)?;
+    let looked = async {
+        for text in &evidence.notes {
+            note::open(text, &evidence.keys).map_err(|e| Failure::usage(format!("a checkpoint: {e}")))?;
+        }
+        let rows = size(&conn).await.map_err(local)?;
+        let bar = if rows >= BAR_FROM {
+            progress::bar(console, rows, "rows")
+        } else {
+            indicatif::ProgressBar::hidden()
+        };
+        let reports = prove(&conn, None, &evidence, |done| bar.set_position(done)).await.map_err(local);
+        bar.finish_and_clear();
+        reports
+    };
+    let reports = looked.await;
+    conn.close().await;
+    let mut notes = Vec::new();
+    if evidence.keys.is_empty() {
+        notes.push(
+            "without a public key (--key) checkpoints prove nothing, and rows cut off the end are not noticed"
+                .to_owned(),
+        );
+    }
+    Ok(Found { reply: audit_log::verified(&reports?), notes })
+}
+
+/// Looks at a bundle.
+fn bundle(console: &Console<'_>, args: &Verify, file: &Path) -> Result<Found, Failure> {
+    let evidence = given_or_own(console, args)?;
+    let mut notes = Vec::new();
+    if evidence.keys.is_empty() {
+        notes.push(
+            "the bundle is proven with the key it brings along itself: that it is whole, not whose it is. \
+             Give the key you got from elsewhere with --key"
+                .to_owned(),
+        );
+    }
+    let path = console.cwd.join(file);
+    let failed = |e: std::io::Error| Failure::usage(format!("--bundle {}: {e}", file.display()));
+    let mut input = BufReader::with_capacity(256 * 1024, File::open(&path).map_err(failed)?);
+    let mut reader = Reader::new(evidence.keys);
+    let mut bar: Option<indicatif::ProgressBar> = None;
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let limit = LINE_BYTES_MAX as u64 + 1;
+        let read = input.by_ref().take(limit).read_until(b'\n', &mut line).map_err(failed)?;
+        if read == 0 || !reader.line(&line) {
+            break;
+        }
+        let bar = bar.get_or_insert_with(|| match reader.expected() {
+            rows if rows >= BAR_FROM => progress::bar(console, rows, "rows"),
+            _ => indicatif::ProgressBar::hidden(),
+        });
+        bar.set_position(u64::try_from(reader.rows()).unwrap_or(0));
+    }
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    Ok(Found { reply: of_bundle(reader.finish()), notes })
+}
+
+/// A bundle's report in the form of a log's: what is wrong with it as a whole is a chain's problem if it is none's.
+fn of_bundle(report: BundleReport) -> VerifiedReply {
+    let rows = report.chains.iter().map(|chain| chain.rows).sum();
+    let mut chains = report.chains;
+    if let Some(problem) = &report.problem
+        && chains.iter().all(|chain| chain.problem.is_none())
+    {
+        chains.push(ChainRow {
+            computer: "the bundle".to_owned(),
+            rows: 0,
+            first_seq: None,
+            head: String::new(),
+            checkpoints: 0,
+            unknown_checkpoints: 0,
+            first_bad_seq: None,
+            problem: Some(problem.clone()),
+        });
+    }
+    VerifiedReply { ok: report.problem.is_none(), rows, chains }
+}
+
+/// What is said of a chain that is whole.
+fn whole(chain: &ChainRow) -> String {
+    let mut text = "whole".to_owned();
+    if let Some(first) = chain.first_seq.filter(|first| *first > 1) {
+        text.push_str(&format!(", rows 1 to {} pruned", first - 1));
+    }
+    match chain.checkpoints {
+        0 => {}
+        1 => text.push_str(", 1 checkpoint fits"),
+        n => text.push_str(&format!(", {n} checkpoints fit")),
+    }
+    if chain.unknown_checkpoints > 0 {
+        text.push_str(&format!(", {} by unknown keys", chain.unknown_checkpoints));
+    }
+    text
+}
+
+/// What checking found.
+pub fn verified(reply: &VerifiedReply, look: &Look) -> String {
+    let rows: Vec<_> = reply
+        .chains
+        .iter()
+        .map(|chain| {
+            let found = match (chain.first_bad_seq, chain.problem.as_deref()) {
+                (None, None) => cell(whole(chain)).sgr(GREEN),
+                (Some(seq), problem) => cell(format!("row {seq}: {}", problem.unwrap_or("wrong"))).sgr(RED),
+                (None, Some(problem)) => cell(problem).sgr(RED),
+            };
+            vec![cell(&chain.computer), cell(chain.rows.to_string()), found, cell(&chain.head)]
+        })
+        .collect();
+    let (sgr, verdict) = if reply.ok { (GREEN, "The log is whole") } else { (RED, "The log is NOT whole") };
+    let verdict = format!("{verdict}: {} rows checked.", reply.rows);
+    let chains = table(&["COMPUTER", "ROWS", "FOUND", "HEAD"], &rows, look);
+    format!("{chains}{}\n", paint(look.colour, sgr, &visible(&verdict)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::render::plain;
+
+    #[test]
+    fn whole_and_broken_chains() {
+        let chain = |bad: Option<i64>| ChainRow {
+            computer: "build-1".to_owned(),
+            rows: 42,
+            first_seq: Some(1),
+            checkpoints: 0,
+            unknown_checkpoints: 0,
+            head: "ab".repeat(32),
+            first_bad_seq: bad,
+            problem: bad.map(|_| "the hash does not match".to_owned()),
+        };
+        let whole = VerifiedReply { ok: true, rows: 42, chains: vec![chain(None)] };
+        insta::assert_snapshot!(verified(&whole, &plain()), @r"
+        COMPUTER  ROWS  FOUND  HEAD
+        build-1   42    whole  abababababababababababababababababababababababababababababababab
+        The log is whole: 42 rows checked.
+        ");
+        let broken = VerifiedReply { ok: false, rows: 42, chains: vec![chain(Some(17))] };
+        insta::assert_snapshot!(verified(&broken, &plain()), @r"
+        COMPUTER  ROWS  FOUND                            HEAD
+        build-1   42    row 17: the hash does not match  ababababababababababababababababababababababababab…
+        The log is NOT whole: 42 rows checked.
+        ");
+    }
+}

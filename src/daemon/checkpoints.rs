@@ -1,0 +1,178 @@
+//! Checkpoints of this computer's chain: signed every `audit.checkpoint.every`, at the start and at each clean stop,
+//! and put into the table, the journal, and a file that may lie elsewhere. Where one of these fails the daemon is not
+//! well and says why; it does not stop.
+
+use crate::daemon::app::App;
+use crate::daemon::effects::write;
+use crate::daemon::notary::Part;
+use crate::daemon::pruning;
+use crate::domain::checkpoint::Checkpoint;
+use crate::store::{audit, checkpoint};
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// What failed is tried again after this, if the next checkpoint is not sooner.
+const AGAIN: Duration = Duration::from_secs(60);
+/// Where journald listens, below the system's root.
+const JOURNAL: &str = "run/systemd/journal/socket";
+
+/// Signs now and then until stopped, and goes on with what was being pruned.
+pub async fn run(app: Arc<App>, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut last: Option<(Instant, bool)> = None;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        let every = app.settings().loaded.config.audit.checkpoint.every.0;
+        let due = last.is_none_or(|(at, well)| at.elapsed() >= if well { every } else { every.min(AGAIN) });
+        if due {
+            pruning::go_on(&app).await;
+            let well = make(&app).await;
+            last = Some((Instant::now(), well));
+        }
+    }
+}
+
+/// Signs the chain's head and hands the checkpoint on; whether every part of it worked.
+pub async fn make(app: &App) -> bool {
+    let notary = app.notary();
+    let _turn = notary.turn().await;
+    let computer = app.store().computer().to_owned();
+    let head = match audit::last(app.store().reader(), &computer).await {
+        Ok(head) => head,
+        Err(error) => {
+            notary.report(Part::Table, Some(format!("no checkpoint: the audit log cannot be read: {error}")));
+            return false;
+        }
+    };
+    if !fits_the_last(app, head).await {
+        return false;
+    }
+    let (seq, hash) = head.unwrap_or((0, [0; 32]));
+    let point = Checkpoint { origin: computer, seq, hash, at: app.now() };
+    // Without a key there is a problem reported already.
+    let Some(note) = notary.sign(&point.text()) else { return false };
+    let settings = app.settings();
+    let config = &settings.loaded.config.audit.checkpoint;
+    let mut well = true;
+    let mut outcome = |part: Part, what: &str, done: Result<(), String>| {
+        well &= done.is_ok();
+        notary.report(part, done.err().map(|error| format!("no checkpoint {what}: {error}")));
+    };
+    let kept = (point.clone(), note.clone());
+    let table = write(app, move |tx| {
+        let (point, note) = kept.clone();
+        Box::pin(async move { checkpoint::insert(tx.conn(), &point, &note).await })
+    })
+    .await;
+    outcome(Part::Table, "in the database", table.map_err(|e| e.to_string()));
+    let last = notary.keep_last(&note);
+    outcome(Part::Key, "in the state directory", last.map_err(|e| e.to_string()));
+    let file = match config.file.clone() {
+        None => Ok(()),
+        Some(path) => {
+            let shown = path.display().to_string();
+            let note = note.clone();
+            // It may lie on another machine: nobody waits for that one.
+            let appended = tokio::time::timeout(
+                Duration::from_secs(10),
+                tokio::task::spawn_blocking(move || append(&path, &note)),
+            );
+            match appended.await {
+                Ok(Ok(Ok(()))) => Ok(()),
+                Ok(Ok(Err(error))) => Err(format!("{shown}: {error}")),
+                Ok(Err(_)) | Err(_) => Err(format!("{shown}: it takes too long")),
+            }
+        }
+    };
+    outcome(Part::File, "in audit.checkpoint.file", file);
+    let journal =
+        if config.journald { to_journal(&app.system_root().join(JOURNAL), &point, &note) } else { Ok(()) };
+    outcome(Part::Journal, "in the journal", journal.map_err(|e| e.to_string()));
+    well
+}
+
+/// Whether the log still has what this daemon signed last. A log that has not is not signed: that would hide it.
+async fn fits_the_last(app: &App, head: Option<(i64, [u8; 32])>) -> bool {
+    let notary = app.notary();
+    let Some((last, _)) = notary.last().filter(|(last, _)| last.origin == app.store().computer()) else {
+        return true;
+    };
+    let there = match head {
+        _ if last.seq == 0 => true,
+        Some((seq, hash)) if seq == last.seq => hash == last.hash,
+        Some((seq, _)) if seq > last.seq => {
+            match audit::chain_page(app.store().reader(), &last.origin, last.seq - 1, last.seq, 1).await {
+                // It may have been pruned.
+                Ok(rows) => rows.first().is_none_or(|row| row.hash == last.hash),
+                Err(_) => return false,
+            }
+        }
+        _ => false,
+    };
+    let path = notary.last_path();
+    notary.report(
+        Part::Log,
+        (!there).then(|| {
+            format!(
+                "the audit log is not the one that was signed: it had row {} at {}. `teleclaude audit verify` says \
+                 more; after restoring an older database on purpose, remove {}",
+                last.seq,
+                last.at,
+                path.display()
+            )
+        }),
+    );
+    there
+}
+
+fn append(path: &PathBuf, note: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    // An empty line between them, for people; readers pass over it.
+    file.write_all(format!("{note}\n").as_bytes())?;
+    file.sync_all()
+}
+
+/// Sends it to journald, whatever the daemon's own log goes to. A machine without a journal has none to send it to.
+fn to_journal(socket: &Path, point: &Checkpoint, note: &str) -> io::Result<()> {
+    let mut fields = Vec::new();
+    for (name, value) in [
+        ("MESSAGE", format!("audit checkpoint: {} has row {}", point.origin, point.seq).as_str()),
+        ("PRIORITY", "5"),
+        ("SYSLOG_IDENTIFIER", "teleclaude"),
+        ("TELECLAUDE_AUDIT_SEQ", &point.seq.to_string()),
+        ("TELECLAUDE_AUDIT_CHECKPOINT", note),
+    ] {
+        fields.extend_from_slice(name.as_bytes());
+        if value.contains('\n') {
+            fields.push(b'\n');
+            fields.extend_from_slice(&(value.len() as u64).to_le_bytes());
+        } else {
+            fields.push(b'=');
+        }
+        fields.extend_from_slice(value.as_bytes());
+        fields.push(b'\n');
+    }
+    if !socket.exists() {
+        return Ok(());
+    }
+    let sender = UnixDatagram::unbound()?;
+    sender.set_nonblocking(true)?;
+    match sender.send_to(&fields, socket) {
+        Ok(_) => Ok(()),
+        // A journal that is full or on its way to be restarted gets the next one.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        Err(error) => Err(error),
+    }
+}

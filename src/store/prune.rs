@@ -1,0 +1,117 @@
+//! Cutting rows off the front of a chain. First the record of it, signed, is put into the log; then the rows go, a few
+//! at a time, each time with the trigger that guards them taken away and put back in the same transaction. Whoever
+//! stops in between is followed by somebody who goes on: the record says how far.
+
+use crate::domain::checkpoint::Pruned;
+use crate::domain::note::{self, VerifierKey};
+use crate::domain::timestamp::Timestamp;
+use crate::store::conn::Conn;
+use crate::store::entity::audit::{Column, Entity};
+use crate::store::error::StoreError;
+use sea_orm::sea_query::{Expr, ExprTrait as _};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
+};
+
+/// The action of the rows that hold the records.
+pub const PRUNE: &str = "audit.prune";
+/// Records of one chain that are looked at: the newest.
+const RECORDS: u64 = 100;
+
+/// What `audit.prune` rows hold.
+#[derive(serde::Deserialize)]
+struct Detail {
+    note: String,
+}
+
+/// The last row of the prefix all of whose rows are older than `before`, never the chain's last row; and its hash.
+/// The order is that of the chain: a row that a clock set back made old ends nothing by standing behind a younger one.
+pub async fn prefix(
+    conn: &Conn,
+    computer: &str,
+    before: Timestamp,
+) -> Result<Option<(i64, i64, [u8; 32])>, StoreError> {
+    let Some((first, last)) = crate::store::audit::ends(conn, computer).await? else { return Ok(None) };
+    // The first row that is young enough to stay.
+    let stays: Option<Option<i64>> = Entity::find()
+        .select_only()
+        .column_as(Expr::col(Column::Seq).min(), "stays")
+        .filter(Column::Computer.eq(computer))
+        .filter(Column::At.gte(before.micros()))
+        .into_tuple()
+        .one(conn)
+        .await?;
+    let end = Ord::min(stays.flatten().unwrap_or(last), last) - 1;
+    if end < first {
+        return Ok(None);
+    }
+    let hash = crate::store::audit::hash_at(conn, computer, end).await?;
+    hash.map(|hash| Ok((first, end, hash))).transpose()
+}
+
+/// The newest records of what was cut off a chain, whoever signed them: note by note.
+pub async fn records(conn: &Conn, computer: &str) -> Result<Vec<String>, StoreError> {
+    let details: Vec<Option<String>> = Entity::find()
+        .select_only()
+        .column(Column::Detail)
+        .filter(Column::Action.eq(PRUNE))
+        .filter(Column::Computer.eq(computer))
+        .filter(Column::Outcome.eq("success"))
+        .order_by_desc(Column::At)
+        .order_by_desc(Column::Computer)
+        .order_by_desc(Column::Seq)
+        .limit(RECORDS)
+        .into_tuple()
+        .all(conn)
+        .await?;
+    let note = |detail: Option<String>| {
+        serde_json::from_str::<Detail>(detail.as_deref().unwrap_or_default()).ok().map(|detail| detail.note)
+    };
+    Ok(details.into_iter().filter_map(note).collect())
+}
+
+/// Those of them that one of `keys` has signed about this chain.
+pub async fn proven(conn: &Conn, computer: &str, keys: &[VerifierKey]) -> Result<Vec<Pruned>, StoreError> {
+    let notes = records(conn, computer).await?;
+    let cut = |note: &String| Pruned::parse(note::open(note, keys).ok()?);
+    Ok(notes.iter().filter_map(cut).filter(|cut| cut.origin == computer).collect())
+}
+
+/// Whether this connection may cut: on Postgres only the owner of the table may take its trigger away.
+pub async fn allowed(conn: &Conn) -> Result<bool, StoreError> {
+    if conn.get_database_backend() == DbBackend::Sqlite {
+        return Ok(true);
+    }
+    let sql = "SELECT pg_has_role(current_user, relowner, 'USAGE') AS may FROM pg_class \
+               WHERE oid = 'audit_log'::regclass";
+    let row = conn.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
+    Ok(row.is_some_and(|row| row.try_get::<bool>("", "may").unwrap_or(false)))
+}
+
+/// Removes at most `most` rows up to `last`, from the front; how many. Inside a transaction that writes.
+pub async fn cut(conn: &Conn, computer: &str, last: i64, most: i64) -> Result<u64, StoreError> {
+    let Some((first, _)) = crate::store::audit::ends(conn, computer).await? else { return Ok(0) };
+    if first > last {
+        return Ok(0);
+    }
+    let last = Ord::min(last, first.saturating_add(most - 1));
+    let (open, close) = match conn.get_database_backend() {
+        DbBackend::Sqlite => (
+            "DROP TRIGGER IF EXISTS audit_log_no_delete",
+            "CREATE TRIGGER audit_log_no_delete BEFORE DELETE ON audit_log \
+             BEGIN SELECT RAISE(ABORT, 'audit_log is append-only'); END",
+        ),
+        _ => (
+            "ALTER TABLE audit_log DISABLE TRIGGER audit_log_no_change",
+            "ALTER TABLE audit_log ENABLE TRIGGER audit_log_no_change",
+        ),
+    };
+    conn.execute_unprepared(open).await?;
+    let gone = Entity::delete_many()
+        .filter(Column::Computer.eq(computer))
+        .filter(Column::Seq.lte(last))
+        .exec(conn)
+        .await?;
+    conn.execute_unprepared(close).await?;
+    Ok(gone.rows_affected)
+}
