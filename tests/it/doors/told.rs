@@ -43,7 +43,7 @@ async fn the_owner_finds_who_read_what_and_why() {
             [
                 ("ann attached to a session of yours, to type into it. Reason: looking into an incident", 1),
                 ("ann watched the terminal of a session of yours. Reason: looking into an incident", 1),
-                ("ann read the transcript of a session of yours. Reason: looking into an incident", 4),
+                ("ann read the transcript of a session of yours. Reason: looking into an incident", 6),
             ]
         );
         assert_eq!(all["unread"], 3);
@@ -101,26 +101,26 @@ async fn the_owner_finds_who_read_what_and_why() {
         let deadline = Instant::now() + Duration::from_secs(30);
         let mine = loop {
             let mine = world.rest(BOB, "GET", "/audit/mine", None).await.body;
-            if mine["rows"].as_array().unwrap().len() >= 9 {
+            if mine["rows"].as_array().unwrap().len() >= 11 {
                 break mine;
             }
             assert!(Instant::now() < deadline, "{mine}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
         let rows = mine["rows"].as_array().unwrap();
-        assert_eq!(rows.len(), 9, "{mine}");
+        assert_eq!(rows.len(), 11, "{mine}");
         assert!(
             rows.iter().all(|r| r["actor"] == "ann" && r["reason"] == WHY && r["session_id"] == json!(id))
         );
-        assert_eq!(rows.iter().filter(|r| r["action"] == "transcript.read").count(), 5);
+        assert_eq!(rows.iter().filter(|r| r["action"] == "transcript.read").count(), 7);
         let ends = rows.iter().filter(|r| r["detail"].as_str().is_some_and(|d| d.contains("to_seq"))).count();
         assert_eq!(ends, 2, "{mine}");
-        let tool = world.tool(BOB, "who_read_my_sessions", json!({ "since": rows[8]["at"] })).await;
+        let tool = world.tool(BOB, "who_read_my_sessions", json!({ "since": rows[10]["at"] })).await;
         assert_eq!(tool, mine);
-        let page = world.rest(BOB, "GET", "/audit/mine?limit=5", None).await.body;
+        let page = world.rest(BOB, "GET", "/audit/mine?limit=6", None).await.body;
         let next = page["next_cursor"].as_str().unwrap();
-        let rest = world.rest(BOB, "GET", &format!("/audit/mine?limit=5&cursor={next}"), None).await.body;
-        assert_eq!(rest["rows"].as_array().unwrap()[..], rows[5..]);
+        let rest = world.rest(BOB, "GET", &format!("/audit/mine?limit=6&cursor={next}"), None).await.body;
+        assert_eq!(rest["rows"].as_array().unwrap()[..], rows[6..]);
         let later = world.rest(BOB, "GET", "/audit/mine?since=2200-01-01T00:00:00Z", None).await.body;
         assert_eq!(later["rows"], json!([]));
         for uid in [ANN, CID, EVE] {
