@@ -160,8 +160,10 @@ impl Writer {
                 Err(_) => StoreError::Timeout,
             };
             let sqlite = matches!(self.opener.engine, Engine::Sqlite { .. });
-            if is_stuck(&error) || (sqlite && error.is_lost()) {
-                // What was cut off in the middle is not used again; a Postgres pool drops dead connections itself.
+            if is_stuck(&error) || sqlite {
+                // What was cut off in the middle is not used again; a Postgres pool drops dead connections itself. On
+                // SQLite a COMMIT that failed (disk full) leaves its transaction open: what came next on the same
+                // connection would be acknowledged inside it and never be durable.
                 self.replace_connection().await;
             }
             self.head = None;
@@ -310,7 +312,12 @@ impl Writer {
         // SQLite may have rolled back by itself (disk full): then there is nothing left to roll back.
         match transaction.rollback().await.map_err(StoreError::from) {
             Err(error) if error.is_lost() => Err(error),
-            _ => Ok(None),
+            // Whether a transaction is still open on it cannot be told.
+            Err(_) => {
+                self.replace_connection().await;
+                Ok(None)
+            }
+            Ok(()) => Ok(None),
         }
     }
 
