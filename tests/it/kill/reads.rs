@@ -46,7 +46,7 @@ async fn killed_while_it_is_read(mut world: World, engine: &str, rounds: usize) 
         if round % 4 != 0 {
             world.wait_until_it_answers();
         }
-        let moment = random.pause(150);
+        let moment = random.pause(500);
         std::thread::scope(|threads| {
             for reader in 0..3 {
                 let (over, seen, me, id) = (&over, &seen, &me, &id);
@@ -105,7 +105,7 @@ async fn killed_while_it_is_read(mut world: World, engine: &str, rounds: usize) 
     // With enough rounds the last one is hardly one in which nothing was answered; then its title is the one.
     let of_last_round = renamed.iter().any(|reason| last(&json!(reason)));
     assert!(!of_last_round || last(&title), "{title}: an acknowledged change is gone");
-    assert!(rounds < 5 || !(seen.is_empty() || renamed.is_empty()), "nothing was ever answered");
+    assert!(rounds < 20 || !(seen.is_empty() || renamed.is_empty()), "nothing was ever answered");
     let _ = writeln!(
         std::io::stdout(),
         "{engine}: {rounds} times kill -9, {} audited reads and {} audited writes answered, {} rows: 0 forks, 0 reads \
