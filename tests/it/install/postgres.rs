@@ -86,7 +86,6 @@ async fn the_daemons_role_writes_down_and_cannot_take_back() {
         ),
         ("SET session_replication_role = replica", false),
         ("ALTER TABLE audit_log OWNER TO teleclaude", false),
-        ("GRANT UPDATE ON audit_log TO teleclaude", false),
         // In a schema of one's own, or for a moment, a table could stand before the log.
         ("CREATE TEMP TABLE audit_log (x int)", false),
         ("CREATE SCHEMA mine", false),
@@ -100,8 +99,7 @@ async fn the_daemons_role_writes_down_and_cannot_take_back() {
         let text = said(&output);
         assert_eq!(output.status.success(), allowed, "{sql}: {text}");
         // Refused by the rights, not by a trigger.
-        let right = ["permission denied", "must be owner", "no privileges were granted"];
-        let right = right.iter().any(|words| text.contains(words));
+        let right = ["permission denied", "must be owner"].iter().any(|words| text.contains(words));
         assert!(allowed || right, "{sql}: {text}");
     }
 }
