@@ -2,6 +2,8 @@
 //! connecting, answering, and the size of an answer. Typed methods for REST; what answers mean to people is `cli`'s.
 
 pub mod attach;
+pub mod export;
+pub mod follow;
 
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::inbox::{Inbox, InboxReply, WhoRead};

@@ -165,7 +165,12 @@ mod tests {
         let agents = Agents::default();
         for (name, expected) in [
             ("claude", Some("claude --permission-mode default --strict-mcp-config --model opus --resume ID")),
-            ("codex", Some("codex --full-auto -c model_reasoning_effort=xhigh resume ID")),
+            (
+                "codex",
+                Some(
+                    "codex --sandbox workspace-write --ask-for-approval on-request -c model_reasoning_effort=xhigh resume ID",
+                ),
+            ),
             ("gemini", Some("gemini --approval-mode default --sandbox -m pro --resume ID")),
         ] {
             let (agent, native) = (&agents.by_name[name], Native::Resume("ID"));
@@ -196,7 +201,12 @@ mod tests {
                 Fast,
                 "codex --dangerously-bypass-approvals-and-sandbox -c model_reasoning_effort=medium",
             ),
-            ("codex", Restricted, Slow, "codex --full-auto -c model_reasoning_effort=xhigh"),
+            (
+                "codex",
+                Restricted,
+                Slow,
+                "codex --sandbox workspace-write --ask-for-approval on-request -c model_reasoning_effort=xhigh",
+            ),
             ("gemini", Full, Med, "gemini --approval-mode yolo -m flash --session-id ID"),
             (
                 "gemini",

@@ -5,6 +5,7 @@ use crate::cli::attach;
 use crate::cli::console::Console;
 use crate::cli::end;
 use crate::cli::end_all;
+use crate::cli::export;
 use crate::cli::failure::Failure;
 use crate::cli::reason;
 use crate::cli::render::{
@@ -78,6 +79,8 @@ enum Command {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Take a session out as a file: a recording, text, markdown, JSON, or a page that plays
+    Export(export::Args),
     /// End a session and everything its agent started
     End {
         /// The session's id, or the first 8 characters of it or more
@@ -252,6 +255,7 @@ pub async fn run(console: &mut Console<'_>, client: &Client, args: &Args, json: 
         Some(Command::Watch { id, reason }) => {
             attach::run(console, client, id, false, reason.as_deref()).await
         }
+        Some(Command::Export(args)) => export::run(console, client, args, json).await,
         Some(Command::End { id: None, yes, reason, older_than, remove_worktree, .. }) => {
             let now = console.look.now;
             let older_than = older_than.as_ref().map(|when| Timestamp::parse(&when.rfc3339(now)));

@@ -3,10 +3,12 @@
 
 use crate::cli::console::{Console, paint};
 use crate::cli::failure::Failure;
+use crate::cli::follow;
 use crate::cli::reason;
 use crate::cli::render::{BOLD, json_visible, visible, visible_text};
 use crate::cli::when::{self, When};
 use crate::client::{Client, ClientError};
+use crate::wire::follow::FollowSession;
 use crate::wire::reply::{ContentReply, SessionReply, WhoamiReply};
 use crate::wire::request::{ContentFormat, GetSessionData};
 use clap::builder::NonEmptyStringValueParser;
@@ -29,6 +31,9 @@ pub struct Args {
     /// All of it from the beginning (with --json: a line for each page)
     #[arg(long)]
     all: bool,
+    /// Go on as more is said, until the session ends
+    #[arg(short, long, conflicts_with = "until")]
+    follow: bool,
     /// Form of the content: markdown, or json (an object a line)
     #[arg(long, value_parser = format, value_name = "FORMAT")]
     format: Option<ContentFormat>,
@@ -49,6 +54,18 @@ fn format(word: &str) -> Result<ContentFormat, String> {
 pub async fn run(console: &mut Console<'_>, client: &Client, args: &Args, json: bool) -> Result<(), Failure> {
     let who = client.whoami().await?.reply;
     let session = client.session(&args.id).await?.reply;
+    if args.follow {
+        let asked = FollowSession {
+            session_id: session.session_id.clone(),
+            follow: true,
+            since: args.since.as_ref().map(|when| when.rfc3339(console.look.now)),
+            tail_chars: args.tail,
+            cursor: args.all.then(|| "0".to_owned()),
+            format: if json { Some(ContentFormat::Json) } else { args.format },
+            reason: args.reason.clone(),
+        };
+        return follow::run(console, client, asked, banner(&who, &session)).await;
+    }
     let mut asked = GetSessionData {
         session_id: session.session_id.clone(),
         since: args.since.as_ref().map(|when| when.rfc3339(console.look.now)),

@@ -13,10 +13,12 @@ use crate::daemon::attach::Attachments;
 use crate::daemon::backend::Event;
 use crate::daemon::handle::audit_unavailable;
 use crate::daemon::hosts::Hosts;
+use crate::daemon::limits::Gate;
 use crate::daemon::peer::Names;
 use crate::daemon::rates::{Payer, Rates};
 use crate::daemon::settings::{self, Settings};
 use crate::daemon::tokens::Tokens;
+use crate::daemon::transcripts::Copying;
 use crate::domain::action::Verb;
 use crate::domain::audit::AuditDraft;
 use crate::domain::caller::{Caller, Role};
@@ -56,6 +58,8 @@ pub struct App {
     names: Arc<Names>,
     hosts: Hosts,
     attachments: Arc<Attachments>,
+    copying: Arc<Copying>,
+    exports: Arc<Gate>,
     tokens: Tokens,
     rates: Rates,
     denials: Mutex<DenialMeter>,
@@ -111,6 +115,8 @@ impl App {
         let events = broadcast::Sender::new(EVENTS);
         Ok(Arc::new(Self {
             attachments: Attachments::new(parts.hosts.clone(), events.clone()),
+            copying: Arc::default(),
+            exports: Arc::default(),
             computer: Arc::from(parts.store.computer()),
             socket: parts.loaded.config.socket.to_string_lossy().into_owned(),
             recordings: Arc::new(parts.loaded.paths.state_dir.join("recordings")),
@@ -148,6 +154,16 @@ impl App {
     /// Who sees which terminal now.
     pub fn attachments(&self) -> &Arc<Attachments> {
         &self.attachments
+    }
+
+    /// Whose transcripts are still being copied although they have ended.
+    pub fn copying(&self) -> &Arc<Copying> {
+        &self.copying
+    }
+
+    /// Who takes sessions out now.
+    pub fn exports(&self) -> &Arc<Gate> {
+        &self.exports
     }
 
     /// Live session tokens.

@@ -5,6 +5,7 @@ use crate::daemon::app::App;
 use crate::daemon::backend::{Event, SessionChange, SessionEvent};
 use crate::daemon::hosts::{HostError, Hosts};
 use crate::daemon::limits::{Bucket, Entered, Gate};
+use crate::daemon::trail::{self, START, Trail};
 use crate::domain::action::Action;
 use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::policy::Permit;
@@ -31,14 +32,10 @@ pub const PER_SESSION: usize = 8;
 pub const PER_UID: usize = 32;
 /// Rows that are read at once when the ends of a killed daemon are looked for.
 const PAGE: u64 = 500;
-/// The detail of the first row of an attachment.
-const START: &str = "{\"event\":\"start\"}";
 /// A session that is starting has a host within this, or is told to be tried again.
 const UP_WITHIN: Duration = Duration::from_secs(5);
 /// When a host is gone, its session's end is in the database within this, if it has ended.
 const KNOWN_WITHIN: Duration = Duration::from_secs(2);
-/// How long the end of an attachment may take to be written down.
-const WRITE: Duration = Duration::from_secs(10);
 
 /// All attachments of this daemon. Kept in memory only: they end with it.
 pub struct Attachments {
@@ -109,6 +106,14 @@ impl Attachments {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// One of the places for what a uid may see live at a time: terminals, and transcripts that are followed.
+    ///
+    /// # Errors
+    /// `limit_reached`.
+    pub fn place(&self, uid: u32) -> Result<Entered, Fault> {
+        self.of_uid.enter(Bucket::Uid(uid), PER_UID).ok_or_else(|| full("this user", PER_UID))
+    }
+
     fn take_seat(
         self: &Arc<Self>,
         session: &Session,
@@ -116,11 +121,7 @@ impl Attachments {
         row: AttachedRow,
         counts: bool,
     ) -> Result<Seat, Fault> {
-        let full = |of: &str, most: usize| {
-            Fault::new(FaultCode::LimitReached, format!("{of} has {most} attachments, as many as it may"))
-                .hint("detach one of them: `teleclaude sessions show ID` says who is attached")
-        };
-        let place = self.of_uid.enter(Bucket::Uid(uid), PER_UID).ok_or_else(|| full("this user", PER_UID))?;
+        let place = self.place(uid)?;
         let mut rooms = self.rooms();
         let room = rooms.entry(session.id).or_insert_with(|| Arc::new(Room::of(session)));
         let mut inside = room.inside();
@@ -187,6 +188,11 @@ impl Room {
     }
 }
 
+fn full(of: &str, most: usize) -> Fault {
+    Fault::new(FaultCode::LimitReached, format!("{of} has {most} attachments, as many as it may"))
+        .hint("detach one of them: `teleclaude sessions show ID` says who is attached")
+}
+
 fn rows(room: &Room) -> Vec<AttachedRow> {
     room.inside().taken.iter().map(|taken| taken.row.clone()).collect()
 }
@@ -210,54 +216,6 @@ impl Drop for Seat {
                 let _ = all.fit(&room).await;
                 all.close(&room);
             });
-        }
-    }
-}
-
-/// What somebody saw.
-#[derive(Clone, Copy, Debug, Default)]
-struct Seen {
-    bytes: u64,
-    from: Option<u64>,
-    to: u64,
-    typed: u64,
-}
-
-/// Writes the second row of an attachment that is written down, whatever happens to it.
-struct Trail {
-    store: Store,
-    /// The first row; taken when the second is written.
-    start: Option<AuditDraft>,
-    at: Timestamp,
-    began: Instant,
-    seen: Seen,
-}
-
-impl Trail {
-    fn end(&mut self, how: &str, outcome: AuditOutcome) -> Option<AuditDraft> {
-        let start = self.start.take()?;
-        let lasted = self.began.elapsed();
-        let detail = serde_json::json!({
-            "event": "end", "ended": how, "seconds": lasted.as_secs(), "bytes": self.seen.bytes,
-            "from_seq": self.seen.from.unwrap_or(self.seen.to), "to_seq": self.seen.to, "typed_bytes": self.seen.typed,
-        });
-        let at = self.at.plus(lasted);
-        Some(AuditDraft { at, outcome, ..start }.with_detail(&detail))
-    }
-
-    async fn write(store: &Store, draft: AuditDraft) {
-        if let Err(error) = store.append(Instant::now() + WRITE, draft).await {
-            tracing::error!(%error, "the end of an attachment could not be written down");
-        }
-    }
-}
-
-impl Drop for Trail {
-    fn drop(&mut self) {
-        let Some(draft) = self.end("connection lost", AuditOutcome::Success) else { return };
-        let store = self.store.clone();
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { Self::write(&store, draft).await });
         }
     }
 }
@@ -304,19 +262,11 @@ pub async fn open(app: &App, facts: &Facts, permit: Permit, deadline: Instant) -
     let seat = app.attachments().take_seat(session, caller.uid, row, counts)?;
     let written = witness::write_down(app.store(), facts, permit, deadline).await?;
     app.tell_of(&written);
-    let mut trail = Trail {
-        store: app.store().clone(),
-        start: written.row().cloned(),
-        at: facts.now,
-        began: Instant::now(),
-        seen: Seen::default(),
-    };
+    let mut trail = Trail::new(app.store().clone(), written.row().cloned(), facts.now);
     let (sender, receiver, status) = match reach(app.hosts(), session).await {
         Ok(reached) => reached,
         Err(error) => {
-            if let Some(draft) = trail.end("the host was not reached", AuditOutcome::Failure) {
-                Trail::write(&trail.store, draft).await;
-            }
+            trail.end("the host was not reached", AuditOutcome::Failure).await;
             return Err(Fault::new(FaultCode::Unavailable, format!("session {id}: {error}"))
                 .hint("a session that is starting has no terminal yet: try again"));
         }
@@ -362,7 +312,7 @@ pub async fn end_of_killed(store: &Store, now: Timestamp) -> anyhow::Result<()> 
     };
     let starts = audit::page(store.reader(), &of("daemon.start", None), None, 1).await?;
     let Some(since) = starts.first().map(|row| row.draft.at) else { return Ok(()) };
-    for action in ["session.watch", "session.attach"] {
+    for action in ["session.watch", "session.attach", "transcript.read"] {
         let (filter, mut before, mut ended) = (of(action, Some(since)), None, HashSet::new());
         loop {
             // Newest first: an end comes before its start.
@@ -375,7 +325,7 @@ pub async fn end_of_killed(store: &Store, now: Timestamp) -> anyhow::Result<()> 
                 } else if !ended.contains(&row.draft.request_id) {
                     let detail = serde_json::json!({ "event": "end", "ended": "the daemon was killed" });
                     let end = AuditDraft { at: now, ..row.draft.clone() }.with_detail(&detail);
-                    store.append(Instant::now() + WRITE, end).await?;
+                    store.append(Instant::now() + trail::WRITE, end).await?;
                 }
             }
             if (page.len() as u64) < PAGE {
@@ -434,7 +384,7 @@ impl Attachment {
     pub async fn ended(&self) -> Option<Exit> {
         let until = Instant::now() + KNOWN_WITHIN;
         loop {
-            let row = session::by_id(self.trail.store.reader(), self.session).await.ok()??;
+            let row = session::by_id(self.trail.store().reader(), self.session).await.ok()??;
             if row.status == SessionStatus::Ended || Instant::now() >= until {
                 return row.exit;
             }
@@ -444,21 +394,18 @@ impl Attachment {
 
     /// So many bytes, the first of them number `seq` of the session's output, are on their way.
     pub fn saw(&mut self, seq: u64, bytes: usize) {
-        let seen = &mut self.trail.seen;
-        seen.from.get_or_insert(seq);
-        seen.to = seen.to.max(seq + bytes as u64);
-        seen.bytes += bytes as u64;
+        self.trail.seen.saw(seq, seq + bytes as u64, bytes);
     }
 
     /// The screen as it was after `seq` bytes of output is on its way.
     pub fn saw_screen(&mut self, seq: u64, bytes: usize) {
         self.saw(seq, 0);
-        self.trail.seen.bytes += bytes as u64;
+        self.trail.seen.saw_more(bytes);
     }
 
     /// So many bytes were typed.
     pub fn typed(&mut self, bytes: usize) {
-        self.trail.seen.typed += bytes as u64;
+        self.trail.seen.typed(bytes);
     }
 
     /// No longer one of those who are attached.
@@ -469,8 +416,6 @@ impl Attachment {
     /// It is over: that is written down if the start was.
     pub async fn end(mut self, how: &str) {
         self.leave();
-        if let Some(draft) = self.trail.end(how, AuditOutcome::Success) {
-            Trail::write(&self.trail.store, draft).await;
-        }
+        self.trail.end(how, AuditOutcome::Success).await;
     }
 }

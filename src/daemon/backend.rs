@@ -2,6 +2,8 @@
 //! with two implementations: the real one in `handle`, and the one that the socket's tests bring along.
 
 use crate::daemon::attach::Attachment;
+use crate::daemon::export::Exported;
+use crate::daemon::follow::Following;
 use crate::daemon::limits::Limits;
 use crate::domain::action::{Action, Verb};
 use crate::domain::caller::{Caller, Peer, Role, Via};
@@ -112,15 +114,32 @@ impl Event {
     }
 }
 
+/// An answer that lives on after its request was judged, and written down.
+pub enum Live {
+    /// To [`Request::Attach`]: a terminal.
+    Attached(Box<Attachment>),
+    /// To [`Request::FollowSession`]: what is said, as it is said.
+    Followed(Box<Following>),
+    /// To [`Request::ExportSession`]: a file, as it is made.
+    Exported(Box<Exported>),
+}
+
+impl Live {
+    /// What the mouth says that got another answer than it asked for.
+    pub fn misled() -> Fault {
+        Fault::new(FaultCode::Internal, "this answer is of another kind")
+    }
+}
+
 /// The daemon behind the mouths.
 pub trait Backend: Send + Sync + 'static {
     /// Resolves, judges, does, writes down. The caller's identity comes from `peer` alone.
     fn handle<'a>(&'a self, peer: &'a Peer, call: Call) -> BoxFuture<'a, Result<Reply, Fault>>;
 
-    /// The same for [`Request::Attach`], whose answer is a live terminal.
-    fn attach<'a>(&'a self, peer: &'a Peer, call: Call) -> BoxFuture<'a, Result<Attachment, Fault>> {
+    /// The same for what is answered in parts, while it is made.
+    fn live<'a>(&'a self, peer: &'a Peer, call: Call) -> BoxFuture<'a, Result<Live, Fault>> {
         let _ = (peer, call);
-        Box::pin(async { Err(Fault::new(FaultCode::Unavailable, "there are no terminals here")) })
+        Box::pin(async { Err(Fault::new(FaultCode::Unavailable, "nothing is answered in parts here")) })
     }
 
     /// Whether `peer` may still do what it was permitted before. Cheap, no I/O, and written down nowhere.

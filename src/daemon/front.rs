@@ -1,8 +1,7 @@
 //! What every connection shares, and the one way from a mouth to the daemon behind it: quota, deadline,
 //! cancellation and panics are dealt with here, once for MCP and HTTP.
 
-use crate::daemon::attach::Attachment;
-use crate::daemon::backend::{Backend, Call};
+use crate::daemon::backend::{Backend, Call, Live};
 use crate::daemon::limits::{Bucket, Entered, Gate};
 use crate::daemon::peer::Names;
 use crate::domain::action::Verb;
@@ -67,19 +66,19 @@ impl Front {
         self.within_limits(peer, caller, token, request, gone, work).await
     }
 
-    /// The same for [`Request::Attach`].
+    /// The same for what is answered in parts, while it is made.
     ///
     /// # Errors
     /// As [`Self::ask`].
-    pub async fn attach(
+    pub async fn live(
         &self,
         peer: &Peer,
         caller: &Caller,
         token: Option<SecretString>,
         request: Request,
         gone: &CancellationToken,
-    ) -> Result<Attachment, Fault> {
-        let work = |call| self.backend.attach(peer, call);
+    ) -> Result<Live, Fault> {
+        let work = |call| self.backend.live(peer, call);
         self.within_limits(peer, caller, token, request, gone, work).await
     }
 
@@ -175,7 +174,9 @@ const fn changes(request: &Request) -> bool {
         | Request::ListComputers
         | Request::ListSessions(_)
         | Request::ShowSession(_)
+        | Request::ExportSession(_)
         | Request::ReadSession(_)
+        | Request::FollowSession(_)
         | Request::Attach(_)
         | Request::WhoReadMine(_)
         | Request::ListAudit(_)

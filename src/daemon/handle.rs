@@ -5,8 +5,10 @@
 //! If a row cannot be written, nothing is shown and nothing is done.
 
 use crate::daemon::app::App;
-use crate::daemon::attach::{self, Attachment};
-use crate::daemon::backend::Call;
+use crate::daemon::attach;
+use crate::daemon::backend::{Call, Live};
+use crate::daemon::export;
+use crate::daemon::follow;
 use crate::daemon::settings::Settings;
 use crate::domain::action::{Action, Verb};
 use crate::domain::caller::{Caller, Peer, Role};
@@ -29,25 +31,25 @@ use tracing::Instrument as _;
 pub async fn handle(app: &App, peer: &Peer, call: Call) -> Result<Reply, Fault> {
     match any(app, peer, call).await? {
         Done::Reply(reply) => Ok(reply),
-        Done::Attached(_) => Err(Fault::new(FaultCode::Internal, "a terminal is no reply")),
+        Done::Live(_) => Err(Live::misled()),
     }
 }
 
-/// The same way for a request to attach, whose answer lives on.
+/// The same way for a request whose answer lives on.
 ///
 /// # Errors
 /// A [`Fault`]; nothing was shown then.
-pub async fn attach(app: &App, peer: &Peer, call: Call) -> Result<Attachment, Fault> {
+pub async fn live(app: &App, peer: &Peer, call: Call) -> Result<Live, Fault> {
     match any(app, peer, call).await? {
-        Done::Attached(attachment) => Ok(*attachment),
-        Done::Reply(_) => Err(Fault::new(FaultCode::Internal, "a reply is no terminal")),
+        Done::Live(live) => Ok(live),
+        Done::Reply(_) => Err(Live::misled()),
     }
 }
 
 /// What came of a request.
 enum Done {
     Reply(Reply),
-    Attached(Box<Attachment>),
+    Live(Live),
 }
 
 async fn any(app: &App, peer: &Peer, call: Call) -> Result<Done, Fault> {
@@ -105,6 +107,10 @@ async fn resolved_and_judged(
         tracing::Span::current().record("session", tracing::field::display(session.id));
     }
     match verb {
+        // An agent is told in its terminal, which outlives its connection: that is kept.
+        Verb::Watch if caller.agent_of.is_some() => {
+            change(app, facts, caller, action, call.deadline).await.map(Done::Reply)
+        }
         Verb::StartSession
         | Verb::SendMessage
         | Verb::EndSession
@@ -128,7 +134,18 @@ async fn resolved_and_judged(
             let permit = judge(app, &facts, &caller, action, call.deadline).await?;
             // Written down in there, once it is known that there is something to see.
             let attachment = attach::open(app, &facts, permit, call.deadline).await?;
-            Ok(Done::Attached(Box::new(attachment)))
+            Ok(Done::Live(Live::Attached(Box::new(attachment))))
+        }
+        Verb::ReadSession if matches!(action, Action::FollowSession { .. }) => {
+            let permit = judge(app, &facts, &caller, action, call.deadline).await?;
+            let following = follow::open(app, &facts, permit, call.deadline).await?;
+            Ok(Done::Live(Live::Followed(Box::new(following))))
+        }
+        Verb::ExportSession => {
+            let permit = judge(app, &facts, &caller, action, call.deadline).await?;
+            // Written down in there, once it is known that there is something to be taken out.
+            let exported = export::open(app, &facts, permit, call.deadline).await?;
+            Ok(Done::Live(Live::Exported(Box::new(exported))))
         }
         _ => read(app, settings, facts, caller, action, call.deadline).await.map(Done::Reply),
     }

@@ -2,6 +2,7 @@
 
 use crate::domain::audit::AuditOutcome;
 use crate::domain::caller::Caller;
+use crate::domain::export::ExportFormat;
 use crate::domain::notice::{InboxQuery, MineQuery};
 use crate::domain::project::Project;
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
@@ -63,12 +64,30 @@ pub enum Action {
         /// Why.
         reason: Option<String>,
     },
+    /// Taking a session out as a file.
+    ExportSession {
+        /// The session.
+        session: Box<Session>,
+        /// As what.
+        format: ExportFormat,
+        /// Why.
+        reason: Option<String>,
+    },
     /// Reading what a session showed.
     ReadSession {
         /// The session.
         session: Box<Session>,
         /// Which part of it.
         window: Window,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Reading on while it is said.
+    FollowSession {
+        /// The session.
+        session: Box<Session>,
+        /// From where, and how.
+        following: Following,
         /// Why.
         reason: Option<String>,
     },
@@ -225,6 +244,19 @@ pub struct Window {
     pub json: bool,
 }
 
+/// From where a session is followed, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Following {
+    /// Said at or after.
+    pub since: Option<Timestamp>,
+    /// Characters from the end to begin with, if no cursor says otherwise.
+    pub tail_chars: usize,
+    /// Where to begin.
+    pub cursor: Option<String>,
+    /// One JSON object a line instead of text.
+    pub json: bool,
+}
+
 /// Which rows of the audit log, and which page of them.
 #[derive(Clone, Debug, Default)]
 pub struct AuditQuery {
@@ -277,6 +309,8 @@ pub enum Verb {
     InterruptSession,
     /// Calling it something else.
     RenameSession,
+    /// Taking it out as a file.
+    ExportSession,
     /// Reading content.
     ReadSession,
     /// Seeing a terminal live.
@@ -321,6 +355,7 @@ impl Verb {
         Self::ResumeSession,
         Self::InterruptSession,
         Self::RenameSession,
+        Self::ExportSession,
         Self::ReadSession,
         Self::AttachReadOnly,
         Self::Attach,
@@ -352,6 +387,7 @@ impl Verb {
             Self::ResumeSession => "session.resume",
             Self::InterruptSession => "session.interrupt",
             Self::RenameSession => "session.title",
+            Self::ExportSession => "transcript.export",
             Self::ReadSession => "transcript.read",
             Self::AttachReadOnly => "session.watch",
             Self::Attach => "session.attach",
@@ -386,7 +422,8 @@ impl Action {
             Self::ResumeSession(_) => Verb::ResumeSession,
             Self::InterruptSession { .. } => Verb::InterruptSession,
             Self::RenameSession { .. } => Verb::RenameSession,
-            Self::ReadSession { .. } => Verb::ReadSession,
+            Self::ExportSession { .. } => Verb::ExportSession,
+            Self::ReadSession { .. } | Self::FollowSession { .. } => Verb::ReadSession,
             Self::Attach { input: false, .. } => Verb::AttachReadOnly,
             Self::Attach { input: true, .. } => Verb::Attach,
             Self::Watch { .. } => Verb::Watch,
@@ -412,7 +449,9 @@ impl Action {
             | Self::EndSession { session, .. }
             | Self::InterruptSession { session, .. }
             | Self::RenameSession { session, .. }
+            | Self::ExportSession { session, .. }
             | Self::ReadSession { session, .. }
+            | Self::FollowSession { session, .. }
             | Self::Attach { session, .. }
             | Self::Watch { session, .. } => Some(session),
             Self::ResumeSession(resumption) => Some(&resumption.session),

@@ -3,6 +3,7 @@
 
 use crate::domain::action::{Action, NewSession, Resumption, Verb};
 use crate::domain::caller::{Caller, Role};
+use crate::domain::export::ExportFormat;
 use crate::domain::session::{Profile, Session, SessionId};
 
 #[cfg(test)]
@@ -98,6 +99,7 @@ pub const fn least_role(verb: Verb) -> Role {
         | Verb::ListComputers
         | Verb::ListSessions
         | Verb::ShowSession
+        | Verb::ExportSession
         | Verb::ReadSession
         | Verb::AttachReadOnly
         | Verb::ReadInbox
@@ -141,6 +143,7 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::ExplainPerson
         | Verb::Reload => false,
         Verb::ResumeSession | Verb::InterruptSession | Verb::RenameSession => false,
+        Verb::ExportSession => false,
     }
 }
 
@@ -189,7 +192,20 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
         Action::ShowSession(session) => {
             reach(caller, session, Itself::Allowed)?;
         }
-        Action::ReadSession { session, reason, .. } => {
+        Action::ExportSession { session, format, reason } => {
+            if reach(caller, session, Itself::Refused)? == Whose::Anothers {
+                if rules.require_reason && reason.is_none() {
+                    return Err(Denied::Reason("exporting somebody else's session needs a reason"));
+                }
+                record = Some(match format {
+                    ExportFormat::Cast => "recording.read",
+                    ExportFormat::Txt | ExportFormat::Md | ExportFormat::Jsonl | ExportFormat::Html => {
+                        "transcript.export"
+                    }
+                });
+            }
+        }
+        Action::ReadSession { session, reason, .. } | Action::FollowSession { session, reason, .. } => {
             if reach(caller, session, Itself::Allowed)? == Whose::Anothers {
                 if rules.require_reason && reason.is_none() {
                     return Err(Denied::Reason("reading somebody else's session needs a reason"));

@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod files;
+pub mod film;
 pub mod message;
 pub mod peers;
 pub mod protocol;

@@ -6,6 +6,7 @@ use anyhow::Context;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::pty::Winsize;
+use nix::sys::termios::{LocalFlags, tcgetattr};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -102,6 +103,12 @@ impl Terminal {
             }
         }
         self.input = VecDeque::new();
+    }
+
+    /// Whether the program at the other end takes keys as they come, instead of whole lines.
+    pub fn is_raw(&self) -> bool {
+        let modes = self.master.as_ref().and_then(|master| tcgetattr(master).ok());
+        modes.is_some_and(|modes| !modes.local_flags.contains(LocalFlags::ICANON))
     }
 
     /// Tells terminal and agent a new size. One that is closed has none.

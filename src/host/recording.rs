@@ -7,7 +7,7 @@ use crate::host::spec::Size;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -296,6 +296,8 @@ pub struct Reader {
     /// Bytes read so far, and up to the end of the last good line.
     read: u64,
     good: u64,
+    /// Nothing is read that begins here or later.
+    end: u64,
     line: Vec<u8>,
 }
 
@@ -305,7 +307,15 @@ impl Reader {
     /// # Errors
     /// What reading says; `InvalidData` if there is no header.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let mut lines = BufReader::with_capacity(64 * 1024, File::open(path)?);
+        Self::of(File::open(path)?, u64::MAX)
+    }
+
+    /// The same for a file that is open already, and of it only what lies before `end`.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn of(file: File, end: u64) -> io::Result<Self> {
+        let mut lines = BufReader::with_capacity(64 * 1024, file);
         let mut line = Vec::new();
         let read = (&mut lines).take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? as u64;
         let header: Option<Header> = line
@@ -315,12 +325,17 @@ impl Reader {
         let header =
             header.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not an asciicast v3"))?;
         let at = header.start();
-        Ok(Self { lines, header, at, read, good: read, line })
+        Ok(Self { lines, header, at, read, good: read, end, line })
     }
 
     /// The first line.
     pub fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// The moment from which the first event is counted.
+    pub fn start(&self) -> Timestamp {
+        self.header.start()
     }
 
     /// Bytes of the file up to the end of the last event given.
@@ -341,7 +356,7 @@ impl Iterator for Reader {
     type Item = Event;
 
     fn next(&mut self) -> Option<Event> {
-        loop {
+        while self.read < self.end {
             self.line.clear();
             let read = (&mut self.lines).take(LINE_BYTES_MAX).read_until(b'\n', &mut self.line).ok()?;
             self.read += read as u64;
@@ -358,7 +373,27 @@ impl Iterator for Reader {
                 return Some(Event { at: self.at, code, data });
             }
         }
+        None
     }
+}
+
+/// Bytes of a recording up to the end of its last whole line. It may be written to meanwhile; what lies before stays.
+///
+/// # Errors
+/// What reading says.
+pub fn whole_length(file: &File) -> io::Result<u64> {
+    let mut end = file.metadata()?.len();
+    let mut block = vec![0; 64 * 1024];
+    while end > 0 {
+        let size = usize::try_from(end).unwrap_or(usize::MAX).min(block.len());
+        let start = end - size as u64;
+        file.read_exact_at(&mut block[..size], start)?;
+        if let Some(last) = block[..size].iter().rposition(|byte| *byte == b'\n') {
+            return Ok(start + last as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
 }
 
 /// Opens a recording for reading.

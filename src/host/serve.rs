@@ -296,6 +296,7 @@ impl Server {
             seq: self.replay.seq(),
             taken: self.terminal.has_taken_all(),
             bracketed: self.screen.wants_bracketed_paste(),
+            raw: self.terminal.is_raw(),
         }
     }
 

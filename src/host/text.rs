@@ -2,10 +2,11 @@
 //! files only; the same file gives the same text.
 
 use crate::domain::timestamp::Timestamp;
-use crate::host::recording::{Code, Reader};
+use crate::host::recording::{Code, Event, Reader};
 use crate::host::spec::{ROWS_MAX, Size};
 use avt::observer::{Observation, Observer};
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -72,15 +73,7 @@ pub fn render(
             rows.cut |= event.code == Code::Output;
             continue;
         }
-        let terminal = match &mut terminal {
-            Some(terminal) => terminal,
-            none => none.insert(new_terminal(size)?),
-        };
-        match event.code {
-            Code::Output => terminal.feed_with(event.data.as_str(), &mut rows),
-            Code::Resize => terminal.resize_with(usize::from(size.cols), usize::from(size.rows), &mut rows),
-            Code::Input | Code::Marker | Code::Exit => {}
-        }
+        show(&mut terminal, size, &event, &mut rows)?;
     }
     if let Some(terminal) = &terminal {
         rows.finish(terminal);
@@ -88,17 +81,104 @@ pub fn render(
     Ok(Text { lines: rows.lines.into(), cut: rows.cut })
 }
 
+/// Puts an event on the terminal, which begins in that size.
+fn show(terminal: &mut Option<avt::Terminal>, size: Size, event: &Event, rows: &mut Rows) -> io::Result<()> {
+    let terminal = match terminal {
+        Some(terminal) => terminal,
+        none => none.insert(new_terminal(size)?),
+    };
+    match event.code {
+        Code::Output => terminal.feed_with(event.data.as_str(), rows),
+        Code::Resize => terminal.resize_with(usize::from(size.cols), usize::from(size.rows), rows),
+        Code::Input | Code::Marker | Code::Exit => {}
+    }
+    Ok(())
+}
+
+/// The whole text of a recording, piece by piece, in bounded memory.
+pub struct Stream {
+    reader: Reader,
+    terminal: Option<avt::Terminal>,
+    size: Size,
+    rows: Rows,
+    /// Blank lines that are given only if something follows them.
+    blanks: Vec<Timestamp>,
+    over: bool,
+}
+
+/// Bytes of a recording that one step reads.
+const STEP_BYTES: u64 = 256 * 1024;
+/// Blank lines beyond this that follow each other are left out.
+const BLANKS_MAX: usize = 1_000;
+
+impl Stream {
+    /// The text of what lies before `end`.
+    ///
+    /// # Errors
+    /// What reading says; `InvalidData` if it is no recording.
+    pub fn open(file: File, end: u64) -> io::Result<Self> {
+        let reader = Reader::of(file, end)?;
+        let size = reader.header().size();
+        let rows = Rows { limit: usize::MAX, ..Rows::default() };
+        Ok(Self { reader, terminal: None, size, rows, blanks: Vec::new(), over: false })
+    }
+
+    /// The moment the recording counts from.
+    pub fn start(&self) -> Timestamp {
+        self.reader.start()
+    }
+
+    /// The next lines, often none; `None` at the end. Blank lines at the end are left out.
+    ///
+    /// # Errors
+    /// The terminal cannot be emulated.
+    pub fn next_lines(&mut self) -> io::Result<Option<Vec<Line>>> {
+        if self.over {
+            return Ok(None);
+        }
+        let until = self.reader.offset() + STEP_BYTES;
+        while self.reader.offset() < until {
+            let Some(event) = self.reader.next() else {
+                self.over = true;
+                if let Some(terminal) = &self.terminal {
+                    self.rows.finish(terminal);
+                }
+                break;
+            };
+            self.rows.now = Some(event.at);
+            if event.code == Code::Resize {
+                self.size = parse_size(&event.data).unwrap_or(self.size);
+            }
+            show(&mut self.terminal, self.size, &event, &mut self.rows)?;
+        }
+        let mut lines = Vec::with_capacity(self.rows.lines.len());
+        for line in self.rows.lines.drain(..) {
+            if line.text.is_empty() {
+                if self.blanks.len() < BLANKS_MAX {
+                    self.blanks.push(line.at);
+                }
+                continue;
+            }
+            lines.extend(self.blanks.drain(..).map(|at| Line { at, text: String::new() }));
+            lines.push(line);
+        }
+        Ok(Some(lines))
+    }
+}
+
 fn new_terminal(size: Size) -> io::Result<avt::Terminal> {
     avt::Terminal::new(usize::from(size.cols), usize::from(size.rows)).map_err(io::Error::other)
 }
 
-fn parse_size(text: &str) -> Option<Size> {
+pub(super) fn parse_size(text: &str) -> Option<Size> {
     let (cols, rows) = text.split_once('x')?;
     Some(Size { cols: cols.parse().ok()?, rows: rows.parse().ok()? }.clamped())
 }
 
 /// Blank rows at the end of two screens, which do not count against a limit.
 const SLACK: usize = 2 * ROWS_MAX as usize;
+/// A line longer than this goes on as another.
+const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// Collects lines that leave the screen, and knows since when each row has something on it.
 #[derive(Debug, Default)]
@@ -119,7 +199,7 @@ impl Rows {
     fn push(&mut self, row: &avt::Line, at: Option<Timestamp>) {
         let (begun, mut text) = self.wrapped.take().unwrap_or((at, String::new()));
         text.extend(row.chars());
-        if row.is_wrapped() {
+        if row.is_wrapped() && text.len() < LINE_BYTES_MAX {
             self.wrapped = Some((begun, text));
         } else {
             self.line(begun, &text);
@@ -247,6 +327,34 @@ mod tests {
         let tail = render(&path, None, None, Limits { bytes: 90, lines: 100 }).unwrap();
         assert!(tail.cut && tail.lines.len() < 5);
         assert_eq!(tail.lines.last().unwrap().text, "line 99");
+    }
+
+    #[test]
+    fn a_stream_gives_the_whole_and_says_what_rendering_says() {
+        let lines: Vec<(i64, String)> = (0..20_000)
+            .map(|i| (i / 100, format!("line {i}\r\n{}", "\r\n".repeat(usize::from(i % 7 == 0)))))
+            .collect();
+        let borrowed: Vec<(i64, &str)> = lines.iter().map(|(i, l)| (*i, l.as_str())).collect();
+        let (_dir, path) = recording(&borrowed);
+        let length = std::fs::metadata(&path).unwrap().len();
+        assert!(length > 2 * STEP_BYTES, "several steps");
+        let all = render(&path, None, None, Limits::default()).unwrap();
+        let mut stream = Stream::open(File::open(&path).unwrap(), length).unwrap();
+        let (mut streamed, mut pieces) = (Vec::new(), 0);
+        while let Some(lines) = stream.next_lines().unwrap() {
+            streamed.extend(lines);
+            pieces += 1;
+        }
+        assert!(pieces > 2 && !all.cut);
+        let texts = |lines: &[Line]| lines.iter().map(|l| l.text.clone()).collect::<Vec<_>>();
+        assert_eq!(texts(&streamed), texts(&all.lines));
+        // Only what was there when it began.
+        let mut first = Stream::open(File::open(&path).unwrap(), length / 2).unwrap();
+        let mut count = 0;
+        while let Some(lines) = first.next_lines().unwrap() {
+            count += lines.len();
+        }
+        assert!(count > 0 && count < streamed.len());
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Who types messages, and when: one at a time, in order, once per id, not before the agent is ready, Enter apart
-//! from the text, and then a look whether the screen changed. Pure: clocks and counts are arguments.
+//! from the text, and then a look whether the screen changed. An agent that shows nothing of the text asks something
+//! else at the moment (whether the folder is trusted, whether a command may run): it gets no Enter, which would be a yes.
+//! Pure: clocks and counts are arguments.
 
-use crate::host::message::{ENTER_AFTER, Message, MessageState};
+use crate::host::message::{ENTER_AFTER, Message, MessageState, Typing};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -11,7 +13,7 @@ const QUIET: Duration = Duration::from_millis(500);
 const READY_AT_LAST: Duration = Duration::from_secs(30);
 /// The screen has this long to change after Enter.
 const CONFIRM: Duration = Duration::from_secs(5);
-/// The terminal has this long to take the text.
+/// The terminal has this long to take the text, and an agent to show it.
 const TAKE: Duration = Duration::from_secs(30);
 /// Messages that may wait, and their bytes together.
 const QUEUE_MAX: usize = 64;
@@ -34,6 +36,8 @@ pub struct Seen {
     pub taken: bool,
     /// Whether the program asked for bracketed pastes.
     pub bracketed: bool,
+    /// Whether the program takes keys as they come, and shows them itself, instead of lines.
+    pub raw: bool,
 }
 
 /// What to do next.
@@ -45,10 +49,17 @@ pub enum Keys {
     State(String, MessageState),
 }
 
+impl Seen {
+    /// Whether Enter may follow a text: it was taken and, by a program that shows what it is given, shown.
+    fn may_enter(self, unshown: Option<u64>) -> bool {
+        self.taken && (!self.raw || unshown.is_none_or(|seq| self.seq > seq))
+    }
+}
+
 #[derive(Debug)]
 enum Phase {
-    /// Text is typed; Enter comes then.
-    Text { enter_at: Instant, give_up: Instant },
+    /// Text is typed; Enter comes then. The screen was at `unshown`, if the program must show something first.
+    Text { enter_at: Instant, give_up: Instant, unshown: Option<u64> },
     /// Enter is typed; the screen was at this count.
     Enter { seq: u64, give_up: Instant },
 }
@@ -110,13 +121,15 @@ impl Typist {
                 let message = self.queue.pop_front()?;
                 self.bytes -= message.text.len();
                 let keys = message.keystrokes(seen.bracketed);
-                let phase = Phase::Text { enter_at: now + ENTER_AFTER, give_up: now + TAKE };
+                // A shell may be at a question that hides what is typed.
+                let unshown = (message.typing != Typing::Line).then_some(seen.seq);
+                let phase = Phase::Text { enter_at: now + ENTER_AFTER, give_up: now + TAKE, unshown };
                 self.current = Some((message.id, phase));
                 Some(Keys::Type(keys))
             }
             Some((_, phase @ Phase::Text { .. })) => {
-                let Phase::Text { enter_at, give_up } = *phase else { return None };
-                if seen.taken && now >= enter_at {
+                let Phase::Text { enter_at, give_up, unshown } = *phase else { return None };
+                if now >= enter_at && seen.may_enter(unshown) {
                     *phase = Phase::Enter { seq: seen.seq, give_up: now + CONFIRM };
                     return Some(Keys::Type("\r".to_owned()));
                 }
@@ -131,23 +144,25 @@ impl Typist {
     /// When [`Self::step`] may next have something to do, if nothing happens before.
     pub fn deadline(&self, seen: Seen) -> Option<Instant> {
         match &self.current {
-            Some((_, Phase::Text { enter_at, give_up })) => {
-                Some(if seen.taken { *enter_at } else { *give_up })
+            Some((_, Phase::Text { enter_at, give_up, unshown })) => {
+                Some(if seen.may_enter(*unshown) { *enter_at } else { *give_up })
             }
             Some((_, Phase::Enter { give_up, .. })) => Some(*give_up),
             None if self.queue.is_empty() => None,
             None if self.ready => Some(seen.now),
             None => {
                 let at_last = seen.started + READY_AT_LAST;
-                Some(seen.last_output.map_or(at_last, |last| at_last.min(last + QUIET)))
+                let quiet = seen.last_output.filter(|_| seen.bracketed || !seen.raw).map(|last| last + QUIET);
+                Some(quiet.map_or(at_last, |quiet| at_last.min(quiet)))
             }
         }
     }
 
-    /// Once ready, ready for good: a busy agent queues what is typed by itself.
+    /// Once ready, ready for good: a busy agent queues what is typed by itself. One that takes keys as they come is
+    /// not ready before it can tell a paste from them.
     fn is_ready(&mut self, seen: Seen) -> bool {
-        self.ready |= seen.last_output.is_some_and(|last| seen.now >= last + QUIET)
-            || seen.now >= seen.started + READY_AT_LAST;
+        let quiet = seen.last_output.is_some_and(|last| seen.now >= last + QUIET);
+        self.ready |= quiet && (seen.bracketed || !seen.raw) || seen.now >= seen.started + READY_AT_LAST;
         self.ready
     }
 
@@ -182,6 +197,7 @@ mod tests {
             seq,
             taken: true,
             bracketed: false,
+            raw: false,
         }
     }
 
@@ -210,6 +226,28 @@ mod tests {
         assert!(matches!(t.step(seen(s, 30_200, None, 0)), Some(Keys::Type(_))));
         let done = Keys::State("a".to_owned(), MessageState::Unknown);
         assert_eq!(t.step(seen(s, 36_000, None, 0)), Some(done));
+    }
+
+    #[test]
+    fn an_agent_that_shows_nothing_of_the_text_gets_no_enter() {
+        let raw = |bracketed, seen| Seen { raw: true, bracketed, ..seen };
+        for (typing, shown) in [(Typing::Paste, false), (Typing::Paste, true), (Typing::Line, false)] {
+            let (mut t, s) = (Typist::default(), Instant::now());
+            t.take(Message { typing, ..message("a") }).unwrap();
+            let quiet = seen(s, 900, Some(200), 5);
+            assert_eq!(t.step(raw(false, quiet)), None, "it is still beginning");
+            assert_eq!(t.deadline(raw(false, quiet)), Some(s + READY_AT_LAST));
+            assert!(matches!(t.step(raw(true, quiet)), Some(Keys::Type(_))));
+            let later = raw(true, seen(s, 1_100, Some(200), if shown { 8 } else { 5 }));
+            if shown || typing == Typing::Line {
+                assert_eq!(t.step(later), Some(Keys::Type("\r".to_owned())));
+                continue;
+            }
+            assert_eq!(t.step(later), None);
+            assert_eq!(t.deadline(later), Some(quiet.now + TAKE));
+            let done = Keys::State("a".to_owned(), MessageState::Unknown);
+            assert_eq!(t.step(raw(true, seen(s, 30_900, Some(200), 5))), Some(done));
+        }
     }
 
     #[test]

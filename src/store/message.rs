@@ -127,6 +127,31 @@ pub async fn pending(conn: &Conn, session: SessionId, limit: u64) -> Result<Vec<
     rows.into_iter().map(message).collect()
 }
 
+/// Whether a message whose client's id begins like this waits in the session.
+pub async fn waits(conn: &Conn, session: SessionId, client_id: &str) -> Result<bool, StoreError> {
+    let row = Entity::find()
+        .filter(Column::Session.eq(session.0))
+        .filter(still_pending())
+        .filter(Column::ClientId.starts_with(client_id))
+        .one(conn)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Whether a message was typed into the session, or may have been, later than that, or at all.
+pub async fn typed_after(
+    conn: &Conn,
+    session: SessionId,
+    after: Option<Timestamp>,
+) -> Result<bool, StoreError> {
+    let typed = [MessageState::Delivered, MessageState::Unknown].map(MessageState::name);
+    let mut query = Entity::find().filter(Column::Session.eq(session.0)).filter(Column::State.is_in(typed));
+    if let Some(after) = after {
+        query = query.filter(Column::Settled.gt(after.micros()));
+    }
+    Ok(query.one(conn).await?.is_some())
+}
+
 /// Sessions of `computer` in which messages wait.
 pub async fn waiting_sessions(conn: &Conn, computer: &str) -> Result<Vec<SessionId>, StoreError> {
     use crate::store::entity::session;

@@ -20,6 +20,7 @@ pub mod outbox;
 pub mod person;
 pub mod session;
 pub mod setting;
+pub mod subscription;
 pub mod transcript;
 pub mod verify;
 pub mod writer;

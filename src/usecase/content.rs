@@ -87,7 +87,8 @@ pub fn of_entries(
     reply(&whole, left_out, session, window, now)
 }
 
-fn row(seq: i64, entry: &Entry) -> String {
+/// An entry as one JSON object.
+pub fn row(seq: i64, entry: &Entry) -> String {
     serde_json::json!({
         "seq": seq,
         "at": entry.at,
@@ -124,7 +125,7 @@ fn as_text(lines: &[Line]) -> String {
     text
 }
 
-fn as_json(lines: &[Line]) -> String {
+pub(super) fn as_json(lines: &[Line]) -> String {
     let rows: Vec<String> = lines
         .iter()
         .filter(|line| !line.text.is_empty())

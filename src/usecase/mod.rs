@@ -1,8 +1,11 @@
 //! What is done once it is allowed. [`resolve`] turns names into things, [`run`] does the permitted thing:
 //! [`run::read`] what changes nothing, [`run::change`] inside the writer's transaction. No sockets, no clock.
 
+pub mod children;
 pub mod content;
 pub mod cursor;
+pub mod export;
+pub mod follow;
 pub mod inbox;
 pub mod markdown;
 pub mod place;

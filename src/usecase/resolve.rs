@@ -2,15 +2,17 @@
 //! caller may not see is looked up only among what they may see. `refresh` looks again inside the writer's
 //! transaction, so that nothing slips between judging and doing.
 
-use crate::domain::action::{Action, AuditQuery, NewMessage, NewSession, SessionQuery, Window};
+use crate::domain::action::{Action, AuditQuery, Following, NewMessage, NewSession, SessionQuery, Window};
 use crate::domain::caller::{Caller, Role};
 use crate::domain::person::PersonId;
 use crate::domain::session::{Profile, Session, SessionId, SessionTitle, ThinkingMode};
 use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
 use crate::store::session::{self, Found};
+use crate::usecase::follow::Place;
 use crate::usecase::{Explained, Facts, cursor, inbox, place, resume};
 use crate::wire::fault::{Fault, FaultCode};
+use crate::wire::follow::FollowSession;
 use crate::wire::limits::{
     CLIENT_ID_BYTES_MAX, CONTENT_CHARS_DEFAULT, CONTENT_CHARS_MAX, MESSAGE_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX,
     REASON_CHARS, SESSION_PREFIX_MIN,
@@ -81,10 +83,19 @@ pub async fn resolve(
             let reason = reason(args.reason)?;
             Action::RenameSession { session: find(conn, caller, &args.session_id).await?, title, reason }
         }
+        Request::ExportSession(args) => {
+            let reason = reason(args.reason)?;
+            let session = find(conn, caller, &args.session_id).await?;
+            Action::ExportSession { session, format: args.format, reason }
+        }
         Request::ReadSession(args) => {
             let window = window(&args)?;
             let reason = reason(args.reason)?;
             Action::ReadSession { session: find(conn, caller, &args.session_id).await?, window, reason }
+        }
+        Request::FollowSession(args) => {
+            let (following, reason) = (following(&args)?, reason(args.reason)?);
+            Action::FollowSession { session: find(conn, caller, &args.session_id).await?, following, reason }
         }
         Request::Attach(args) => {
             let reason = reason(args.reason)?;
@@ -125,7 +136,9 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::EndSession { session, .. }
         | Action::InterruptSession { session, .. }
         | Action::RenameSession { session, .. }
+        | Action::ExportSession { session, .. }
         | Action::ReadSession { session, .. }
+        | Action::FollowSession { session, .. }
         | Action::Attach { session, .. }
         | Action::Watch { session, .. } => **session = again(conn, session).await?,
         Action::ResumeSession(resumption) => {
@@ -343,13 +356,7 @@ fn audit_query(args: ListAudit) -> Result<AuditQuery, Fault> {
 }
 
 fn window(args: &GetSessionData) -> Result<Window, Fault> {
-    let tail_chars = match args.tail_chars {
-        None => CONTENT_CHARS_DEFAULT,
-        Some(n) => usize::try_from(n)
-            .ok()
-            .filter(|n| (1..=CONTENT_CHARS_MAX).contains(n))
-            .ok_or_else(|| Fault::invalid("tail_chars", format_args!("must be 1 to {CONTENT_CHARS_MAX}")))?,
-    };
+    let tail_chars = tail_chars(args.tail_chars)?;
     let from = match args.cursor.as_deref() {
         None => None,
         Some(text) => Some(text.parse().map_err(|_| {
@@ -364,6 +371,31 @@ fn window(args: &GetSessionData) -> Result<Window, Fault> {
         from,
         json: args.format == Some(ContentFormat::Json),
     })
+}
+
+fn following(args: &FollowSession) -> Result<Following, Fault> {
+    if !args.follow {
+        return Err(Fault::invalid("follow", "must be true, or not there"));
+    }
+    if let Some(cursor) = &args.cursor {
+        Place::parse(cursor)?;
+    }
+    Ok(Following {
+        since: moment("since", args.since.as_deref())?,
+        tail_chars: tail_chars(args.tail_chars)?,
+        cursor: args.cursor.clone(),
+        json: args.format == Some(ContentFormat::Json),
+    })
+}
+
+fn tail_chars(asked: Option<i64>) -> Result<usize, Fault> {
+    match asked {
+        None => Ok(CONTENT_CHARS_DEFAULT),
+        Some(n) => usize::try_from(n)
+            .ok()
+            .filter(|n| (1..=CONTENT_CHARS_MAX).contains(n))
+            .ok_or_else(|| Fault::invalid("tail_chars", format_args!("must be 1 to {CONTENT_CHARS_MAX}"))),
+    }
 }
 
 fn slash_command(command: &str, args: Option<&str>) -> Result<String, Fault> {

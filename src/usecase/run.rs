@@ -16,7 +16,7 @@ use crate::store::{activity, audit, instance, message, outbox, session, setting,
 use crate::usecase::resolve::{no_session, no_user, unavailable};
 use crate::usecase::turns::READING;
 use crate::usecase::witness::Written;
-use crate::usecase::{Facts, content, cursor, inbox, resume};
+use crate::usecase::{Facts, children, content, cursor, inbox, resume};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::{
     AgentRow, AgentsReply, AuditReply, ChainRow, ComputerRow, ComputersReply, ConfigReply, ConfigRow,
@@ -78,6 +78,10 @@ pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
             .about(&resumption.session)
             .because(resumption.reason.as_deref())
             .with_detail(&json!({ "agent": resumption.session.agent, "profile": permit.profile().name() })),
+        Action::ExportSession { session, format, reason } => {
+            let draft = draft.about(session).because(reason.as_deref());
+            draft.with_detail(&json!({ "format": format.name() }))
+        }
         Action::EndSession { session, reason, remove_worktree: true } => {
             draft.about(session).because(reason.as_deref()).with_detail(&json!({ "remove_worktree": true }))
         }
@@ -86,7 +90,7 @@ pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
         | Action::RenameSession { session, reason, .. }
         | Action::SendMessage { session, reason, .. }
         | Action::ReadSession { session, reason, .. } => draft.about(session).because(reason.as_deref()),
-        Action::Attach { session, reason, .. } => {
+        Action::Attach { session, reason, .. } | Action::FollowSession { session, reason, .. } => {
             draft.about(session).because(reason.as_deref()).with_detail(&json!({ "event": "start" }))
         }
         _ => draft,
@@ -248,6 +252,8 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         Action::ShowConfig => return Err(not_here("config.show")),
         Action::Health => return Err(not_here("health")),
         Action::Attach { .. } => return Err(not_here("attach")),
+        Action::FollowSession { .. } => return Err(not_here("following")),
+        Action::ExportSession { .. } => return Err(not_here("export")),
         Action::Reload => return Err(not_here("reload")),
         Action::StartSession(_)
         | Action::SendMessage { .. }
@@ -305,6 +311,7 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
             Reply::Changed(Box::new(SessionReply::from(&Session { title: Some(title), ..*session })))
         }
         Action::Inbox(query) => Reply::Inbox(inbox::page(tx.conn(), facts, &caller, &query).await?),
+        Action::Watch { session, on } => children::watch(tx, facts, &caller, &session, on).await?,
         Action::PutMyConfig { yaml, keys } => {
             setting::put(tx.conn(), caller.uid, PERSONAL, &yaml, facts.now).await.map_err(unavailable)?;
             Reply::MyConfig(MyConfigReply { keys })

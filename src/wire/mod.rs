@@ -1,7 +1,9 @@
 //! What is said: requests, replies, faults and limits, the same for MCP, REST and the CLI. Serde types only.
 
 pub mod attach;
+pub mod export;
 pub mod fault;
+pub mod follow;
 pub mod inbox;
 pub mod limits;
 pub mod reply;

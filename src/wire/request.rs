@@ -3,6 +3,8 @@
 use crate::domain::action::Verb;
 use crate::domain::session::{SessionStatus, ThinkingMode};
 use crate::wire::attach::TerminalSize;
+use crate::wire::export::ExportSession;
+use crate::wire::follow::FollowSession;
 use crate::wire::inbox::{Inbox, WhoRead};
 use serde::{Deserialize, Serialize};
 
@@ -37,8 +39,12 @@ pub enum Request {
     InterruptSession(Steering),
     /// Call a session something else.
     RenameSession(RenameSession),
+    /// Take a session out as a file.
+    ExportSession(ExportSession),
     /// Read what a session showed.
     ReadSession(GetSessionData),
+    /// Read on while it is said.
+    FollowSession(FollowSession),
     /// See a session's terminal live, and type into it.
     Attach(AttachSession),
     /// Be told when a session changes.
@@ -80,7 +86,8 @@ impl Request {
             Self::ResumeSession(_) => Verb::ResumeSession,
             Self::InterruptSession(_) => Verb::InterruptSession,
             Self::RenameSession(_) => Verb::RenameSession,
-            Self::ReadSession(_) => Verb::ReadSession,
+            Self::ExportSession(_) => Verb::ExportSession,
+            Self::ReadSession(_) | Self::FollowSession(_) => Verb::ReadSession,
             Self::Attach(args) => match args.input {
                 true => Verb::Attach,
                 false => Verb::AttachReadOnly,

@@ -19,13 +19,14 @@ use teleclaude::host::recording::{self, Code};
 use teleclaude::platform::process;
 
 /// Random numbers that can be had again.
-struct Random {
+pub struct Random {
     seed: u64,
     state: u64,
 }
 
 impl Random {
-    fn new() -> Self {
+    /// By the clock, or by what `TELECLAUDE_TEST_SEED` says.
+    pub fn new() -> Self {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         let given = std::env::var("TELECLAUDE_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = given.unwrap_or(u64::from(now.subsec_nanos()));
@@ -40,11 +41,18 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, most: u64) -> u64 {
+    /// Others, for a thread of its own.
+    pub fn another(&mut self) -> Self {
+        Self { seed: self.seed, state: self.next() }
+    }
+
+    /// 0 to `most`, without it.
+    pub fn below(&mut self, most: u64) -> u64 {
         self.next() % most
     }
 
-    fn pause(&mut self, most_ms: u64) -> Duration {
+    /// Up to so many milliseconds.
+    pub fn pause(&mut self, most_ms: u64) -> Duration {
         Duration::from_micros(self.below(most_ms * 1_000))
     }
 }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use teleclaude::daemon::transcripts;
 use tokio_util::sync::CancellationToken;
 
-const SCRIBE: &str = "agents:
+/// An agent that writes nothing by itself, and whose log is Claude Code's.
+pub const SCRIBE: &str = "agents:
   scribe:
     enabled: true
     command: /bin/sh
@@ -22,26 +23,29 @@ const SCRIBE: &str = "agents:
 ";
 const LOG: &str = include_str!("../fixtures/transcripts/claude.jsonl");
 
-struct Follower {
+/// What copies logs.
+pub struct Follower {
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Follower {
-    fn of(world: &World) -> Self {
+    /// Follows this world's sessions.
+    pub fn of(world: &World) -> Self {
         let stop = CancellationToken::new();
         let task = tokio::spawn(transcripts::run(Arc::clone(&world.app), Vec::new(), stop.clone()));
         Self { stop, task }
     }
 
-    async fn end(self) {
+    /// Ends it.
+    pub async fn end(self) {
         self.stop.cancel();
         self.task.await.unwrap();
     }
 }
 
 /// A session whose agent writes nothing by itself; its id, and where its log belongs.
-async fn session(world: &World) -> (String, PathBuf) {
+pub async fn session(world: &World) -> (String, PathBuf) {
     let args = json!({ "project": "work", "agent": "scribe", "title": "a talk" });
     let started = world.rest(BOB, "POST", "/sessions", Some(args)).await;
     assert_eq!(started.status, 201, "{started:?}");
@@ -53,11 +57,13 @@ async fn session(world: &World) -> (String, PathBuf) {
     (id, folder.join(format!("{}.jsonl", row["native_session_id"].as_str().unwrap())))
 }
 
-fn append(log: &PathBuf, text: &str) {
+/// Writes to a log.
+pub fn append(log: &PathBuf, text: &str) {
     OpenOptions::new().create(true).append(true).open(log).unwrap().write_all(text.as_bytes()).unwrap();
 }
 
-fn line(said: &str) -> String {
+/// A record in which the person says this.
+pub fn line(said: &str) -> String {
     json!({ "type": "user", "timestamp": "2026-11-21T10:00:00Z", "message": { "content": said } }).to_string()
         + "\n"
 }

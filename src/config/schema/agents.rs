@@ -151,7 +151,10 @@ impl Default for Agents {
             ..agent("claude", "ANTHROPIC_API_KEY", TranscriptFormat::Claude)
         };
         let codex = Agent {
-            profiles: allowed("--dangerously-bypass-approvals-and-sandbox", "--full-auto"),
+            profiles: allowed(
+                "--dangerously-bypass-approvals-and-sandbox",
+                "--sandbox workspace-write --ask-for-approval on-request",
+            ),
             models: models("-c model_reasoning_effort=", ["medium", "high", "xhigh"]),
             resume: words("resume {id}"),
             ..agent("codex", "OPENAI_API_KEY", TranscriptFormat::Codex)

@@ -2,9 +2,8 @@
 
 use crate::daemon::app::App;
 use crate::daemon::app::identity::caller;
-use crate::daemon::attach::Attachment;
-use crate::daemon::backend::{Backend, Call, Event};
-use crate::daemon::handle::{attach, handle};
+use crate::daemon::backend::{Backend, Call, Event, Live};
+use crate::daemon::handle::{handle, live};
 use crate::daemon::limits::Limits;
 use crate::daemon::peer;
 use crate::domain::action::{Action, Verb};
@@ -26,8 +25,8 @@ impl Backend for App {
         Box::pin(handle(self, peer, call))
     }
 
-    fn attach<'a>(&'a self, peer: &'a Peer, call: Call) -> BoxFuture<'a, Result<Attachment, Fault>> {
-        Box::pin(attach(self, peer, call))
+    fn live<'a>(&'a self, peer: &'a Peer, call: Call) -> BoxFuture<'a, Result<Live, Fault>> {
+        Box::pin(live(self, peer, call))
     }
 
     fn may_still(&self, peer: &Peer, token: Option<&SecretString>, action: &Action) -> Result<(), Fault> {

@@ -2,7 +2,7 @@
 //! from then on. A client that takes nothing is cut off; the session's host never waits for one.
 
 use crate::daemon::attach::Attachment;
-use crate::daemon::backend::Event;
+use crate::daemon::backend::{Event, Live as Answer};
 use crate::daemon::front::Front;
 use crate::daemon::http::io::TimedIo;
 use crate::daemon::http::{Body, problem};
@@ -64,6 +64,8 @@ pub struct Way {
     pub upgrade: OnUpgrade,
     /// Of the connection.
     pub upgrades: Upgrades,
+    /// Ends the connection at once, whatever is still to be sent.
+    pub cut: CancellationToken,
 }
 
 /// Answers one request to attach: 101, or why not.
@@ -86,14 +88,16 @@ pub async fn answer(
     let gone = CancellationToken::new();
     let _gone = gone.clone().drop_guard();
     let size = asked.size;
-    match front.attach(peer, caller, token.clone(), Request::Attach(asked), &gone).await {
-        Ok(attachment) => {
+    match front.live(peer, caller, token.clone(), Request::Attach(asked), &gone).await {
+        Ok(Answer::Attached(attachment)) => {
+            let attachment = *attachment;
             way.upgrades.put(Pending { upgrade: way.upgrade, attachment, size, token });
             let mut response = problem::bytes(StatusCode::SWITCHING_PROTOCOLS, "text/plain", Vec::new());
             response.headers_mut().clear();
             name_protocol(&mut response);
             response
         }
+        Ok(_) => problem::response(&Answer::misled()),
         Err(fault) => problem::response(&fault),
     }
 }

@@ -3,6 +3,8 @@
 
 pub mod attach;
 pub mod events;
+pub mod export;
+pub mod follow;
 pub mod io;
 pub mod problem;
 pub mod rest;
@@ -25,6 +27,7 @@ use hyper_util::rt::TokioTimer;
 use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::net::UnixStream;
+use tokio_util::sync::CancellationToken;
 
 /// What every answer's body is.
 pub type Body = BoxBody<Bytes, Infallible>;
@@ -47,14 +50,19 @@ impl Mouth {
         let io = TimedIo::new(stream, phase.clone(), limits.header, limits.write);
         let drain = front.drain.clone();
         let upgrades = Upgrades::default();
+        let cut = CancellationToken::new();
         let (attached, attached_by) = ((Arc::clone(&front), Arc::clone(&peer)), upgrades.clone());
         let service = service_fn({
-            let limits = Arc::clone(&limits);
+            let (limits, cut) = (Arc::clone(&limits), cut.clone());
             move |mut request: Request<Incoming>| {
                 let in_request = phase.enter();
                 let (mouth, front, peer) = (self.clone(), Arc::clone(&front), Arc::clone(&peer));
                 let limits = Arc::clone(&limits);
-                let way = Way { upgrade: hyper::upgrade::on(&mut request), upgrades: upgrades.clone() };
+                let way = Way {
+                    upgrade: hyper::upgrade::on(&mut request),
+                    upgrades: upgrades.clone(),
+                    cut: cut.clone(),
+                };
                 async move {
                     let response = mouth.answer(front, peer, &limits, request, way).await;
                     drop(in_request);
@@ -72,9 +80,13 @@ impl Mouth {
         let mut connection = std::pin::pin!(connection);
         tokio::select! {
             _ended = connection.as_mut() => {}
+            () = cut.cancelled() => return,
             () = drain.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                let _ended = connection.await;
+                tokio::select! {
+                    _ended = connection => {}
+                    () = cut.cancelled() => return,
+                }
             }
         }
         // Here and not in a task of its own: the connection counts until its end.

@@ -2,7 +2,7 @@
 
 use crate::daemon::front::Front;
 use crate::daemon::http::attach::{self, Way};
-use crate::daemon::http::{Body, events, problem};
+use crate::daemon::http::{Body, events, export, follow, problem};
 use crate::daemon::mcp::tools::{arguments, body as json_body};
 use crate::domain::action::Verb;
 use crate::domain::caller::{Peer, Via};
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 /// Query parameters that are whole numbers.
 const INTEGERS: [&str; 2] = ["limit", "tail_chars"];
 /// Query parameters that are true or false.
-const BOOLEANS: [&str; 2] = ["all_computers", "unread"];
+const BOOLEANS: [&str; 3] = ["all_computers", "follow", "unread"];
 
 /// Answers one request.
 pub async fn answer(
@@ -70,6 +70,20 @@ pub async fn answer(
             Err(fault) => problem::response(&fault),
         };
     }
+    if name == "get_session_data" && asks_to_follow(parts) {
+        let session = SessionRef { session_id: segments.get(1).copied().unwrap_or_default().to_owned() };
+        return match query(parts, Some(session)) {
+            Ok(asked) => follow::answer(front, peer, &caller, token, asked).await,
+            Err(fault) => problem::response(&fault),
+        };
+    }
+    if name == EXPORT {
+        let session = SessionRef { session_id: segments.get(1).copied().unwrap_or_default().to_owned() };
+        return match query(parts, Some(session)) {
+            Ok(asked) => export::answer(&front, &peer, &caller, token, way.cut, asked).await,
+            Err(fault) => problem::response(&fault),
+        };
+    }
     let request = match request(name, &segments, parts, body) {
         Ok(request) => request,
         Err(fault) => return problem::response(&fault),
@@ -86,6 +100,9 @@ pub async fn answer(
 const EVENTS: &str = "events";
 /// What attaching is called here; who may watch may ask, and typing is judged by what the body says.
 const ATTACH: &str = "attach";
+
+/// What taking a session out as a file is called here.
+const EXPORT: &str = "export";
 
 /// What a method and path stand for: which request, and what it does.
 fn route(method: &Method, segments: &[&str]) -> Option<(&'static str, Verb)> {
@@ -109,6 +126,7 @@ fn route(method: &Method, segments: &[&str]) -> Option<(&'static str, Verb)> {
         ["sessions", _, "resume"] if post => ("resume_session", Verb::ResumeSession),
         ["sessions", _, "interrupt"] if post => ("interrupt_session", Verb::InterruptSession),
         ["sessions", _] if patch => ("rename_session", Verb::RenameSession),
+        ["sessions", _, "export"] if get => (EXPORT, Verb::ExportSession),
         ["sessions", _, "transcript"] if get => ("get_session_data", Verb::ReadSession),
         ["sessions", _, "attach"] if post => (ATTACH, Verb::AttachReadOnly),
         ["sessions", _, "watch"] if put => ("subscribe", Verb::Watch),
@@ -199,6 +217,11 @@ fn decode(text: &str) -> Option<String> {
         rest = after;
     }
     String::from_utf8(bytes).ok()
+}
+
+/// Whether a transcript is to be followed instead of read. What else the query says is looked at later.
+fn asks_to_follow(parts: &Parts) -> bool {
+    parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("follow=")))
 }
 
 /// Arguments out of the query, and the session out of the path.

@@ -3,6 +3,7 @@
 
 use crate::daemon::backend::Event;
 use crate::daemon::front::Front;
+use crate::daemon::mcp::pace::Pace;
 use crate::daemon::mcp::resources::{INBOX, Resource, session_uri, transcript_uri};
 use crate::daemon::mcp::tools::{TOOLS, find};
 use crate::daemon::mcp::transport::Asker;
@@ -30,6 +31,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, sleep_until};
 
 /// Method names of MCP: what reaches us under one of them as unknown had the wrong parameters.
 const METHODS: [&str; 11] = [
@@ -428,12 +430,25 @@ impl ServerHandler for McpHandler {
         let uris = subscription.accepted().resource_subscriptions.clone().unwrap_or_default();
         let tools = subscription.accepted().tools_list_changed == Some(true);
         let mut listed = watch::catalogue(&self.front, &peer, token.as_ref());
+        let mut pace = Pace::default();
         loop {
+            let late = pace.due_at();
             let event = tokio::select! {
                 biased;
                 () = subscription.cancelled() => return Ok(()),
                 () = self.front.drain.cancelled() => return Ok(()),
-                event = events.recv() => event,
+                event = events.recv() => Some(event),
+                () = sleep_until(late.unwrap_or_else(Instant::now)), if late.is_some() => None,
+            };
+            let Some(event) = event else {
+                for (uri, of) in pace.due(Instant::now()) {
+                    if watch::may_see(&self.front, &peer, token.as_ref(), &of)
+                        && subscription.sink().notify_resource_updated(uri).await.is_err()
+                    {
+                        return Ok(());
+                    }
+                }
+                continue;
             };
             let due: Vec<String> = match event {
                 Ok(Event::Catalogue) => {
@@ -452,7 +467,7 @@ impl ServerHandler for McpHandler {
                     if due.is_empty() || !watch::may_see(&self.front, &peer, token.as_ref(), &event) {
                         continue;
                     }
-                    due
+                    pace.now(due, &event, Instant::now())
                 }
                 Err(RecvError::Lagged(_)) => uris.clone(),
                 Err(RecvError::Closed) => return Ok(()),

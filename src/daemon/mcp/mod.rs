@@ -3,6 +3,7 @@
 pub mod handler;
 pub mod line;
 pub mod outbox;
+pub mod pace;
 pub mod resources;
 pub mod schema;
 pub mod serve;

@@ -3,6 +3,7 @@
 
 use crate::daemon::backend::Event;
 use crate::daemon::front::Front;
+use crate::daemon::mcp::pace::Pace;
 use crate::daemon::mcp::resources::{Resource, session_uri};
 use crate::daemon::mcp::tools::TOOLS;
 use crate::domain::caller::{Peer, Via};
@@ -12,6 +13,7 @@ use secrecy::SecretString;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 /// State of one raw connection.
@@ -67,12 +69,30 @@ pub fn tell(front: Arc<Front>, connection: Arc<Connection>, peer: Arc<Peer>, cli
     let mut events = front.backend.watch();
     tokio::spawn(async move {
         let mut listed = catalogue(&front, &peer, connection.token.get());
+        let mut pace = Pace::default();
         loop {
+            let late = pace.due_at();
             let event = tokio::select! {
                 biased;
                 () = connection.closed.cancelled() => return,
                 () = front.drain.cancelled() => return,
-                event = events.recv() => event,
+                event = events.recv() => Some(event),
+                () = sleep_until(late.unwrap_or_else(Instant::now)), if late.is_some() => None,
+            };
+            let Some(event) = event else {
+                for (uri, of) in pace.due(Instant::now()) {
+                    let token = connection.token.get();
+                    if connection.watched().contains(&uri)
+                        && may_see(&front, &peer, token, &of)
+                        && client
+                            .notify_resource_updated(ResourceUpdatedNotificationParam::new(uri))
+                            .await
+                            .is_err()
+                    {
+                        return;
+                    }
+                }
+                continue;
             };
             let uris = match event {
                 Ok(Event::Catalogue) => {
@@ -89,7 +109,7 @@ pub fn tell(front: Arc<Front>, connection: Arc<Connection>, peer: Arc<Peer>, cli
                     if uris.is_empty() || !may_see(&front, &peer, connection.token.get(), &event) {
                         continue;
                     }
-                    uris
+                    pace.now(uris, &event, Instant::now())
                 }
                 // Some were missed: anything that is watched may have changed, if it may still be seen at all.
                 Err(RecvError::Lagged(_)) => connection.watched().iter().cloned().collect(),

@@ -4,6 +4,7 @@
 use super::{Denied, Rules, judge};
 use crate::domain::action::{Action, NewMessage, NewSession, Resumption, SessionQuery, Window};
 use crate::domain::caller::{Caller, PersonRef, Role, Rule, Via};
+use crate::domain::export::ExportFormat;
 use crate::domain::notice::{InboxQuery, Mark};
 use crate::domain::person::{PersonId, Standing};
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
@@ -153,13 +154,19 @@ fn a_session_is_resumed_with_what_its_owner_may_today() {
     assert_eq!(runs, Ok(Profile::Full), "that it runs is said, not that there are too many");
 }
 
+fn export(session: Box<Session>, reason: Option<String>) -> Action {
+    Action::ExportSession { session, format: ExportFormat::Html, reason }
+}
+
 type Make = fn(&dyn Fn() -> Box<Session>) -> Action;
 
 /// Actions on a session, made for whichever session the column wants.
-const ON_SESSION: [(&str, Make); 18] = [
+const ON_SESSION: [(&str, Make); 20] = [
     ("show", |s| Action::ShowSession(s())),
     ("read", |s| Action::ReadSession { session: s(), window: Window::default(), reason: None }),
     ("read, with reason", |s| Action::ReadSession { session: s(), window: Window::default(), reason: why() }),
+    ("export", |s| export(s(), None)),
+    ("export, with reason", |s| export(s(), why())),
     ("send", |s| Action::SendMessage { session: s(), message: message(), reason: None }),
     ("send, with reason", |s| Action::SendMessage { session: s(), message: message(), reason: why() }),
     ("end", |s| Action::EndSession { session: s(), remove_worktree: false, reason: None }),

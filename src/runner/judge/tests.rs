@@ -278,7 +278,10 @@ fn what_is_resumed_stands_where_a_new_id_would() {
         resume("claude"),
         "claude --permission-mode default --strict-mcp-config --model opus --resume N1"
     );
-    assert_eq!(resume("codex"), "codex --full-auto -c model_reasoning_effort=xhigh resume N1");
+    assert_eq!(
+        resume("codex"),
+        "codex --sandbox workspace-write --ask-for-approval on-request -c model_reasoning_effort=xhigh resume N1"
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub mod outbox;
 pub mod person;
 pub mod session;
 pub mod setting;
+pub mod subscription;
 pub mod transcript_entry;
 pub mod transcript_file;
 pub mod usage;

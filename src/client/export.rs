@@ -1,0 +1,82 @@
+//! Taking a session out as a file: the answer is handed on piece by piece, as it comes.
+
+use crate::client::{Client, ClientError, encoded, query, read};
+use crate::wire::export::ExportSession;
+use http::Method;
+use http::header::CONTENT_LENGTH;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::SendRequest;
+use serde_json::Value;
+use tokio::time::timeout;
+
+/// Bytes of the answer to a request that was refused, at most.
+const REFUSAL_BYTES_MAX: usize = 64 * 1024;
+
+/// A file on its way.
+#[derive(Debug)]
+pub struct Download {
+    body: Incoming,
+    length: Option<u64>,
+    answer_time: std::time::Duration,
+    /// The connection ends with it.
+    _sender: SendRequest<Full<Bytes>>,
+}
+
+impl Client {
+    /// Takes a session out, on a connection of its own.
+    ///
+    /// # Errors
+    /// As every request; then nothing was shown.
+    pub async fn export(&self, asked: &ExportSession) -> Result<Download, ClientError> {
+        let rest = query(asked, &["session_id"])?;
+        let path = format!("/sessions/{}/export{rest}", encoded(&asked.session_id));
+        let request = self.request(Method::GET, &path, None)?;
+        let mut sender = self.dial().await?;
+        let exchange = async {
+            let (head, body) = sender.send_request(request).await.map_err(|e| e.to_string())?.into_parts();
+            if head.status.is_success() {
+                return Ok(Ok((head, body)));
+            }
+            let body = Limited::new(body, REFUSAL_BYTES_MAX).collect().await;
+            Ok::<_, String>(Err((head.status, body.map_err(|e| e.to_string())?.to_bytes())))
+        };
+        let (head, body) = match self.answered(exchange, false).await? {
+            Ok(answer) => answer,
+            Err((status, bytes)) => {
+                return Err(match read::<Value>(status, &bytes) {
+                    Err(refused) => refused,
+                    Ok(_) => ClientError::Protocol("it is no file".to_owned()),
+                });
+            }
+        };
+        let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok(Download { body, length, answer_time: self.endpoint.answer_time, _sender: sender })
+    }
+}
+
+impl Download {
+    /// Bytes in all, if the daemon says.
+    pub const fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// The next piece; `None` if that was all.
+    ///
+    /// # Errors
+    /// In words: the connection ended before the file did, or nothing came for too long.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, String> {
+        loop {
+            match timeout(self.answer_time, self.body.frame()).await {
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(piece) = frame.into_data() {
+                        return Ok(Some(piece));
+                    }
+                }
+                Ok(Some(Err(_))) => return Err("the connection was cut off".to_owned()),
+                Ok(None) => return Ok(None),
+                Err(_) => return Err(format!("nothing came for {} s", self.answer_time.as_secs())),
+            }
+        }
+    }
+}
