@@ -83,6 +83,36 @@ const DOORS: &[Door] = &[
         action: Some("transcript.read"),
         begin: |w, a| mcp_over_http(w, a, Era::Stateless).boxed(),
     },
+    Door {
+        name: "REST transcript, followed",
+        action: Some("transcript.read"),
+        begin: |w, a| rest(w, a, "GET", "/transcript?follow=true").boxed(),
+    },
+    Door {
+        name: "export, cast",
+        action: Some("recording.read"),
+        begin: |w, a| rest(w, a, "GET", "/export?format=cast").boxed(),
+    },
+    Door {
+        name: "export, txt",
+        action: Some("transcript.export"),
+        begin: |w, a| rest(w, a, "GET", "/export?format=txt").boxed(),
+    },
+    Door {
+        name: "export, md",
+        action: Some("transcript.export"),
+        begin: |w, a| rest(w, a, "GET", "/export?format=md").boxed(),
+    },
+    Door {
+        name: "export, jsonl",
+        action: Some("transcript.export"),
+        begin: |w, a| rest(w, a, "GET", "/export?format=jsonl").boxed(),
+    },
+    Door {
+        name: "export, html",
+        action: Some("transcript.export"),
+        begin: |w, a| rest(w, a, "GET", "/export?format=html").boxed(),
+    },
     Door { name: "watch", action: Some("session.watch"), begin: |w, a| attach(w, a, false).boxed() },
     Door { name: "attach", action: Some("session.attach"), begin: |w, a| attach(w, a, true).boxed() },
 ];
@@ -234,7 +264,9 @@ async fn begun(world: &World, action: &str) -> usize {
 /// How many rows say that somebody looked.
 async fn looks(world: &World) -> usize {
     let mut all = 0;
-    for action in ["transcript.read", "session.watch", "session.attach"] {
+    for action in
+        ["transcript.read", "transcript.export", "recording.read", "session.watch", "session.attach"]
+    {
         all += begun(world, action).await;
     }
     all
@@ -250,10 +282,10 @@ async fn every_door_for_every_caller() {
         let asking = |uid, token, why| Asking { uid, token, id: &id, why };
         for door in DOORS {
             let before = looks(&world).await;
-            // One's own, for oneself and for the session's own agent, which may not type.
+            // One's own, for oneself and for the session's own agent, which may not type and takes nothing out.
             let own = opened(&world, door, asking(BOB, None, None)).await;
             assert!(own.contains(SECRET), "{}: {own}", door.name);
-            if door.name != "attach" {
+            if door.name != "attach" && !door.name.starts_with("export") {
                 let itself = opened(&world, door, asking(BOB, Some(&token), None)).await;
                 assert!(itself.contains(SECRET), "{}: {itself}", door.name);
             }
