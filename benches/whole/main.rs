@@ -14,6 +14,7 @@ mod report;
 mod rows;
 mod socket;
 mod start;
+mod witness;
 
 use report::Report;
 use std::path::Path;

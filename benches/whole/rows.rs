@@ -4,7 +4,7 @@
 use crate::daemon::Home;
 use crate::postgres::Db;
 use crate::report::{Cell, Goal, Report, median, quantile};
-use crate::{Plan, progress};
+use crate::{Plan, progress, witness};
 use futures_util::FutureExt as _;
 use sea_orm::{ConnectOptions, ConnectionTrait as _, Database};
 use secrecy::ExposeSecret as _;
@@ -120,6 +120,7 @@ async fn write(
             }
         }
     }
+    table.push(witness::measure(report, &store, engine, floor, plan.round).await);
     store.close().await;
 }
 
@@ -164,7 +165,8 @@ async fn writers(store: &Store, own: SessionId, callers: u32, change: bool, time
     (all.len() as f64 / lasted, quantile(&all, 0.5))
 }
 
-fn draft(action: &str) -> AuditDraft {
+/// A row as long as they are.
+pub fn draft(action: &str) -> AuditDraft {
     AuditDraft {
         at: Timestamp::from(SystemTime::now()),
         actor: "bea".to_owned(),

@@ -73,6 +73,46 @@ const DOORS: &[Door] = &[
         action: Some("transcript.read"),
         begin: |w, a| rest(w, a, "GET", "/transcript?format=json&cursor=0").boxed(),
     },
+    Door {
+        name: "MCP over HTTP, 2025",
+        action: Some("transcript.read"),
+        begin: |w, a| mcp_over_http(w, a, Era::Initialize).boxed(),
+    },
+    Door {
+        name: "MCP over HTTP, 2026",
+        action: Some("transcript.read"),
+        begin: |w, a| mcp_over_http(w, a, Era::Stateless).boxed(),
+    },
+    Door {
+        name: "REST transcript, followed",
+        action: Some("transcript.read"),
+        begin: |w, a| rest(w, a, "GET", "/transcript?follow=true").boxed(),
+    },
+    Door {
+        name: "export, cast",
+        action: Some("recording.read"),
+        begin: |w, a| rest(w, a, "GET", "/export?format=cast").boxed(),
+    },
+    Door {
+        name: "export, txt",
+        action: Some("transcript.export"),
+        begin: |w, a| rest(w, a, "GET", "/export?format=txt").boxed(),
+    },
+    Door {
+        name: "export, md",
+        action: Some("transcript.export"),
+        begin: |w, a| rest(w, a, "GET", "/export?format=md").boxed(),
+    },
+    Door {
+        name: "export, jsonl",
+        action: Some("transcript.export"),
+        begin: |w, a| rest(w, a, "GET", "/export?format=jsonl").boxed(),
+    },
+    Door {
+        name: "export, html",
+        action: Some("transcript.export"),
+        begin: |w, a| rest(w, a, "GET", "/export?format=html").boxed(),
+    },
     Door { name: "watch", action: Some("session.watch"), begin: |w, a| attach(w, a, false).boxed() },
     Door { name: "attach", action: Some("session.attach"), begin: |w, a| attach(w, a, true).boxed() },
 ];
@@ -87,6 +127,29 @@ async fn tool(world: &World, a: Asking<'_>, era: Era) -> UnixStream {
     mcp.into_stream()
 }
 
+async fn mcp_over_http(world: &World, a: Asking<'_>, era: Era) -> UnixStream {
+    let mut params =
+        json!({ "name": "get_session_data", "arguments": { "session_id": a.id, "tail_chars": 48_000 } });
+    if let Some(why) = a.why {
+        params["arguments"]["reason"] = json!(why);
+    }
+    let mut head =
+        "Accept: application/json, text/event-stream\r\nContent-Type: application/json\r\n".to_owned();
+    match era {
+        Era::Initialize => head.push_str("Mcp-Protocol-Version: 2025-11-25\r\n"),
+        Era::Stateless => {
+            head.push_str("Mcp-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: get_session_data\r\n");
+            params["_meta"] = json!({
+                "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                "io.modelcontextprotocol/clientCapabilities": {},
+                "io.modelcontextprotocol/clientInfo": { "name": "world", "version": "1" },
+            });
+        }
+    }
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+    send(world, a, "POST /mcp", &head, &call.to_string()).await
+}
+
 async fn resource(world: &World, a: Asking<'_>, era: Era) -> UnixStream {
     let mut mcp = world.mcp_with(a.uid, era, a.token).await;
     let uri = format!("teleclaude://sessions/{}/transcript", a.id);
@@ -96,7 +159,7 @@ async fn resource(world: &World, a: Asking<'_>, era: Era) -> UnixStream {
 
 async fn rest(world: &World, a: Asking<'_>, method: &str, suffix: &str) -> UnixStream {
     let why = a.why.map(|why| format!("&reason={}", why.replace(' ', "%20"))).unwrap_or_default();
-    send(world, a, method, &format!("{suffix}{why}"), "", "").await
+    send(world, a, &format!("{method} /api/v1/sessions/{}{suffix}{why}", a.id), "", "").await
 }
 
 async fn attach(world: &World, a: Asking<'_>, input: bool) -> UnixStream {
@@ -105,24 +168,15 @@ async fn attach(world: &World, a: Asking<'_>, input: bool) -> UnixStream {
         body["reason"] = json!(why);
     }
     let upgrade = "Connection: upgrade\r\nUpgrade: teleclaude-attach\r\nContent-Type: application/json\r\n";
-    send(world, a, "POST", "/attach", upgrade, &body.to_string()).await
+    send(world, a, &format!("POST /api/v1/sessions/{}/attach", a.id), upgrade, &body.to_string()).await
 }
 
-async fn send(
-    world: &World,
-    a: Asking<'_>,
-    method: &str,
-    suffix: &str,
-    head: &str,
-    body: &str,
-) -> UnixStream {
+async fn send(world: &World, a: Asking<'_>, what: &str, head: &str, body: &str) -> UnixStream {
     let mut stream = world.connect(a.uid);
     let token = a.token.map(|t| format!("Teleclaude-Session-Token: {t}\r\n")).unwrap_or_default();
-    let request = format!(
-        "{method} /api/v1/sessions/{}{suffix} HTTP/1.1\r\nHost: localhost\r\n{token}{head}Content-Length: {}\r\n\r\n{body}",
-        a.id,
-        body.len()
-    );
+    let length = body.len();
+    let request =
+        format!("{what} HTTP/1.1\r\nHost: localhost\r\n{token}{head}Content-Length: {length}\r\n\r\n{body}");
     stream.write_all(request.as_bytes()).await.unwrap();
     stream
 }
@@ -210,7 +264,9 @@ async fn begun(world: &World, action: &str) -> usize {
 /// How many rows say that somebody looked.
 async fn looks(world: &World) -> usize {
     let mut all = 0;
-    for action in ["transcript.read", "session.watch", "session.attach"] {
+    for action in
+        ["transcript.read", "transcript.export", "recording.read", "session.watch", "session.attach"]
+    {
         all += begun(world, action).await;
     }
     all
@@ -226,10 +282,10 @@ async fn every_door_for_every_caller() {
         let asking = |uid, token, why| Asking { uid, token, id: &id, why };
         for door in DOORS {
             let before = looks(&world).await;
-            // One's own, for oneself and for the session's own agent, which may not type.
+            // One's own, for oneself and for the session's own agent, which may not type and takes nothing out.
             let own = opened(&world, door, asking(BOB, None, None)).await;
             assert!(own.contains(SECRET), "{}: {own}", door.name);
-            if door.name != "attach" {
+            if door.name != "attach" && !door.name.starts_with("export") {
                 let itself = opened(&world, door, asking(BOB, Some(&token), None)).await;
                 assert!(itself.contains(SECRET), "{}: {itself}", door.name);
             }

@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, too, may stop where they cannot go on")]
 
+mod reads;
+
 use crate::postgres::Cluster;
 use crate::process::{Asker, COUNTER, World, assert_unbroken, counted, until};
 use sea_orm::{ConnectionTrait, Statement};

@@ -160,8 +160,10 @@ impl Writer {
                 Err(_) => StoreError::Timeout,
             };
             let sqlite = matches!(self.opener.engine, Engine::Sqlite { .. });
-            if error == StoreError::Timeout || self.is_stuck(&error) || (sqlite && error.is_lost()) {
-                // What was cut off in the middle is not used again; a Postgres pool drops dead connections itself.
+            if is_stuck(&error) || sqlite {
+                // What was cut off in the middle is not used again; a Postgres pool drops dead connections itself. On
+                // SQLite a COMMIT that failed (disk full) leaves its transaction open: what came next on the same
+                // connection would be acknowledged inside it and never be durable.
                 self.replace_connection().await;
             }
             self.head = None;
@@ -280,7 +282,8 @@ impl Writer {
                 return Err(StoreError::Timeout);
             };
             let verdict = match (outcome, tx.conn.take_failure()) {
-                (_, Some(error)) if error.is_lost() => return Err(error),
+                // So it is for every unit of this connection.
+                (_, Some(error)) if error.is_lost() || error == StoreError::ReadOnly => return Err(error),
                 (Ok(true), None) => Verdict::Done(0),
                 (Ok(false), None | Some(StoreError::Conflict)) => Verdict::Refused,
                 (Err(_), _) => Verdict::Panicked,
@@ -309,7 +312,12 @@ impl Writer {
         // SQLite may have rolled back by itself (disk full): then there is nothing left to roll back.
         match transaction.rollback().await.map_err(StoreError::from) {
             Err(error) if error.is_lost() => Err(error),
-            _ => Ok(None),
+            // Whether a transaction is still open on it cannot be told.
+            Err(_) => {
+                self.replace_connection().await;
+                Ok(None)
+            }
+            Ok(()) => Ok(None),
         }
     }
 
@@ -386,7 +394,7 @@ impl Writer {
             Ok(Err(error)) => {
                 self.head = None;
                 self.note(&error);
-                if self.is_stuck(&error) {
+                if is_stuck(&error) {
                     self.replace_connection().await;
                 }
             }
@@ -396,11 +404,6 @@ impl Writer {
                 self.replace_connection().await;
             }
         }
-    }
-
-    /// Whether only another connection can do better: on a server that was made read-only, one that began then stays so.
-    fn is_stuck(&self, error: &StoreError) -> bool {
-        *error == StoreError::ReadOnly && matches!(self.opener.engine, Engine::Postgres { .. })
     }
 
     /// Leaves a connection that does not answer behind. The next one gets the lock only once this one is gone.
@@ -413,6 +416,12 @@ impl Writer {
             });
         }
     }
+}
+
+/// Whether only another connection can do better. One that was opened while all was read-only stays so, whatever the
+/// file system or the server allows afterwards; what was cut off in the middle is not used again.
+fn is_stuck(error: &StoreError) -> bool {
+    matches!(error, StoreError::ReadOnly | StoreError::Timeout)
 }
 
 fn expected(entries: &[AuditEntry], after: Head) -> Option<Head> {

@@ -73,6 +73,24 @@ async fn the_daemons_role_writes_down_and_cannot_take_back() {
             "CREATE OR REPLACE FUNCTION audit_log_refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
             false,
         ),
+        ("DROP TRIGGER audit_log_chain ON audit_log", false),
+        (
+            "CREATE TRIGGER mine BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION audit_log_refuse()",
+            false,
+        ),
+        ("CREATE RULE mine AS ON INSERT TO audit_log DO INSTEAD NOTHING", false),
+        ("BEGIN; LOCK TABLE audit_log IN ACCESS EXCLUSIVE MODE", false),
+        (
+            "INSERT INTO audit_log SELECT * FROM audit_log ON CONFLICT (computer, seq) DO UPDATE SET actor = 'nobody'",
+            false,
+        ),
+        ("SET session_replication_role = replica", false),
+        ("ALTER TABLE audit_log OWNER TO teleclaude", false),
+        // In a schema of one's own, or for a moment, a table could stand before the log.
+        ("CREATE TEMP TABLE audit_log (x int)", false),
+        ("CREATE SCHEMA mine", false),
+        ("SELECT count(*) FROM inbox", true),
+        ("DELETE FROM inbox", true),
         ("CREATE TABLE mine (x int)", false),
         ("DELETE FROM seaql_migrations", false),
         ("SET ROLE teleclaude_owner", false),
@@ -84,6 +102,42 @@ async fn the_daemons_role_writes_down_and_cannot_take_back() {
         let right = ["permission denied", "must be owner"].iter().any(|words| text.contains(words));
         assert!(allowed || right, "{sql}: {text}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn no_table_of_the_log_can_be_changed_and_none_is_forgotten() {
+    let cluster = Cluster::start();
+    grants(&cluster);
+    let owner = as_role(&cluster, "teleclaude_owner");
+    migrate_now(owner, COMPUTER, Timestamp::from_micros(NOW)).await.unwrap();
+    grants(&cluster);
+    let ask = |sql: &str| {
+        let output = psql(&cluster, "teleclaude", &["-t", "-A", "-c", sql]);
+        assert!(output.status.success(), "{sql}: {}", said(&output));
+        said(&output).trim().to_owned()
+    };
+    let of_the_log =
+        "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename LIKE 'audit\\_%'";
+    assert_ne!(ask(of_the_log), "0");
+    let may = "has_table_privilege(format('%I.%I', schemaname, tablename)::regclass";
+    assert_eq!(
+        ask(&format!("{of_the_log} AND {may}, 'UPDATE, DELETE, TRUNCATE, TRIGGER, REFERENCES')")),
+        "0"
+    );
+    let others = "SELECT string_agg(tablename, ' ') FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE \
+                  'audit\\_%' AND tablename <> 'seaql_migrations'";
+    let unusable = format!(
+        "{others} AND NOT ({may}, 'SELECT') AND {may}, 'INSERT') AND {may}, 'UPDATE') AND {may}, 'DELETE'))"
+    );
+    assert_eq!(ask(&unusable), "", "tables that the daemon cannot use");
+    // With the schema brought up by its owner, the daemon only looks whether it is the one it knows.
+    serve_and_write_down(&cluster).await;
+    let sql = "DELETE FROM seaql_migrations WHERE version = (SELECT max(version) FROM seaql_migrations)";
+    let output = cluster.tool("psql").args(["-X", "-q", "-d", "teleclaude", "-c", sql]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let options = Options { engine: as_daemon(&cluster), computer: COMPUTER.to_owned(), auto_migrate: false };
+    let refused = Store::open(options, Arc::new(|| Timestamp::from_micros(NOW))).await.map(drop).unwrap_err();
+    assert!(refused.to_string().contains("teleclaude db migrate"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use teleclaude::store::activity;
 use teleclaude::store::audit;
 use teleclaude::store::connect::Engine;
+use teleclaude::store::inbox;
 use teleclaude::store::message;
 use teleclaude::store::outbox;
 use teleclaude::store::session;
@@ -45,9 +46,13 @@ async fn the_store_s_own_queries_use_their_indexes() {
         audit::Filter { actor: Some("x".to_owned()), ..Default::default() },
         audit::Filter { owner: Some("x".to_owned()), ..Default::default() },
         audit::Filter { session: Some("x".to_owned()), ..Default::default() },
+        audit::Filter { owner_key: Some("x".to_owned()), ..Default::default() },
     ] {
         audit::page(c, &filter, Some(&before), 50).await.unwrap();
     }
+    let own = inbox::Filter { person: s.owner, uid: 1, family: None, unread: false };
+    inbox::page(c, &own, Some((5, Uuid::nil())), 50).await.unwrap();
+    inbox::page(c, &inbox::Filter { unread: true, ..own }, None, 50).await.unwrap();
     store.close().await;
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
@@ -70,6 +75,9 @@ async fn the_store_s_own_queries_use_their_indexes() {
             "audit_log_actor",
             "audit_log_owner",
             "audit_log_session",
+            "audit_log_target",
+            "inbox_page",
+            "inbox_unread",
         ]
         .into_iter()
         .filter(|index| !used.iter().any(|u| u == index))
@@ -124,6 +132,27 @@ async fn hot_queries_use_their_indexes() {
             (&format!("SELECT * FROM audit_log WHERE actor = 'x' {audit_order}"), "audit_log_actor"),
             (&format!("SELECT * FROM audit_log WHERE session = 'x' {audit_order}"), "audit_log_session"),
             (&format!("SELECT * FROM audit_log WHERE owner = 'x' {audit_order}"), "audit_log_owner"),
+            (
+                &format!("SELECT * FROM audit_log WHERE target_id = 'x' AND target_kind = 'owner' {audit_order}"),
+                "audit_log_target",
+            ),
+            (
+                &format!(
+                    "SELECT * FROM inbox WHERE person = {one} AND (uid IS NULL OR uid = 5) AND (place, id) < (5, {one}) \
+                     ORDER BY place DESC, id DESC LIMIT 50"
+                ),
+                "inbox_page",
+            ),
+            (
+                &format!(
+                    "SELECT * FROM inbox WHERE person = {one} AND read_at IS NULL ORDER BY place DESC, id DESC LIMIT 50"
+                ),
+                "inbox_unread",
+            ),
+            (
+                &format!("UPDATE inbox SET times = times + 1 WHERE person = {one} AND session = {one}"),
+                "inbox_session",
+            ),
         ] {
             let explain = if sqlite { "EXPLAIN QUERY PLAN" } else { "EXPLAIN" };
             let backend = raw.get_database_backend();
