@@ -7,6 +7,7 @@
 use crate::daemon::app::App;
 use crate::daemon::attach::{self, Attachment};
 use crate::daemon::backend::Call;
+use crate::daemon::children;
 use crate::daemon::follow::{self, Following};
 use crate::daemon::settings::Settings;
 use crate::domain::action::{Action, Verb};
@@ -122,7 +123,12 @@ async fn resolved_and_judged(
     match verb {
         // An agent is told in its terminal, which outlives its connection: that is kept.
         Verb::Watch if caller.agent_of.is_some() => {
-            change(app, facts, caller, action, call.deadline).await.map(Done::Reply)
+            let session = action.session().cloned();
+            let reply = change(app, facts, caller, action, call.deadline).await?;
+            if let Some(session) = session {
+                children::subscribed(app, &session);
+            }
+            Ok(Done::Reply(reply))
         }
         Verb::StartSession
         | Verb::SendMessage

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod attach;
 pub mod backend;
+pub mod children;
 pub mod connection;
 pub mod database;
 pub mod effects;
