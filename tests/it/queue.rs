@@ -130,7 +130,7 @@ async fn killed_in_every_state(mut world: process::World) {
         let answer = me.post(&format!("/sessions/{id}/messages"), body).unwrap();
         assert_eq!(answer.status, 200, "{answer:?}");
     };
-    let start = |agent: &str| {
+    let start = |world: &process::World, agent: &str| {
         let body = json!({ "project": world.project(), "agent": agent });
         let answer = me.post("/sessions", body).unwrap();
         assert_eq!(answer.status, 201, "{answer:?}");
@@ -138,7 +138,7 @@ async fn killed_in_every_state(mut world: process::World) {
     };
 
     // The daemon, while the session starts; then while its agent is not ready; each time nothing is typed yet.
-    let id = start("late");
+    let id = start(&world, "late");
     send(&id, "one");
     world.kill();
     until_states(&world, &id, &[("one", "pending")]).await;
@@ -168,7 +168,7 @@ async fn killed_in_every_state(mut world: process::World) {
     // The host, when all was typed: what is delivered stays so. And a host whose agent never was ready: nothing of it
     // was typed, and nothing will be.
     std::fs::remove_file(world.project().join("go")).unwrap();
-    let mute = start("late");
+    let mute = start(&world, "late");
     me.until_status(&mute, "running");
     send(&mute, "five");
     send(&mute, "six");

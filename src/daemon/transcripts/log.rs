@@ -114,7 +114,7 @@ impl Followed {
             }
         }
         let Some(log) = &mut self.open else { return Look::Nothing };
-        let before = log.at;
+        let before = log.identity.clone();
         match take(app, &self.redactor, &self.session, log).await {
             Ok(Some(Took { length: 0, .. })) => {
                 let due = self.search_at <= Instant::now() || (last && !self.looked_last);
@@ -123,7 +123,7 @@ impl Followed {
                     return self.waits(&error);
                 }
                 // Another log may have taken its place.
-                if self.open.as_ref().is_some_and(|log| log.at != before) {
+                if self.open.as_ref().is_some_and(|log| log.identity != before) {
                     Look::More
                 } else {
                     Look::Nothing
