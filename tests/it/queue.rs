@@ -14,14 +14,16 @@ use tokio::time::Instant;
 
 /// `late` is ready once there is a file `go` in its folder.
 const AGENTS: &str = "agents:
-  listener: &listener
+  listener:
     enabled: true
     command: /bin/sh
     args: [-c, 'stty -echo; echo ready; while read -r line; do echo got $line.; done']
     profiles: { full: [] }
   late:
-    <<: *listener
+    enabled: true
+    command: /bin/sh
     args: [-c, 'stty -echo; while [ ! -e go ]; do sleep 0.05; done; echo ready; while read -r line; do echo got $line.; done']
+    profiles: { full: [] }
 roles:
   admin: { requests_per_minute: 100000, burst: 10000 }
   member: { requests_per_minute: 100000, burst: 10000, profile: full }

@@ -12,7 +12,9 @@ use teleclaude::daemon::transcripts;
 use tokio_util::sync::CancellationToken;
 
 /// An agent that writes nothing by itself, and whose log is Claude Code's.
-pub const SCRIBE: &str = "agents:
+pub const SCRIBE: &str = "roles:
+  member: { requests_per_minute: 100000, burst: 10000 }
+agents:
   scribe:
     enabled: true
     command: /bin/sh

@@ -41,7 +41,9 @@ pub enum Look {
     More,
     /// Nothing.
     Nothing,
-    /// The database or the file cannot be read or written now.
+    /// The file cannot be read now.
+    Unreadable,
+    /// The database cannot be read or written now.
     Later,
 }
 
@@ -105,6 +107,11 @@ impl Followed {
         })
     }
 
+    /// Whether its log was found.
+    pub const fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Takes the next piece of what is new. `last`: the session is over, so a log that is not open is looked for now.
     pub async fn step(&mut self, app: &App, last: bool) -> Look {
         if self.open.is_none() && (last || self.search_at <= Instant::now()) {
@@ -142,7 +149,7 @@ impl Followed {
                 self.search_at = Instant::now();
                 Look::More
             }
-            Err(Trouble::File) => Look::Later,
+            Err(Trouble::File) => Look::Unreadable,
             Err(Trouble::Store(error)) => self.waits(&error),
         }
     }
