@@ -41,6 +41,7 @@ impl MigrationTrait for Step {
                 .col(column::uuid("session"))
                 .col(column::uuid("subscriber"))
                 .col(column::number("created"))
+                .col(column::text_null("seen"))
                 .col(column::number_null("told"))
                 .primary_key(Index::create().col(id("session")))
                 .foreign_key(&mut to_session("session"))

@@ -22,7 +22,6 @@ use crate::store::message::{self, MessageState};
 use crate::store::outbox::{self, Effect};
 use crate::store::writer::WriteError;
 use crate::store::{host, session};
-use crate::usecase::children::{self, Stop};
 use crate::usecase::run::{END, INTERRUPT, REMOVE_WORKTREE, RESUME, START};
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::HashSet;
@@ -434,12 +433,10 @@ async fn fail(app: &App, effect: &Effect, session: &Session, why: &str) -> Resul
     let draft = AuditDraft::by_daemon(app.own_uid(), "session.end", AuditOutcome::Failure, at)
         .about(session)
         .with_detail(&serde_json::json!({ "exit": exit.to_string() }));
-    let (of, line) = (session.clone(), Uuid::now_v7());
     write(app, move |tx| {
-        let (exit, draft, of) = (exit.clone(), draft.clone(), of.clone());
+        let (exit, draft) = (exit.clone(), draft.clone());
         Box::pin(async move {
             if session::ended(tx.conn(), id, &exit, at).await? {
-                children::stopped(tx.conn(), &of, &Stop::Ended(exit), line, at).await?;
                 message::settle_all(
                     tx.conn(),
                     id,

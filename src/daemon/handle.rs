@@ -5,12 +5,9 @@
 //! If a row cannot be written, nothing is shown and nothing is done.
 
 use crate::daemon::app::App;
-use crate::daemon::attach;
-use crate::daemon::audit_log;
 use crate::daemon::backend::{Call, Live};
-use crate::daemon::export;
-use crate::daemon::follow;
 use crate::daemon::settings::Settings;
+use crate::daemon::{attach, audit_log, children, export, follow};
 use crate::domain::action::{Action, Verb};
 use crate::domain::caller::{Caller, Peer, Role};
 use crate::domain::policy::{self, Denied, Permit};
@@ -110,7 +107,12 @@ async fn resolved_and_judged(
     match verb {
         // An agent is told in its terminal, which outlives its connection: that is kept.
         Verb::Watch if caller.agent_of.is_some() => {
-            change(app, facts, caller, action, call.deadline).await.map(Done::Reply)
+            let session = action.session().cloned();
+            let reply = change(app, facts, caller, action, call.deadline).await?;
+            if let Some(session) = session {
+                children::subscribed(app, &session);
+            }
+            Ok(Done::Reply(reply))
         }
         Verb::StartSession
         | Verb::SendMessage

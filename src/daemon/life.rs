@@ -7,13 +7,12 @@ use crate::daemon::effects::{GRACE, write};
 use crate::daemon::hosts::{HostEvent, HostEventKind};
 use crate::daemon::peer;
 use crate::domain::audit::{AuditDraft, AuditOutcome};
-use crate::domain::session::{Exit, Session, SessionActivity, SessionId, SessionStatus};
+use crate::domain::session::{Exit, Session, SessionId, SessionStatus};
 use crate::domain::timestamp::Timestamp;
 use crate::host::message::MessageState as Typed;
 use crate::store::error::StoreError;
 use crate::store::message::{self, MessageState};
 use crate::store::{activity, host, outbox, session};
-use crate::usecase::children::{self, Stop};
 use crate::usecase::run::{RESUME, START};
 use std::sync::Arc;
 use std::time::Duration;
@@ -131,7 +130,11 @@ async fn take(app: &App, event: &HostEvent) -> Result<(), StoreError> {
             app.work().notify_one();
         }
         HostEventKind::Activity(now) => {
-            activity(app, &session, *now, at).await?;
+            let now = *now;
+            write(app, move |tx| {
+                Box::pin(async move { session::activity(tx.conn(), id, now, at).await.map(|_| ()) })
+            })
+            .await?;
         }
         HostEventKind::Exited { exit, at, lost_bytes } => {
             ended(app, &session, exit, *at, *lost_bytes).await?;
@@ -183,28 +186,6 @@ async fn take(app: &App, event: &HostEvent) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Its agent became busy or idle: who waits for that is told.
-pub(super) async fn activity(
-    app: &App,
-    of: &Session,
-    now: SessionActivity,
-    at: Timestamp,
-) -> Result<(), StoreError> {
-    let (of, line) = (of.clone(), Uuid::now_v7());
-    write(app, move |tx| {
-        let of = of.clone();
-        Box::pin(async move {
-            if session::activity(tx.conn(), of.id, now, at).await?
-                && let Some(stop) = Stop::of(of.activity, now)
-            {
-                children::stopped(tx.conn(), &of, &stop, line, at).await?;
-            }
-            Ok(())
-        })
-    })
-    .await
-}
-
 /// Whether this comes from a host that is not the one of the resumption that is still to be done.
 async fn is_of_last_run(app: &App, event: &HostEvent) -> Result<bool, StoreError> {
     let computer = app.store().computer();
@@ -238,12 +219,11 @@ pub(super) async fn ended(
     let row = activity_row(id, at, "ended", Some(exit.to_string()));
     tracing::info!(session = %id, person = of.owner_name, uid = of.owner_uid, %exit, "a session has ended");
     app.copying().ends(app, of);
-    let (exit, of, line) = (exit.clone(), of.clone(), Uuid::now_v7());
+    let exit = exit.clone();
     write(app, move |tx| {
-        let (exit, draft, row, of) = (exit.clone(), draft.clone(), row.clone(), of.clone());
+        let (exit, draft, row) = (exit.clone(), draft.clone(), row.clone());
         Box::pin(async move {
             if session::ended(tx.conn(), id, &exit, at).await? {
-                children::stopped(tx.conn(), &of, &Stop::Ended(exit), line, at).await?;
                 message::settle_all(tx.conn(), id, MessageState::Failed, Some("the session has ended"), at)
                     .await?;
                 activity::insert(tx.conn(), &row).await?;
@@ -257,7 +237,6 @@ pub(super) async fn ended(
     })
     .await?;
     app.tokens().revoke(id);
-    app.work().notify_one();
     Ok(())
 }
 

@@ -5,6 +5,7 @@ pub mod attach;
 pub mod audit_log;
 pub mod backend;
 pub mod checkpoints;
+pub mod children;
 pub mod connection;
 pub mod database;
 pub mod effects;

@@ -7,7 +7,7 @@ use crate::daemon::app::{App, Parts};
 use crate::daemon::front::Front;
 use crate::daemon::hosts::Hosts;
 use crate::daemon::listen::Socket;
-use crate::daemon::{attach, checkpoints, database, effects, jobs, life, listen, manager, transcripts};
+use crate::daemon::{attach, checkpoints, children, database, effects, jobs, life, listen, manager, transcripts};
 use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::timestamp::Timestamp;
 use crate::platform::process;
@@ -97,6 +97,7 @@ pub async fn run(daemon: Daemon, stop: CancellationToken) -> anyhow::Result<()> 
         }
     });
     let transcripts = tokio::spawn(transcripts::run(Arc::clone(&app), open, after.clone()));
+    let children = tokio::spawn(children::run(Arc::clone(&app), after.clone()));
     let jobs = tokio::spawn(jobs::run(Arc::clone(&app), stop.clone()));
     let signing = tokio::spawn(checkpoints::run(Arc::clone(&app), stop.clone()));
     let reloads = tokio::spawn(reload_on_hangup(Arc::clone(&app), hangups, stop.clone()));
@@ -107,7 +108,7 @@ pub async fn run(daemon: Daemon, stop: CancellationToken) -> anyhow::Result<()> 
     let served = listen::serve(socket, front, stop.clone()).await;
     stop.cancel();
     after.cancel();
-    for task in [life, adopting, transcripts, jobs, signing, reloads, told] {
+    for task in [life, adopting, transcripts, children, jobs, signing, reloads, told] {
         // Each ends by its token; one that does not is left behind.
         let _ = tokio::time::timeout(Duration::from_secs(2), task).await;
     }

@@ -14,7 +14,7 @@ use crate::domain::session::{Session, SessionId, SessionStatus};
 use crate::store::error::StoreError;
 use crate::store::session;
 use futures_util::FutureExt as _;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -33,34 +33,52 @@ const SEARCH: Duration = Duration::from_secs(30);
 /// A step that failed by a defect is tried again after this, then ever more rarely.
 const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_AT_LEAST: Duration = Duration::from_secs(60);
-/// At its end a session's log is looked for, and the database asked, so often before it is let go.
-const TRIES: u32 = 5;
+/// At its end a session's log that is not there, or cannot be read, is looked for so many times more.
+const TRIES: u32 = 2;
 
 /// Sessions that have ended and whose logs are still being copied to their ends.
 #[derive(Debug, Default)]
-pub struct Copying(Mutex<HashSet<SessionId>>);
+pub struct Copying(Mutex<Ends>);
+
+#[derive(Debug, Default)]
+struct Ends {
+    next: u64,
+    /// Which of all ends it was: a session that is resumed ends again.
+    open: HashMap<SessionId, u64>,
+}
 
 impl Copying {
-    /// It is about to end: until [`Self::done`] its transcript may lack its end.
+    /// It is about to end: its transcript may lack its end until that is copied.
     pub fn ends(&self, app: &App, session: &Session) {
         let settings = app.settings();
         let agent = settings.loaded.config.agents.by_name.get(&session.agent);
         if session.native_id.is_some() && agent.is_some_and(|a| !transcript::folder(a.transcript).is_empty())
         {
-            self.all().insert(session.id);
+            let mut ends = self.ends_so_far();
+            ends.next += 1;
+            let this = ends.next;
+            ends.open.insert(session.id, this);
         }
     }
 
     /// Whether more may come although it has ended.
     pub fn has(&self, session: SessionId) -> bool {
-        self.all().contains(&session)
+        self.last_end(session).is_some()
     }
 
-    fn done(&self, session: SessionId) {
-        self.all().remove(&session);
+    fn last_end(&self, session: SessionId) -> Option<u64> {
+        self.ends_so_far().open.get(&session).copied()
     }
 
-    fn all(&self) -> MutexGuard<'_, HashSet<SessionId>> {
+    /// All that it had written at this end is copied; if it has ended again since, that is another's to say.
+    fn done(&self, session: SessionId, end: Option<u64>) {
+        let mut ends = self.ends_so_far();
+        if end.is_some() && ends.open.get(&session).copied() == end {
+            ends.open.remove(&session);
+        }
+    }
+
+    fn ends_so_far(&self) -> MutexGuard<'_, Ends> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -136,7 +154,7 @@ impl All {
         for session in session::open_on(self.app.store().reader(), self.app.store().computer()).await? {
             self.follow(session);
         }
-        let ended: Vec<SessionId> = self.app.copying().all().iter().copied().collect();
+        let ended: Vec<SessionId> = self.app.copying().ends_so_far().open.keys().copied().collect();
         for id in ended {
             self.heard(id, SessionChange::Row).await?;
         }
@@ -148,80 +166,90 @@ impl All {
         if self.woken.contains_key(&id) || session.computer != self.app.store().computer() {
             return;
         }
+        let end = self.app.copying().last_end(id);
         let Some(followed) = Followed::begin(&self.app, &self.redactor, session) else {
-            self.app.copying().done(id);
+            self.app.copying().done(id, end);
             return;
         };
         let woken = Arc::new(Notify::new());
         self.woken.insert(id, Arc::clone(&woken));
         let (app, redactor) = (Arc::clone(&self.app), Arc::clone(&self.redactor));
         self.tasks.spawn(async move {
-            to_the_end(&app, &redactor, followed, &woken).await;
-            app.copying().done(id);
+            let end = to_the_end(&app, &redactor, followed, &woken).await;
+            app.copying().done(id, end);
             id
         });
     }
 }
 
-/// Follows one session until it is over and all of its log is kept.
-async fn to_the_end(app: &App, redactor: &Arc<Redactor>, mut followed: Followed, woken: &Notify) {
-    let (mut pause, mut again, mut failed) = (EVERY, AGAIN, 0);
+/// Follows one session until it is over and all of its log is kept; gives which of its ends that was.
+async fn to_the_end(
+    app: &App,
+    redactor: &Arc<Redactor>,
+    mut followed: Followed,
+    woken: &Notify,
+) -> Option<u64> {
+    let (mut pause, mut again, mut tries) = (EVERY, AGAIN, 0);
+    let (mut last, mut end, mut look_at) = (false, None, Instant::now());
     loop {
         let id = followed.session.id;
         // Before the log is looked at: what an ended session wrote is all there.
-        let last = match session::by_id(app.store().reader(), id).await {
-            Ok(Some(now)) => {
-                followed.session = now;
-                followed.session.status == SessionStatus::Ended
+        if look_at <= Instant::now() {
+            end = app.copying().last_end(id);
+            match session::by_id(app.store().reader(), id).await {
+                Ok(Some(now)) => {
+                    last = now.status == SessionStatus::Ended;
+                    followed.session = now;
+                    look_at = Instant::now() + SEARCH;
+                }
+                Ok(None) => return end,
+                // It is asked again the next time.
+                Err(_) => {}
             }
-            Ok(None) => return,
-            Err(_) => false,
-        };
+        }
         match AssertUnwindSafe(followed.step(app, last)).catch_unwind().await {
-            Ok(Look::New) => {
-                app.tell(Event::Session(SessionEvent {
-                    session_id: id,
-                    owner: followed.session.owner,
-                    owner_uid: followed.session.owner_uid,
-                    parent: followed.session.parent,
-                    kind: SessionChange::Content,
-                }));
-                (pause, failed) = (EVERY, 0);
+            Ok(look @ (Look::New | Look::More)) => {
+                if look == Look::New {
+                    app.tell(Event::Session(SessionEvent {
+                        session_id: id,
+                        owner: followed.session.owner,
+                        owner_uid: followed.session.owner_uid,
+                        parent: followed.session.parent,
+                        kind: SessionChange::Content,
+                    }));
+                }
+                (pause, tries) = (EVERY, 0);
                 continue;
             }
-            Ok(Look::More) => {
-                (pause, failed) = (EVERY, 0);
-                continue;
+            Ok(Look::Nothing) if last && (followed.is_open() || tries >= TRIES) => return end,
+            Ok(Look::Unreadable) if last && tries >= TRIES => {
+                tracing::error!(session = %id, "the end of a transcript could not be read");
+                return end;
             }
-            Ok(Look::Nothing) if last => return,
-            Ok(Look::Nothing) => {}
-            Ok(Look::Later) if last && failed >= TRIES => {
-                tracing::error!(session = %id, "the end of a transcript could not be kept");
-                return;
+            // At its end a log that is not found is looked for some more: who opens it may be busy.
+            Ok(Look::Nothing | Look::Unreadable) => tries += u32::from(last),
+            // What the database does not take now it will take later.
+            Ok(Look::Later) => {}
+            Err(_) if last && tries >= TRIES => {
+                tracing::error!(session = %id, "the end of a transcript was not followed: a defect of ours");
+                return end;
             }
-            Ok(Look::Later) => failed += 1,
             Err(_) => {
                 tracing::error!(session = %id, "following a transcript failed by a defect of ours; it is begun again");
-                if last && failed >= TRIES {
-                    return;
-                }
-                failed += 1;
+                tries += u32::from(last);
                 sleep(again).await;
                 again = (again * 2).min(AGAIN_AT_LEAST);
-                match Followed::begin(app, redactor, followed.session.clone()) {
-                    Some(anew) => followed = anew,
-                    None => return,
-                }
+                followed = Followed::begin(app, redactor, followed.session.clone())?;
                 continue;
             }
         }
         let began = Instant::now();
         if timeout(pause, woken.notified()).await.is_ok() {
-            // However often it is told, it looks once a second.
+            // However often it is told, it looks four times a second at most.
             sleep((EVERY / 4).saturating_sub(began.elapsed())).await;
-            pause = EVERY;
+            (pause, look_at) = (EVERY, Instant::now());
         } else {
-            pause = (pause * 2).min(AT_LEAST);
+            pause = if last { EVERY } else { (pause * 2).min(AT_LEAST) };
         }
     }
 }

@@ -138,18 +138,18 @@ pub async fn waits(conn: &Conn, session: SessionId, client_id: &str) -> Result<b
     Ok(row.is_some())
 }
 
-/// Whether a message was typed into the session, or may have been, later than that, or at all.
-pub async fn typed_after(
-    conn: &Conn,
-    session: SessionId,
-    after: Option<Timestamp>,
-) -> Result<bool, StoreError> {
+/// When a message was last typed into the session, or may have been.
+pub async fn last_typed(conn: &Conn, session: SessionId) -> Result<Option<Timestamp>, StoreError> {
     let typed = [MessageState::Delivered, MessageState::Unknown].map(MessageState::name);
-    let mut query = Entity::find().filter(Column::Session.eq(session.0)).filter(Column::State.is_in(typed));
-    if let Some(after) = after {
-        query = query.filter(Column::Settled.gt(after.micros()));
-    }
-    Ok(query.one(conn).await?.is_some())
+    let last: Option<Option<i64>> = Entity::find()
+        .select_only()
+        .column_as(Column::Settled.max(), "last")
+        .filter(Column::Session.eq(session.0))
+        .filter(Column::State.is_in(typed))
+        .into_tuple()
+        .one(conn)
+        .await?;
+    Ok(last.flatten().map(Timestamp::from_micros))
 }
 
 /// Sessions of `computer` in which messages wait.

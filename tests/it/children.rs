@@ -7,11 +7,10 @@ use crate::world::{ANN, BOB, World};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
-use teleclaude::domain::session::{Session, SessionId};
-use teleclaude::store::{message, session};
-use teleclaude::usecase::children::{Stop, stopped};
+use teleclaude::domain::session::SessionId;
+use teleclaude::store::message;
+use teleclaude::usecase::children::news;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 const AGENTS: &str = "agents:
   boss: &talker
@@ -104,30 +103,6 @@ fn id_of(id: &str) -> SessionId {
     SessionId(id.parse().unwrap())
 }
 
-async fn row(world: &World, id: &str) -> Session {
-    session::by_id(world.app.store().reader(), id_of(id)).await.unwrap().unwrap()
-}
-
-/// Tells by hand what another part of the daemon will tell.
-async fn stop(world: &World, child: &Session, what: Stop) -> bool {
-    let told = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let (child, id, at, out) = (child.clone(), Uuid::now_v7(), world.app.now(), std::sync::Arc::clone(&told));
-    world
-        .app
-        .store()
-        .write(Instant::now() + PATIENCE, move |tx| {
-            let (child, what, out) = (child.clone(), what.clone(), std::sync::Arc::clone(&out));
-            Box::pin(async move {
-                let told = stopped(tx.conn(), &child, &what, id, at).await?;
-                out.store(told, std::sync::atomic::Ordering::SeqCst);
-                Ok::<_, teleclaude::store::error::StoreError>(())
-            })
-        })
-        .await
-        .unwrap();
-    told.load(std::sync::atomic::Ordering::SeqCst)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_is_told_once_when_a_child_stops() {
     on_both(async |db| {
@@ -183,21 +158,23 @@ async fn nobody_is_told_who_does_not_want_to_or_is_over() {
             let answer = world.rest_with(BOB, "PUT", &path, None, Some(&boss.token)).await;
             assert_eq!(answer.status, 404, "{answer:?}");
         }
-        // What it asks is told once while the line waits, and again only when it asks again.
-        let child = row(&world, &loud).await;
-        assert!(stop(&world, &child, Stop::NeedsInput).await);
-        boss.until_told(&loud, &["needs input"]).await;
-        assert!(!stop(&world, &row(&world, &quiet).await, Stop::NeedsInput).await);
-        // Nothing was typed to it: that it is idle is no news.
-        assert!(!stop(&world, &child, Stop::Waits).await);
         boss.ask("POST", &format!("/sessions/{quiet}/end"), Some(json!({}))).await;
         world.until(BOB, &quiet, |row| row["status"] == "ended").await;
+        // Nothing was typed to it: that it is idle is no news. That it ends is, and comes after the other's.
+        world.until(BOB, &loud, |row| row["activity"] == "idle").await;
+        boss.ask("POST", &format!("/sessions/{loud}/end"), Some(json!({}))).await;
+        boss.until_told(&loud, &["has ended"]).await;
         assert_eq!(boss.told(&quiet).await, Vec::<String>::new());
 
+        let late = boss.child(json!({ "agent": "worker" })).await;
         let ended = world.rest(BOB, "POST", &format!("/sessions/{}/end", boss.id), Some(json!({}))).await;
         assert_eq!(ended.status, 200);
         world.until(BOB, &boss.id, |row| row["status"] == "ended").await;
-        assert!(!stop(&world, &child, Stop::NeedsInput).await, "the parent is over");
+        world.rest(BOB, "POST", &format!("/sessions/{late}/end"), Some(json!({}))).await;
+        world.until(BOB, &late, |row| row["status"] == "ended").await;
+        let now = world.app.now();
+        let news = news(world.app.store().reader(), id_of(&late), now).await.unwrap();
+        assert_eq!(news, None, "the parent is over");
         let waiting = message::pending(world.app.store().reader(), id_of(&boss.id), 10).await.unwrap();
         assert_eq!(waiting, vec![]);
         world.end().await;

@@ -20,6 +20,7 @@ mod owner;
 mod parity;
 mod postgres;
 mod process;
+mod queue;
 mod resume;
 mod review;
 mod runner;

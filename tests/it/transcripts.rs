@@ -12,7 +12,9 @@ use teleclaude::daemon::transcripts;
 use tokio_util::sync::CancellationToken;
 
 /// An agent that writes nothing by itself, and whose log is Claude Code's.
-pub const SCRIBE: &str = "agents:
+pub const SCRIBE: &str = "roles:
+  member: { requests_per_minute: 100000, burst: 10000 }
+agents:
   scribe:
     enabled: true
     command: /bin/sh
@@ -187,6 +189,70 @@ async fn a_log_that_is_no_file_of_the_owner_s_is_not_read() {
         append(&other_log, &line("seen"));
         until_said(&world, &other, "seen").await;
         assert_eq!(rows(&world, &id).await, Vec::<Value>::new());
+        follower.end().await;
+        world.end().await;
+    })
+    .await;
+}
+
+/// Bytes of a log that say nothing, in lines of 64 KiB.
+fn padding(bytes: usize) -> String {
+    let line = format!("{{\"type\":\"of the future\",\"pad\":\"{}\"}}\n", "x".repeat(64 << 10));
+    line.repeat(bytes / line.len())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_that_an_ended_session_wrote_is_taken_and_costs_nobody_else() {
+    on_both(async |db| {
+        let world = World::everybody(db).config(SCRIBE).start().await;
+        let follower = Follower::of(&world);
+        let (id, log) = session(&world).await;
+        let (other, other_log) = session(&world).await;
+        append(&log, &line("hello"));
+        until_said(&world, &id, "hello").await;
+        // More than is taken at a time, and a line that is longer than one may be.
+        append(&log, &(padding(20 << 20) + "not json\n" + &"y".repeat(10 << 20) + "\n" + &line("goodbye")));
+        world.rest(BOB, "POST", &format!("/sessions/{id}/end"), Some(json!({}))).await;
+        append(&other_log, &line("seen"));
+        until_said(&world, &other, "seen").await;
+        let rows = until_said(&world, &id, "goodbye").await;
+        let texts: Vec<&str> = rows.iter().map(|row| row["text"].as_str().unwrap()).collect();
+        assert_eq!(texts, ["hello", &format!("a line of {} bytes was left out", 10 << 20), "goodbye"]);
+        follower.end().await;
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_is_rotated_or_swapped_goes_on_with_the_owner_s_alone() {
+    on_both(async |db| {
+        let world = World::everybody(db).config(SCRIBE).start().await;
+        let follower = Follower::of(&world);
+        let (id, log) = session(&world).await;
+        append(&log, &line("one"));
+        until_said(&world, &id, "one").await;
+        // Another file under the same name: what was in the first is there, and what comes is this one's.
+        std::fs::rename(&log, world.path("old")).unwrap();
+        append(&log, &line("two"));
+        assert_eq!(until_said(&world, &id, "two").await.len(), 2);
+        // A link in its place leads nowhere.
+        let secret = world.path("secret.jsonl");
+        std::fs::write(&secret, line("not for you")).unwrap();
+        std::fs::rename(&log, world.path("older")).unwrap();
+        std::os::unix::fs::symlink(&secret, &log).unwrap();
+        append(&world.path("older"), &line("three"));
+        until_said(&world, &id, "three").await;
+        std::fs::remove_file(&log).unwrap();
+        append(&log, &line("four"));
+        let rows = until_said(&world, &id, "four").await;
+        let texts: Vec<&str> = rows.iter().map(|row| row["text"].as_str().unwrap()).collect();
+        assert_eq!(texts, ["one", "two", "three", "four"]);
+        // The next daemon goes on with it.
+        follower.end().await;
+        append(&log, &line("five"));
+        let follower = Follower::of(&world);
+        assert_eq!(until_said(&world, &id, "five").await.len(), 5);
         follower.end().await;
         world.end().await;
     })

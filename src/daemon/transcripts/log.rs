@@ -16,7 +16,7 @@ use crate::usecase::turns::FOLLOWING;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,7 +41,9 @@ pub enum Look {
     More,
     /// Nothing.
     Nothing,
-    /// The database or the file cannot be read or written now.
+    /// The file cannot be read now.
+    Unreadable,
+    /// The database cannot be read or written now.
     Later,
 }
 
@@ -58,14 +60,20 @@ pub struct Followed {
     /// How long after the next search comes the one after it: an agent that was resumed may have begun another log.
     pause: Duration,
     /// Logs that were followed. One never comes after another twice.
-    seen: HashSet<String>,
+    seen: HashSet<Identity>,
     open: Option<OpenLog>,
+    /// Whether it was looked for another log since the session ended.
+    looked_last: bool,
     /// What was passed over and said so.
     skipped: Skipped,
 }
 
+/// Which file it is, whatever its path leads to by now: path, device, inode.
+type Identity = (String, u64, u64);
+
 /// A log that is being read.
 struct OpenLog {
+    identity: Identity,
     file: Arc<File>,
     /// Bytes that were read.
     at: u64,
@@ -94,8 +102,14 @@ impl Followed {
             pause: SEARCH_EVERY,
             seen: HashSet::new(),
             open: None,
+            looked_last: false,
             skipped: Skipped::default(),
         })
+    }
+
+    /// Whether its log was found.
+    pub const fn is_open(&self) -> bool {
+        self.open.is_some()
     }
 
     /// Takes the next piece of what is new. `last`: the session is over, so a log that is not open is looked for now.
@@ -107,16 +121,16 @@ impl Followed {
             }
         }
         let Some(log) = &mut self.open else { return Look::Nothing };
-        let before = log.at;
+        let before = log.identity.clone();
         match take(app, &self.redactor, &self.session, log).await {
             Ok(Some(Took { length: 0, .. })) => {
-                if self.search_at <= Instant::now()
-                    && let Err(error) = self.look(app).await
-                {
+                let due = self.search_at <= Instant::now() || (last && !self.looked_last);
+                self.looked_last = last;
+                if due && let Err(error) = self.look(app).await {
                     return self.waits(&error);
                 }
                 // Another log may have taken its place.
-                if self.open.as_ref().is_some_and(|log| log.at != before) {
+                if self.open.as_ref().is_some_and(|log| log.identity != before) {
                     Look::More
                 } else {
                     Look::Nothing
@@ -135,7 +149,7 @@ impl Followed {
                 self.search_at = Instant::now();
                 Look::More
             }
-            Err(Trouble::File) => Look::Later,
+            Err(Trouble::File) => Look::Unreadable,
             Err(Trouble::Store(error)) => self.waits(&error),
         }
     }
@@ -171,10 +185,10 @@ impl Followed {
         if self.open.is_some() {
             self.pause = (self.pause * 2).min(SEARCH_AT_LEAST);
         }
-        if let Some((path, log)) = search(app, self).await? {
+        if let Some(log) = search(app, self).await? {
             tracing::debug!(session = %self.session.id, "the agent's log is followed");
             self.anew = false;
-            self.seen.insert(path);
+            self.seen.insert(log.identity.clone());
             self.open = Some(log);
             self.skipped = Skipped::default();
         }
@@ -182,8 +196,8 @@ impl Followed {
     }
 }
 
-/// Opens the log, if it is there, with its path; but none that was followed before the one that is open.
-async fn search(app: &App, followed: &Followed) -> Result<Option<(String, OpenLog)>, StoreError> {
+/// Opens the log, if it is there; but none that was followed before the one that is open.
+async fn search(app: &App, followed: &Followed) -> Result<Option<OpenLog>, StoreError> {
     let session = &followed.session;
     let Some(native) = session.native_id.as_deref() else { return Ok(None) };
     let Some(reader) = Reader::new(followed.format) else { return Ok(None) };
@@ -193,15 +207,19 @@ async fn search(app: &App, followed: &Followed) -> Result<Option<(String, OpenLo
     let runner = app.settings().runner().map(PathBuf::from);
     let home = app.home().to_owned();
     let opened = FOLLOWING
-        .run(uid, move || match runner {
-            Some(socket) => by_runner(&socket, Open { uid, agent, which }),
-            None => {
-                let opened = open::open_own(&Transcripts { home, below, which })?;
-                Ok((opened.path, File::from(opened.file)))
-            }
+        .run(uid, move || {
+            let (path, file) = match runner {
+                Some(socket) => by_runner(&socket, Open { uid, agent, which })?,
+                None => {
+                    let opened = open::open_own(&Transcripts { home, below, which })?;
+                    (opened.path, File::from(opened.file))
+                }
+            };
+            let meta = file.metadata().map_err(|error| error.to_string())?;
+            Ok::<_, String>(((path, meta.dev(), meta.ino()), file))
         })
         .await;
-    let (path, file) = match opened {
+    let (identity, file) = match opened {
         Ok(Ok(opened)) => opened,
         Ok(Err(why)) => {
             tracing::debug!(session = %session.id, why, "no log of the agent's yet");
@@ -209,11 +227,12 @@ async fn search(app: &App, followed: &Followed) -> Result<Option<(String, OpenLo
         }
         Err(_) => return Ok(None),
     };
-    if followed.open.is_some() && followed.seen.contains(&path) {
+    if followed.open.is_some() && followed.seen.contains(&identity) {
         return Ok(None);
     }
-    let (id, at, anew) = (session.id, app.now(), followed.anew);
-    let found = path.clone();
+    // Another file under the same name is another log.
+    let anew = followed.anew || followed.open.as_ref().is_some_and(|log| log.identity.0 == identity.0);
+    let (id, at, path) = (session.id, app.now(), identity.0.clone());
     write(app, move |tx| {
         let path = path.clone();
         Box::pin(async move { kept::follow(tx.conn(), id, &path, anew, at).await.map(drop) })
@@ -221,6 +240,7 @@ async fn search(app: &App, followed: &Followed) -> Result<Option<(String, OpenLo
     .await?;
     let Some(from) = kept::file(app.store().reader(), id).await? else { return Ok(None) };
     let log = OpenLog {
+        identity,
         file: Arc::new(file),
         at: 0,
         reader: Arc::new(Mutex::new(reader)),
@@ -228,7 +248,7 @@ async fn search(app: &App, followed: &Followed) -> Result<Option<(String, OpenLo
         usage: from.usage_before,
         kept: kept::kept(app.store().reader(), id).await?,
     };
-    Ok(Some((found, log)))
+    Ok(Some(log))
 }
 
 /// Has the runner open it, as its owner.

@@ -13,6 +13,7 @@ pub struct Model {
     pub session: Uuid,
     pub subscriber: Uuid,
     pub created: i64,
+    pub seen: Option<String>,
     pub told: Option<i64>,
 }
 
