@@ -86,7 +86,9 @@ fn format(given: Option<&str>, to: Option<&Path>) -> Result<ExportFormat, Failur
     given.or(ending.as_deref()).and_then(ExportFormat::parse).ok_or_else(|| {
         let all: Vec<&str> = ExportFormat::ALL.iter().map(|format| format.name()).collect();
         let all = all.join(", ");
-        Failure::usage(format!("as what? Give --format ({all}), or --output with a name that ends in one of them"))
+        Failure::usage(format!(
+            "as what? Give --format ({all}), or --output with a name that ends in one of them"
+        ))
     })
 }
 
@@ -94,9 +96,9 @@ fn format(given: Option<&str>, to: Option<&Path>) -> Result<ExportFormat, Failur
 fn look(to: &Path, force: bool) -> Result<(), Failure> {
     let shown = visible(&to.display().to_string());
     match fs::symlink_metadata(to) {
-        Ok(there) if !there.is_file() => {
-            Err(Failure::usage(format!("{shown} is no regular file; `--output -` writes to the standard output")))
-        }
+        Ok(there) if !there.is_file() => Err(Failure::usage(format!(
+            "{shown} is no regular file; `--output -` writes to the standard output"
+        ))),
         Ok(_) if !force => Err(exists(&shown)),
         Ok(_) => Ok(()),
         Err(e) if e.kind() == ErrorKind::NotFound && to.parent().is_none_or(Path::is_dir) => Ok(()),
@@ -134,7 +136,11 @@ async fn why(client: &Client, id: &str, done: Result<(), Broken>) -> Result<(), 
 
 /// Shows it on the standard output. What a terminal could obey is spelt out; of JSON that is the same document, and a page
 /// has none of it.
-async fn show(console: &mut Console<'_>, download: &mut Download, format: ExportFormat) -> Result<(), Broken> {
+async fn show(
+    console: &mut Console<'_>,
+    download: &mut Download,
+    format: ExportFormat,
+) -> Result<(), Broken> {
     let cut = |problem| Broken::Cut(format!("{problem}; this is not all of it"));
     let mut decoder = Decoder::default();
     while let Some(piece) = download.next().await.map_err(cut)? {

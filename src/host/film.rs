@@ -10,6 +10,7 @@
 //! - `["k", time, cols, rows, [row, …], x, y]`: the whole screen, and the cursor (-1 and -1 if there is none).
 //! - `["f", time, [place, row, …], x, y]`: what has changed on it.
 //! - `["m", time, text]`: a note in the recording. `["x", time, text]`: the end, with the exit status.
+//! - `["t", time, text]`: a message that was typed; whoever has them puts them in.
 //! - `["n", moments]`: so many moments were left out, for size. The last line.
 
 use crate::domain::timestamp::Timestamp;
@@ -115,8 +116,8 @@ impl Film {
     pub fn open(file: File, end: u64, room: Room) -> io::Result<Self> {
         let reader = Reader::of(file, end)?;
         let size = reader.header().size();
-        let terminal = avt::Terminal::new(usize::from(size.cols), usize::from(size.rows))
-            .map_err(io::Error::other)?;
+        let terminal =
+            avt::Terminal::new(usize::from(size.cols), usize::from(size.rows)).map_err(io::Error::other)?;
         let last = reader.start();
         Ok(Self {
             reader,
@@ -217,7 +218,8 @@ impl Film {
 
     /// Whether there is room for another moment, `pending` bytes being on their way already.
     fn has_room(&self, pause: bool, pending: usize) -> bool {
-        let part = u128::from(self.room.spread) * u128::from(self.reader.offset()) / u128::from(self.end.max(1));
+        let part =
+            u128::from(self.room.spread) * u128::from(self.reader.offset()) / u128::from(self.end.max(1));
         let free = if pause { self.room.free } else { self.room.free / 2 };
         u128::from(self.given) + pending as u128 <= part + u128::from(free)
     }
@@ -310,9 +312,7 @@ fn add(runs: &mut Vec<Run>, cell: &avt::Cell) {
     let wide = width != 1;
     let plain = c.is_ascii();
     match runs.last_mut() {
-        Some(run)
-            if !run.closed && !wide && run.pen == *cell.pen() && (run.plain == plain || combines) =>
-        {
+        Some(run) if !run.closed && !wide && run.pen == *cell.pen() && (run.plain == plain || combines) => {
             run.text.push(c);
             run.cells += 1;
             run.plain &= plain;
@@ -361,7 +361,15 @@ pub fn quoted(text: &str) -> String {
                 out.push('\\');
                 out.push(c);
             }
-            '<' | '>' | '&' | '\'' | '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{feff}' => {
+            '<'
+            | '>'
+            | '&'
+            | '\''
+            | '\u{7f}'..='\u{9f}'
+            | '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{feff}' => {
                 let _ = write!(out, "\\u{:04x}", u32::from(c));
             }
             '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
@@ -421,7 +429,10 @@ mod tests {
         while let Some(lines) = film.next_lines() {
             text.push_str(&lines);
         }
-        assert!(text.chars().all(|c| c == '\n' || !(c.is_control() || "<>&\u{2028}".contains(c))), "{text:?}");
+        assert!(
+            text.chars().all(|c| c == '\n' || !(c.is_control() || "<>&\u{2028}".contains(c))),
+            "{text:?}"
+        );
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
@@ -481,8 +492,10 @@ mod tests {
         };
         let rows = terminal.screen().visible_lines().map(row).collect();
         let (cols, lines) = terminal.size();
-        let cursor =
-            terminal.cursor().position().map_or((-1, -1), |(x, y)| (x.try_into().unwrap(), y.try_into().unwrap()));
+        let cursor = terminal
+            .cursor()
+            .position()
+            .map_or((-1, -1), |(x, y)| (x.try_into().unwrap(), y.try_into().unwrap()));
         ((cols as u64, lines as u64), rows, cursor)
     }
 
@@ -549,15 +562,20 @@ mod tests {
         let (_dir, path) = recording(&[(0, Step::Output("a漢be\u{301}x─y".to_owned()))]);
         let lines = film(&path, Room::default());
         let row = lines.iter().find(|line| line[0] == "r").unwrap();
-        let runs: Vec<(&str, u64)> =
-            row[1].as_array().unwrap().chunks(3).map(|r| (r[0].as_str().unwrap(), r[1].as_u64().unwrap())).collect();
+        let runs: Vec<(&str, u64)> = row[1]
+            .as_array()
+            .unwrap()
+            .chunks(3)
+            .map(|r| (r[0].as_str().unwrap(), r[1].as_u64().unwrap()))
+            .collect();
         assert_eq!(runs, [("a", 1), ("漢", 2), ("be\u{301}", 3), ("x", 1), ("─", 1), ("y", 1)]);
     }
 
     #[test]
     fn what_comes_fast_is_one_moment_and_what_is_too_much_is_left_out_and_counted() {
-        let steps: Vec<(u64, Step)> =
-            (0..2_000).map(|i| (40, Step::Output(format!("\x1b[H{i} \x1b[38;2;{};7;9mx", i % 256)))).collect();
+        let steps: Vec<(u64, Step)> = (0..2_000)
+            .map(|i| (40, Step::Output(format!("\x1b[H{i} \x1b[38;2;{};7;9mx", i % 256))))
+            .collect();
         let (_dir, path) = recording(&steps);
         let all = film(&path, Room::default());
         assert_eq!(play(&all).len(), 2_000);

@@ -82,12 +82,7 @@ pub fn render(
 }
 
 /// Puts an event on the terminal, which begins in that size.
-fn show(
-    terminal: &mut Option<avt::Terminal>,
-    size: Size,
-    event: &Event,
-    rows: &mut Rows,
-) -> io::Result<()> {
+fn show(terminal: &mut Option<avt::Terminal>, size: Size, event: &Event, rows: &mut Rows) -> io::Result<()> {
     let terminal = match terminal {
         Some(terminal) => terminal,
         none => none.insert(new_terminal(size)?),
@@ -336,8 +331,9 @@ mod tests {
 
     #[test]
     fn a_stream_gives_the_whole_and_says_what_rendering_says() {
-        let lines: Vec<(i64, String)> =
-            (0..20_000).map(|i| (i / 100, format!("line {i}\r\n{}", "\r\n".repeat(usize::from(i % 7 == 0))))).collect();
+        let lines: Vec<(i64, String)> = (0..20_000)
+            .map(|i| (i / 100, format!("line {i}\r\n{}", "\r\n".repeat(usize::from(i % 7 == 0)))))
+            .collect();
         let borrowed: Vec<(i64, &str)> = lines.iter().map(|(i, l)| (*i, l.as_str())).collect();
         let (_dir, path) = recording(&borrowed);
         let length = std::fs::metadata(&path).unwrap().len();

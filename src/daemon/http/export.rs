@@ -44,7 +44,8 @@ pub async fn answer(
     };
     let (format, length) = (exported.format, exported.export.length());
     let name = exported.action.session().map(|session| format!("{}.{}", session.id, format.name()));
-    let going = Going { front: Arc::clone(front), peer: Arc::clone(peer), token, exported, made: Bytes::new() };
+    let going =
+        Going { front: Arc::clone(front), peer: Arc::clone(peer), token, exported, made: Bytes::new() };
     let (pieces, taken) = mpsc::channel(1);
     tokio::spawn(async move {
         if going.run(&pieces).await == Ended::Cut {
@@ -62,7 +63,8 @@ pub async fn answer(
     if let Some(length) = length {
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
-    if let Some(Ok(name)) = name.map(|name| HeaderValue::try_from(format!("attachment; filename=\"{name}\""))) {
+    if let Some(Ok(name)) = name.map(|name| HeaderValue::try_from(format!("attachment; filename=\"{name}\"")))
+    {
         response.headers_mut().insert(CONTENT_DISPOSITION, name);
     }
     response
@@ -106,6 +108,13 @@ impl Going {
             };
             let Ok(place) = place else { return Ended::Well };
             while self.made.is_empty() {
+                // There may be nothing to hand on for a long time.
+                if pieces.is_closed() {
+                    return Ended::Well;
+                }
+                if hard.is_cancelled() {
+                    return Ended::Cut;
+                }
                 match self.exported.export.next().await {
                     Ok(Some(made)) => self.made = made.into(),
                     Ok(None) => return Ended::Well,

@@ -67,7 +67,10 @@ impl Page {
                 let _ = write!(out, "<p class=\"notice\">{text}</p>");
             }
             EntryKind::Thinking => {
-                let _ = write!(out, "<details><summary>Thinking</summary><div class=\"text\">{text}</div></details>");
+                let _ = write!(
+                    out,
+                    "<details><summary>Thinking</summary><div class=\"text\">{text}</div></details>"
+                );
             }
             EntryKind::ToolCall => {
                 let tool = escaped(entry.tool.as_deref().unwrap_or("tool"));

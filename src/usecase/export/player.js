@@ -24,6 +24,7 @@
         const [time, changes, x, y] = rest;
         film.moments.push({ time, changes, x, y });
       } else if (kind === "m") film.marks.push({ time: rest[0], name: rest[1], note: true });
+      else if (kind === "t") film.marks.push({ time: rest[0], name: "Message: " + rest[1], note: false });
       else if (kind === "x") film.marks.push({ time: rest[0], name: "Ended with status " + rest[1], note: true });
       else if (kind === "n") film.leftOut = rest[0];
     }
