@@ -12,14 +12,15 @@ use std::os::unix::net::UnixListener;
 fn daemon(text: &'static str) -> FakeDaemon {
     FakeDaemon::start(move |line, _| {
         if line.contains("/whoami") {
-            (200, whoami(1000, "ann").to_string())
+            // Closed after it: the made-up daemon serves one connection at a time, and an export has its own.
+            (201, whoami(1000, "ann").to_string())
         } else if line.contains("/export") {
             if line.contains("reason=") {
                 return (200, text.to_owned());
             }
             (422, problem("invalid", Some("reason")))
         } else {
-            (200, session().to_string())
+            (201, session().to_string())
         }
     })
 }
