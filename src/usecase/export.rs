@@ -298,15 +298,20 @@ fn read(part: Part) -> io::Result<(Vec<u8>, Option<Part>)> {
             (bytes, (left > 0).then_some(Part::Copy { file, left }))
         }
         Part::Lines { mut stream, mut form, left } => {
-            let Some(lines) = stream.next_lines()? else { return Ok((Vec::new(), None)) };
+            let lines = stream.next_lines()?;
             let mut out = String::new();
-            for line in &lines {
+            for line in lines.iter().flatten() {
                 write_line(line, &mut form, &mut out);
             }
-            match left.checked_sub(out.len()) {
+            match left.checked_sub(out.len()).filter(|_| lines.is_some()) {
                 Some(left) => (out.into_bytes(), Some(Part::Lines { stream, form, left })),
                 None => {
-                    out.push_str(page::CUT);
+                    if let LineForm::Page(page) = &mut form {
+                        page.close(&mut out);
+                    }
+                    if lines.is_some() {
+                        out.push_str(page::CUT);
+                    }
                     (out.into_bytes(), None)
                 }
             }

@@ -12,9 +12,8 @@
 
   function read(text) {
     const film = { styles: [], rows: [], moments: [], marks: [], leftOut: 0 };
-    for (const line of text.split("\n")) {
-      if (line === "") continue;
-      const [kind, ...rest] = JSON.parse(line);
+    // In one go, which is much faster: no line has a line end inside.
+    for (const [kind, ...rest] of JSON.parse("[" + text.trim().replaceAll("\n", ",") + "]")) {
       if (kind === "s") film.styles.push(rest);
       else if (kind === "r") film.rows.push(rest[0]);
       else if (kind === "k") {
