@@ -28,6 +28,10 @@ fuzz *args:
 system *args:
     tests/system/run {{args}}
 
+# Exports of a real daemon, the page that plays in headless Chromium.
+page *args:
+    tests/export/run {{args}}
+
 # Speed and memory, beside floors measured in the same run.
 bench *args:
     bin/bench {{args}}

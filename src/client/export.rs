@@ -8,8 +8,11 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::SendRequest;
 use serde_json::Value;
+use std::time::Duration;
 use tokio::time::timeout;
 
+/// A daemon that is there may have nothing to hand on for this long: a large recording whose text is known at its end.
+const PIECE_TIME: Duration = Duration::from_secs(600);
 /// Bytes of the answer to a request that was refused, at most.
 const REFUSAL_BYTES_MAX: usize = 64 * 1024;
 
@@ -18,7 +21,6 @@ const REFUSAL_BYTES_MAX: usize = 64 * 1024;
 pub struct Download {
     body: Incoming,
     length: Option<u64>,
-    answer_time: std::time::Duration,
     /// The connection ends with it.
     _sender: SendRequest<Full<Bytes>>,
 }
@@ -51,7 +53,7 @@ impl Client {
             }
         };
         let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        Ok(Download { body, length, answer_time: self.endpoint.answer_time, _sender: sender })
+        Ok(Download { body, length, _sender: sender })
     }
 }
 
@@ -67,7 +69,7 @@ impl Download {
     /// In words: the connection ended before the file did, or nothing came for too long.
     pub async fn next(&mut self) -> Result<Option<Bytes>, String> {
         loop {
-            match timeout(self.answer_time, self.body.frame()).await {
+            match timeout(PIECE_TIME, self.body.frame()).await {
                 Ok(Some(Ok(frame))) => {
                     if let Ok(piece) = frame.into_data() {
                         return Ok(Some(piece));
@@ -75,7 +77,7 @@ impl Download {
                 }
                 Ok(Some(Err(_))) => return Err("the connection was cut off".to_owned()),
                 Ok(None) => return Ok(None),
-                Err(_) => return Err(format!("nothing came for {} s", self.answer_time.as_secs())),
+                Err(_) => return Err(format!("nothing came for {} s", PIECE_TIME.as_secs())),
             }
         }
     }

@@ -10,6 +10,7 @@
 //! - `["k", time, cols, rows, [row, …], x, y]`: the whole screen, and the cursor (-1 and -1 if there is none).
 //! - `["f", time, [place, row, …], x, y]`: what has changed on it.
 //! - `["m", time, text]`: a note in the recording. `["x", time, text]`: the end, with the exit status.
+//! - `["t", time, text]`: a message that was typed; whoever has them puts them in.
 //! - `["n", moments]`: so many moments were left out, for size. The last line.
 
 use crate::domain::timestamp::Timestamp;

@@ -152,6 +152,19 @@ pub async fn last_typed(conn: &Conn, session: SessionId) -> Result<Option<Timest
     Ok(last.flatten().map(Timestamp::from_micros))
 }
 
+/// The messages that were typed into this session, oldest first, at most `limit`.
+pub async fn delivered(conn: &Conn, session: SessionId, limit: u64) -> Result<Vec<Message>, StoreError> {
+    let rows = Entity::find()
+        .filter(Column::Session.eq(session.0))
+        .filter(Column::State.eq(MessageState::Delivered.name()))
+        .order_by_asc(Column::Created)
+        .order_by_asc(Column::Id)
+        .limit(limit)
+        .all(conn)
+        .await?;
+    rows.into_iter().map(message).collect()
+}
+
 /// Sessions of `computer` in which messages wait.
 pub async fn waiting_sessions(conn: &Conn, computer: &str) -> Result<Vec<SessionId>, StoreError> {
     use crate::store::entity::session;

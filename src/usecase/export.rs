@@ -6,11 +6,11 @@ pub mod page;
 use crate::domain::export::ExportFormat;
 use crate::domain::session::{Session, SessionTitle};
 use crate::domain::timestamp::Timestamp;
-use crate::host::film::{Film, Room};
+use crate::host::film::{Film, Room, quoted};
 use crate::host::recording;
 use crate::host::text::{Line, Stream};
 use crate::store::connect::Store;
-use crate::store::transcript;
+use crate::store::{message, transcript};
 use crate::usecase::content;
 use crate::usecase::export::page::Page;
 use crate::usecase::markdown;
@@ -28,6 +28,9 @@ const COPY_BYTES: u64 = 256 * 1024;
 const ROWS: u64 = 40;
 /// Bytes of text beside the film on one page, at most.
 const PAGE_TEXT_BYTES: usize = 12 << 20;
+/// Messages that are marks on a page whose session has no transcript, and characters of each, at most.
+const MARKS: u64 = 500;
+const MARK_CHARS: usize = 80;
 
 /// A session on its way out.
 pub struct Export {
@@ -157,7 +160,12 @@ impl Export {
                     None => parts.push_back(entries(EntryForm::Page(page), PAGE_TEXT_BYTES)),
                 }
                 parts.push_back(Part::Ready(page::MIDDLE.as_bytes().to_vec()));
-                parts.extend(film.map(|film| Part::Film(Box::new(film))));
+                if let Some(film) = film {
+                    if last == 0 {
+                        parts.push_back(Part::Ready(marks(store, session, film.start()).await?.into_bytes()));
+                    }
+                    parts.push_back(Part::Film(Box::new(film)));
+                }
                 parts.push_back(Part::Ready(page::end().into_bytes()));
                 parts
             }
@@ -247,6 +255,17 @@ impl Export {
     }
 }
 
+/// The messages that were typed into a session, for its film: a transcript would have them itself.
+async fn marks(store: &Store, session: &Session, start: Timestamp) -> Result<String, Fault> {
+    let typed = message::delivered(store.reader(), session.id, MARKS).await.map_err(unavailable)?;
+    let line = |message: message::Message| {
+        let at = message.settled.unwrap_or(message.created).since(start).as_millis();
+        let text: String = message.text.chars().take(MARK_CHARS).collect();
+        format!("[\"t\",{at},{}]\n", quoted(&text))
+    };
+    Ok(typed.into_iter().map(line).collect())
+}
+
 /// Opens what a format needs.
 fn opened(path: &Path, format: ExportFormat, has_entries: bool) -> io::Result<Opened> {
     if has_entries && matches!(format, ExportFormat::Md | ExportFormat::Jsonl) {
@@ -279,15 +298,20 @@ fn read(part: Part) -> io::Result<(Vec<u8>, Option<Part>)> {
             (bytes, (left > 0).then_some(Part::Copy { file, left }))
         }
         Part::Lines { mut stream, mut form, left } => {
-            let Some(lines) = stream.next_lines()? else { return Ok((Vec::new(), None)) };
+            let lines = stream.next_lines()?;
             let mut out = String::new();
-            for line in &lines {
+            for line in lines.iter().flatten() {
                 write_line(line, &mut form, &mut out);
             }
-            match left.checked_sub(out.len()) {
+            match left.checked_sub(out.len()).filter(|_| lines.is_some()) {
                 Some(left) => (out.into_bytes(), Some(Part::Lines { stream, form, left })),
                 None => {
-                    out.push_str(page::CUT);
+                    if let LineForm::Page(page) = &mut form {
+                        page.close(&mut out);
+                    }
+                    if lines.is_some() {
+                        out.push_str(page::CUT);
+                    }
                     (out.into_bytes(), None)
                 }
             }

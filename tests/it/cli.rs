@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, too, may stop where they cannot go on")]
 
+mod export;
 mod fake;
 
 use fake::{FakeDaemon, Terminal};

@@ -9,6 +9,7 @@ mod cli;
 mod config;
 mod doctor;
 mod doors;
+mod export;
 mod follow;
 mod host;
 mod http;

@@ -93,6 +93,23 @@ fn actions(own: Option<&str>, bobs: &str) -> Vec<Spelling> {
             &format!("/sessions/{own}"),
             Some(json!({ "title": "mine now" })),
         ),
+        spelling(
+            "export bob's",
+            None,
+            json!({}),
+            "GET",
+            &format!("/sessions/{bobs}/export?format=txt"),
+            None,
+        ),
+        spelling(
+            "export bob's, why",
+            None,
+            json!({}),
+            "GET",
+            &format!("/sessions/{bobs}/export?format=txt&reason=looking%20into%20an%20incident"),
+            None,
+        ),
+        spelling("export own", None, json!({}), "GET", &format!("/sessions/{own}/export?format=txt"), None),
         spelling("inbox", Some("inbox"), json!({}), "GET", "/inbox", None),
         spelling(
             "inbox, mark",

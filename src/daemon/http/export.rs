@@ -110,6 +110,13 @@ impl Going {
             };
             let Ok(place) = place else { return Ended::Well };
             while self.made.is_empty() {
+                // There may be nothing to hand on for a long time.
+                if pieces.is_closed() {
+                    return Ended::Well;
+                }
+                if hard.is_cancelled() {
+                    return Ended::Cut;
+                }
                 match self.exported.export.next().await {
                     Ok(Some(made)) => self.made = made.into(),
                     Ok(None) => return Ended::Well,

@@ -13,6 +13,9 @@ use std::fmt::Write as _;
 const PLAYER: &str = include_str!("player.js");
 const STYLE: &str = include_str!("page.css");
 
+/// Lines that stand in one block.
+const LINES: usize = 100;
+
 /// Stands where the text was too much for a page.
 pub const CUT: &str = "<p class=\"notice\">The rest of the text is left out here, for size. \
 Export the session as md, txt or jsonl to have all of it.</p>\n";
@@ -26,12 +29,14 @@ pub struct Page {
     start: Option<Timestamp>,
     speaker: Option<(Speaker, bool)>,
     second: Option<i64>,
+    /// Lines in the block that is open.
+    lines: usize,
 }
 
 impl Page {
     /// For a film that starts then.
     pub const fn new(start: Option<Timestamp>) -> Self {
-        Self { start, speaker: None, second: None }
+        Self { start, speaker: None, second: None, lines: 0 }
     }
 
     /// Adds an entry of a transcript.
@@ -95,6 +100,13 @@ impl Page {
 
     /// Adds a line of a recording. Where the clock has moved on, the moment stands before it.
     pub fn line(&mut self, line: &Line, out: &mut String) {
+        if self.lines == LINES {
+            self.close(out);
+        }
+        if self.lines == 0 {
+            out.push_str("<div class=\"lines\">\n");
+        }
+        self.lines += 1;
         out.push_str("<p class=\"line\">");
         let second = line.at.micros().div_euclid(1_000_000);
         if self.second != Some(second) && !line.text.is_empty() {
@@ -102,6 +114,13 @@ impl Page {
             self.second = Some(second);
         }
         let _ = writeln!(out, "<span>{}</span></p>", escaped(&line.text));
+    }
+
+    /// Ends the block of lines that is open.
+    pub fn close(&mut self, out: &mut String) {
+        if std::mem::take(&mut self.lines) > 0 {
+            out.push_str("</div>\n");
+        }
     }
 
     /// A button that leads to a moment of the film.
