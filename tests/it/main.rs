@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod doctor;
 mod host;
+mod hostile;
 mod http;
 mod install;
 mod kill;
