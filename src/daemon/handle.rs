@@ -6,7 +6,7 @@
 
 use crate::daemon::app::App;
 use crate::daemon::attach::{self, Attachment};
-use crate::daemon::backend::Call;
+use crate::daemon::backend::{Call, Event, SessionEvent};
 use crate::daemon::settings::Settings;
 use crate::domain::action::{Action, Verb};
 use crate::domain::caller::{Caller, Peer, Role};
@@ -111,13 +111,22 @@ async fn resolved_and_judged(
         | Verb::ResumeSession
         | Verb::InterruptSession
         | Verb::RenameSession
+        | Verb::AnswerSession
+        | Verb::ReportHook
         | Verb::PutMyConfig => {
+            let asks = matches!(verb, Verb::AnswerSession | Verb::ReportHook);
+            let told = action.session().filter(|_| asks).map(SessionEvent::of_row);
             let reply = change(app, facts, caller, action, call.deadline).await?;
+            if let Some(event) = told {
+                app.tell(Event::Session(event));
+            }
             app.after_change(&reply);
             if let Reply::Started(started) = &reply {
                 tracing::Span::current().record("session", started.session.session_id.as_str());
             }
-            tracing::info!(action = verb.name(), "done");
+            if verb != Verb::ReportHook {
+                tracing::info!(action = verb.name(), "done");
+            }
             Ok(Done::Reply(reply))
         }
         Verb::AttachReadOnly | Verb::Attach => {

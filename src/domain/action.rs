@@ -2,7 +2,9 @@
 
 use crate::domain::audit::AuditOutcome;
 use crate::domain::caller::Caller;
+use crate::domain::hook::HookEvent;
 use crate::domain::project::Project;
+use crate::domain::question::{Answer, Question};
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
 use crate::domain::timestamp::Timestamp;
 use uuid::Uuid;
@@ -62,6 +64,8 @@ pub enum Action {
         /// Why.
         reason: Option<String>,
     },
+    /// Answering what a session's agent asks.
+    AnswerSession(Box<NewAnswer>),
     /// Reading what a session showed.
     ReadSession {
         /// The session.
@@ -79,6 +83,13 @@ pub enum Action {
         input: bool,
         /// Why.
         reason: Option<String>,
+    },
+    /// What an agent's hook tells of its own session.
+    ReportHook {
+        /// The session.
+        session: Box<Session>,
+        /// What.
+        event: Box<HookEvent>,
     },
     /// Being told of a session's changes, or no longer.
     Watch {
@@ -182,6 +193,21 @@ pub struct NewMessage {
     pub client_id: Option<String>,
 }
 
+/// An answer on its way to an agent.
+#[derive(Clone, Debug)]
+pub struct NewAnswer {
+    /// The session that asks.
+    pub session: Box<Session>,
+    /// What it asks, as it is now; nothing where it never asked that.
+    pub question: Option<Box<Question>>,
+    /// The answer.
+    pub answer: Answer,
+    /// As it was given.
+    pub text: String,
+    /// Why.
+    pub reason: Option<String>,
+}
+
 /// Which sessions, and which page of them.
 #[derive(Clone, Debug, Default)]
 pub struct SessionQuery {
@@ -272,12 +298,16 @@ pub enum Verb {
     InterruptSession,
     /// Calling it something else.
     RenameSession,
+    /// Answering what is asked.
+    AnswerSession,
     /// Reading content.
     ReadSession,
     /// Seeing a terminal live.
     AttachReadOnly,
     /// Seeing a terminal live and typing into it.
     Attach,
+    /// A hook's report.
+    ReportHook,
     /// Being told of changes.
     Watch,
     /// The audit log.
@@ -310,9 +340,11 @@ impl Verb {
         Self::ResumeSession,
         Self::InterruptSession,
         Self::RenameSession,
+        Self::AnswerSession,
         Self::ReadSession,
         Self::AttachReadOnly,
         Self::Attach,
+        Self::ReportHook,
         Self::Watch,
         Self::ListAudit,
         Self::VerifyAudit,
@@ -338,9 +370,11 @@ impl Verb {
             Self::ResumeSession => "session.resume",
             Self::InterruptSession => "session.interrupt",
             Self::RenameSession => "session.title",
+            Self::AnswerSession => "session.answer",
             Self::ReadSession => "transcript.read",
             Self::AttachReadOnly => "session.watch",
             Self::Attach => "session.attach",
+            Self::ReportHook => "session.hook",
             Self::Watch => "session.subscribe",
             Self::ListAudit => "audit.list",
             Self::VerifyAudit => "audit.verify",
@@ -369,9 +403,11 @@ impl Action {
             Self::ResumeSession(_) => Verb::ResumeSession,
             Self::InterruptSession { .. } => Verb::InterruptSession,
             Self::RenameSession { .. } => Verb::RenameSession,
+            Self::AnswerSession(_) => Verb::AnswerSession,
             Self::ReadSession { .. } => Verb::ReadSession,
             Self::Attach { input: false, .. } => Verb::AttachReadOnly,
             Self::Attach { input: true, .. } => Verb::Attach,
+            Self::ReportHook { .. } => Verb::ReportHook,
             Self::Watch { .. } => Verb::Watch,
             Self::ListAudit(_) => Verb::ListAudit,
             Self::VerifyAudit => Verb::VerifyAudit,
@@ -392,8 +428,10 @@ impl Action {
             | Self::RenameSession { session, .. }
             | Self::ReadSession { session, .. }
             | Self::Attach { session, .. }
+            | Self::ReportHook { session, .. }
             | Self::Watch { session, .. } => Some(session),
             Self::ResumeSession(resumption) => Some(&resumption.session),
+            Self::AnswerSession(new) => Some(&new.session),
             _ => None,
         }
     }

@@ -73,6 +73,8 @@ pub enum Denied {
     },
     /// An agent may not do it, whoever its owner is.
     Agent(Verb),
+    /// Only an agent may do it.
+    OnlyAgents(Verb),
     /// The thing is not the caller's to know of: answered as if it did not exist.
     Hidden,
     /// The session is somebody else's, and steering others' is off.
@@ -102,11 +104,14 @@ pub const fn least_role(verb: Verb) -> Role {
         | Verb::AttachReadOnly
         | Verb::ShowConfig
         | Verb::PutMyConfig
+        | Verb::ReportHook
         | Verb::ExplainPerson => Role::Newcomer,
         Verb::StartSession | Verb::SendMessage | Verb::EndSession | Verb::Watch => Role::Contributor,
-        Verb::ResumeSession | Verb::InterruptSession | Verb::RenameSession | Verb::Attach => {
-            Role::Contributor
-        }
+        Verb::ResumeSession
+        | Verb::InterruptSession
+        | Verb::RenameSession
+        | Verb::AnswerSession
+        | Verb::Attach => Role::Contributor,
         Verb::ListAudit | Verb::VerifyAudit | Verb::Reload => Role::Admin,
     }
 }
@@ -126,6 +131,7 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::EndSession
         | Verb::ReadSession
         | Verb::AttachReadOnly
+        | Verb::ReportHook
         | Verb::Watch => true,
         Verb::Attach
         | Verb::ListAudit
@@ -134,8 +140,13 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::PutMyConfig
         | Verb::ExplainPerson
         | Verb::Reload => false,
-        Verb::ResumeSession | Verb::InterruptSession | Verb::RenameSession => false,
+        Verb::ResumeSession | Verb::InterruptSession | Verb::RenameSession | Verb::AnswerSession => false,
     }
+}
+
+/// Whether nobody but an agent may do it.
+pub const fn only_for_agents(verb: Verb) -> bool {
+    matches!(verb, Verb::ReportHook)
 }
 
 /// Whether this caller may do it to anything at all: what decides which tools and paths they are shown.
@@ -145,7 +156,7 @@ pub fn may(caller: &Caller, verb: Verb) -> bool {
     }
     caller.standing.refusal().is_none()
         && caller.role >= least_role(verb)
-        && (caller.agent_of.is_none() || open_to_agents(verb))
+        && if caller.agent_of.is_some() { open_to_agents(verb) } else { !only_for_agents(verb) }
 }
 
 /// Decides. Deny beats allow: every condition must hold.
@@ -162,6 +173,9 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
         }
         if caller.agent_of.is_some() && !open_to_agents(verb) {
             return Err(Denied::Agent(verb));
+        }
+        if caller.agent_of.is_none() && only_for_agents(verb) {
+            return Err(Denied::OnlyAgents(verb));
         }
     }
     match &action {
@@ -239,6 +253,18 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
             let why = "calling somebody else's session something else needs a reason";
             if steer(caller, session, reason.as_deref(), rules, why)? == Whose::Anothers {
                 record = Some("session.title");
+            }
+        }
+        Action::AnswerSession(new) => {
+            let why = "answering for somebody else needs a reason";
+            if steer(caller, &new.session, new.reason.as_deref(), rules, why)? == Whose::Anothers {
+                record = Some("session.answer");
+            }
+        }
+        Action::ReportHook { session, .. } => {
+            // Its own alone: not even a child's.
+            if caller.agent_of != Some(session.id) || !session.is_own(caller) {
+                return Err(Denied::Hidden);
             }
         }
         Action::StartSession(new) => {

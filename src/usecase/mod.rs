@@ -3,8 +3,10 @@
 
 pub mod content;
 pub mod cursor;
+pub mod hook;
 pub mod markdown;
 pub mod place;
+pub mod question;
 pub mod resolve;
 pub mod resume;
 pub mod run;

@@ -9,7 +9,7 @@ use crate::domain::session::{Profile, Session, SessionId, SessionTitle, Thinking
 use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
 use crate::store::session::{self, Found};
-use crate::usecase::{Explained, Facts, cursor, place, resume};
+use crate::usecase::{Explained, Facts, cursor, hook, place, question, resume};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::limits::{
     CLIENT_ID_BYTES_MAX, CONTENT_CHARS_DEFAULT, CONTENT_CHARS_MAX, MESSAGE_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX,
@@ -81,6 +81,7 @@ pub async fn resolve(
             let reason = reason(args.reason)?;
             Action::RenameSession { session: find(conn, caller, &args.session_id).await?, title, reason }
         }
+        Request::AnswerSession(args) => question::resolve(conn, caller, args).await?,
         Request::ReadSession(args) => {
             let window = window(&args)?;
             let reason = reason(args.reason)?;
@@ -90,6 +91,7 @@ pub async fn resolve(
             let reason = reason(args.reason)?;
             Action::Attach { session: find(conn, caller, &args.session_id).await?, input: args.input, reason }
         }
+        Request::ReportHook(args) => hook::resolve(conn, facts, caller, args).await?,
         Request::Subscribe(name) => {
             Action::Watch { session: find(conn, caller, &name.session_id).await?, on: true }
         }
@@ -125,7 +127,12 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::RenameSession { session, .. }
         | Action::ReadSession { session, .. }
         | Action::Attach { session, .. }
+        | Action::ReportHook { session, .. }
         | Action::Watch { session, .. } => **session = again(conn, session).await?,
+        Action::AnswerSession(new) => {
+            *new.session = again(conn, &new.session).await?;
+            question::again(conn, new).await?;
+        }
         Action::ResumeSession(resumption) => {
             *resumption.session = again(conn, &resumption.session).await?;
             resume::count(conn, resumption).await?;

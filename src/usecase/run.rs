@@ -14,7 +14,7 @@ use crate::store::writer::Tx;
 use crate::store::{activity, audit, instance, message, outbox, session, setting, transcript, verify};
 use crate::usecase::resolve::{no_session, no_user, unavailable};
 use crate::usecase::turns::READING;
-use crate::usecase::{Facts, content, cursor, resume};
+use crate::usecase::{Facts, content, cursor, hook, question, resume};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::{
     AgentRow, AgentsReply, AuditReply, ChainRow, ComputerRow, ComputersReply, ConfigReply, ConfigRow,
@@ -76,6 +76,7 @@ pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
             .about(&resumption.session)
             .because(resumption.reason.as_deref())
             .with_detail(&json!({ "agent": resumption.session.agent, "profile": permit.profile().name() })),
+        Action::AnswerSession(new) => draft.about(&new.session).because(new.reason.as_deref()),
         Action::EndSession { session, reason, remove_worktree: true } => {
             draft.about(session).because(reason.as_deref()).with_detail(&json!({ "remove_worktree": true }))
         }
@@ -115,6 +116,9 @@ pub fn fault(denied: Denied, action: &Action, caller: &Caller) -> Fault {
         Denied::Role { verb, least } => {
             denied_with(format!("the role {} may not do `{}`", caller.role, verb.name()))
                 .hint(format!("it takes the role {least} or more; `teleclaude whoami --explain` shows yours"))
+        }
+        Denied::OnlyAgents(verb) => {
+            denied_with(format!("only an agent may do `{}`, of its own session", verb.name()))
         }
         Denied::Agent(verb) => denied_with(format!("an agent may not do `{}`", verb.name())),
         Denied::Hidden => match action {
@@ -182,7 +186,11 @@ pub async fn read(store: &Store, facts: &Facts, permit: Permit) -> Result<Reply,
         Action::ListSessions(query) => {
             Reply::Sessions(sessions(store, facts, &caller, listing, &query).await?)
         }
-        Action::ShowSession(session) => Reply::Session(Box::new(SessionReply::from(&*session))),
+        Action::ShowSession(session) => {
+            let mut reply = Box::new(SessionReply::from(&*session));
+            question::show(store.reader(), &caller, &session, &mut reply).await?;
+            Reply::Session(reply)
+        }
         Action::ReadSession { session, window, .. } => {
             if *session.computer != *facts.computer {
                 let problem = format!("the recording of {} lies on {}", session.id, session.computer);
@@ -245,6 +253,8 @@ pub async fn read(store: &Store, facts: &Facts, permit: Permit) -> Result<Reply,
         | Action::ResumeSession(_)
         | Action::InterruptSession { .. }
         | Action::RenameSession { .. }
+        | Action::AnswerSession(_)
+        | Action::ReportHook { .. }
         | Action::PutMyConfig { .. } => {
             return Err(not_here("a change"));
         }
@@ -292,6 +302,8 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
             happened(tx, facts, &session, "renamed").await?;
             Reply::Changed(Box::new(SessionReply::from(&Session { title: Some(title), ..*session })))
         }
+        Action::AnswerSession(new) => question::answer(tx, facts, *new).await?,
+        Action::ReportHook { session, event } => hook::report(tx, facts, &session, *event).await?,
         Action::PutMyConfig { yaml, keys } => {
             setting::put(tx.conn(), caller.uid, PERSONAL, &yaml, facts.now).await.map_err(unavailable)?;
             Reply::MyConfig(MyConfigReply { keys })
@@ -518,7 +530,9 @@ async fn sessions(
     let rows = session::page(store.reader(), &filter, query.after, query.limit).await.map_err(unavailable)?;
     let full = rows.len() as u64 == query.limit;
     let next_cursor = rows.last().filter(|_| full).map(|s| cursor::of_session(s.last_activity, s.id));
-    Ok(SessionsReply { sessions: rows.iter().map(SessionReply::from).collect(), next_cursor })
+    let mut sessions: Vec<SessionReply> = rows.iter().map(SessionReply::from).collect();
+    question::count(store.reader(), &rows, &mut sessions).await?;
+    Ok(SessionsReply { sessions, next_cursor })
 }
 
 fn verified(chains: &[verify::ChainReport]) -> VerifiedReply {

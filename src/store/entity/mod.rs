@@ -3,9 +3,11 @@
 pub mod activity;
 pub mod audit;
 pub mod ban;
+pub mod hook_state;
 pub mod host;
 pub mod instance;
 pub mod message;
+pub mod needs_input;
 pub mod outbox;
 pub mod person;
 pub mod session;
