@@ -3,6 +3,7 @@
 
 use crate::host::spec::Size;
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// Private modes that belong to a first paint and that the emulator does not dump: mouse, focus, pastes.
 const KEPT_MODES: [u16; 7] = [1000, 1002, 1003, 1004, 1005, 1006, 2004];
@@ -55,6 +56,15 @@ impl Decoder {
     pub fn finish(&mut self) -> &'static str {
         if std::mem::take(&mut self.held).is_empty() { "" } else { "\u{fffd}" }
     }
+}
+
+/// Where on the screen some words stand: so many rows above the last one that is not blank, in a row of this sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// Rows above the last one that is not blank.
+    pub from_bottom: usize,
+    /// The sum over the row's text.
+    pub row: u64,
 }
 
 /// The screen with its scrollback.
@@ -149,6 +159,17 @@ impl Screen {
         self.modes[KEPT_MODES.len() - 1]
     }
 
+    /// Where these words stand last.
+    pub fn spot(&self, words: &str) -> Option<Spot> {
+        let rows: Vec<String> = self.terminal.screen().visible_lines().map(avt::Line::text).collect();
+        let rows = rows.iter().rev().map(|row| row.trim_end()).skip_while(|row| row.is_empty());
+        rows.enumerate().find(|(_, row)| row.contains(words)).map(|(from_bottom, row)| {
+            let mut sum = DefaultHasher::new();
+            row.hash(&mut sum);
+            Spot { from_bottom, row: sum.finish() }
+        })
+    }
+
     /// Escape sequences that bring a terminal of this size to this state.
     pub fn dump(&self) -> String {
         let mut dump = String::from("\x1bc");
@@ -217,6 +238,19 @@ mod tests {
         assert!(s.wants_bracketed_paste() && s.dump().ends_with("\x1b[?2004h"));
         s.feed("\x1b[?2004l");
         assert!(!s.wants_bracketed_paste() && !s.dump().contains("2004"));
+    }
+
+    #[test]
+    fn words_are_found_where_they_stand_last() {
+        let mut s = screen();
+        s.feed("> say\r\n\r\n* say\r\n");
+        let spot = s.spot("say").unwrap();
+        assert_eq!((spot.from_bottom, s.spot("no")), (0, None));
+        s.feed("foot");
+        let moved = s.spot("say").unwrap();
+        assert_eq!((moved.from_bottom, moved.row), (1, spot.row));
+        s.feed("\x1b[3;1H> ");
+        assert_ne!(s.spot("say").unwrap().row, spot.row);
     }
 
     #[test]

@@ -314,7 +314,7 @@ class Story:
 
     def tool(self):
         made = self.world.project / f"made-by-{self.agent}"
-        self.send(f"run: echo it was here >{made.name} && echo the tool says hello")
+        self.send(f"run: echo it was here >{made.name} && echo the tool says hello && sleep 1")
         self.need("a tool call really happens", bool(until(made.exists)), str(made.name))
         words = "The command is done."
         text = self.shown(words)
