@@ -2,7 +2,7 @@
 
 use crate::column;
 use sea_orm_migration::sea_query::{
-    Alias, ConditionalStatement, Expr, ExprTrait, ForeignKey, ForeignKeyAction, ForeignKeyCreateStatement,
+    Alias, ColumnDef, ConditionalStatement, Expr, ExprTrait, ForeignKey, ForeignKeyAction, ForeignKeyCreateStatement,
     Index, Table,
 };
 use sea_orm_migration::{DbErr, MigrationName, MigrationTrait, SchemaManager, async_trait};
@@ -35,6 +35,9 @@ impl MigrationTrait for Step {
     }
 
     async fn up(&self, m: &SchemaManager) -> Result<(), DbErr> {
+        // Beside `activity`, whose words SQLite would not let grow: one that asks is idle in it.
+        let asks = ColumnDef::new(id("asks")).boolean().not_null().default(false).take();
+        m.alter_table(Table::alter().table(id("sessions")).add_column(asks).take()).await?;
         m.create_table(
             Table::create()
                 .table(id("needs_input"))

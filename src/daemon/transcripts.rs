@@ -14,7 +14,7 @@ use crate::runner::judge::Transcripts;
 use crate::runner::message::{Open, Reply, Request, Which};
 use crate::runner::open;
 use crate::store::error::StoreError;
-use crate::store::{session, transcript as kept};
+use crate::store::{hook, session, transcript as kept};
 use crate::usecase::turns::FOLLOWING;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -53,6 +53,8 @@ struct Followed {
     /// Logs that were followed. One never comes after another twice.
     seen: HashSet<String>,
     open: Option<OpenLog>,
+    /// A path that a hook named and that was refused: it is said once.
+    refused: Option<String>,
 }
 
 /// A log that is being read.
@@ -104,6 +106,10 @@ pub async fn run(app: Arc<App>, before: Vec<Session>, stop: CancellationToken) {
         let mut due: Vec<(Followed, bool)> = Vec::new();
         for session in open {
             if let Some(mut followed) = resting.remove(&session.id) {
+                // Its agent began another session of its own, with another log.
+                if followed.session.native_id != session.native_id {
+                    (followed.search_at, followed.pause) = (Instant::now(), SEARCH_EVERY);
+                }
                 followed.session = session;
                 due.push((followed, false));
             } else if !in_hand.contains(&session.id)
@@ -137,6 +143,7 @@ fn begin(app: &App, session: Session) -> Option<Followed> {
         pause: SEARCH_EVERY,
         seen: HashSet::new(),
         open: None,
+        refused: None,
     })
 }
 
@@ -193,22 +200,39 @@ async fn look(app: &App, followed: &mut Followed) {
 }
 
 /// Opens the log, if it is there, with its path; but none that was followed before the one that is open.
-async fn search(app: &App, followed: &Followed) -> Result<Option<(String, OpenLog)>, StoreError> {
+async fn search(app: &App, followed: &mut Followed) -> Result<Option<(String, OpenLog)>, StoreError> {
     let session = &followed.session;
     let Some(native) = session.native_id.as_deref() else { return Ok(None) };
     let Some(reader) = Reader::new(followed.format) else { return Ok(None) };
-    let which = Which::NameContains(transcript::name_contains(followed.format, native));
+    let by_name = Which::NameContains(transcript::name_contains(followed.format, native));
     let (uid, agent) = (session.owner_uid, session.agent.clone());
     let below = transcript::folder(followed.format);
     let runner = app.settings().runner().map(PathBuf::from);
     let home = app.home().to_owned();
+    let told = hook::by_session(app.store().reader(), session.id).await?.and_then(|told| told.transcript_path);
+    let by_path = told.and_then(|path| match transcript::below(followed.format, &path) {
+        Some(below) => Some(Which::Path(below.to_owned())),
+        None => {
+            if followed.refused.as_ref() != Some(&path) {
+                let id = session.id;
+                tracing::warn!(session = %id, path, "a hook named a log outside the agent's folder: not opened");
+                followed.refused = Some(path);
+            }
+            None
+        }
+    });
+    // What the agent said, else its own rules.
+    let either = move |open: &dyn Fn(Which) -> Result<(String, File), String>| match by_path.map(open) {
+        Some(Ok(opened)) => Ok(opened),
+        Some(Err(_)) | None => open(by_name),
+    };
     let opened = FOLLOWING
         .run(uid, move || match runner {
-            Some(socket) => by_runner(&socket, Open { uid, agent, which }),
-            None => {
-                let opened = open::open_own(&Transcripts { home, below, which })?;
+            Some(socket) => either(&|which| by_runner(&socket, Open { uid, agent: agent.clone(), which })),
+            None => either(&|which| {
+                let opened = open::open_own(&Transcripts { home: home.clone(), below, which })?;
                 Ok((opened.path, File::from(opened.file)))
-            }
+            }),
         })
         .await;
     let (path, file) = match opened {
