@@ -7,6 +7,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// Private modes that belong to a first paint and that the emulator does not dump: mouse, focus, pastes.
 const KEPT_MODES: [u16; 7] = [1000, 1002, 1003, 1004, 1005, 1006, 2004];
+/// Lines that may come below what somebody typed before it counts as moved.
+const LINES_BELOW: usize = 2;
 /// An escape sequence longer than this is of no interest here.
 const SEQUENCE_MAX: usize = 64;
 
@@ -65,6 +67,14 @@ pub struct Spot {
     pub from_bottom: usize,
     /// The sum over the row's text.
     pub row: u64,
+}
+
+impl Spot {
+    /// Whether what stood here is now there, but for a line or two that came to stand below it.
+    pub fn is_still_at(self, now: Self) -> bool {
+        let below = self.from_bottom..=self.from_bottom + LINES_BELOW;
+        self.row == now.row && below.contains(&now.from_bottom)
+    }
 }
 
 /// The screen with its scrollback.
@@ -159,14 +169,23 @@ impl Screen {
         self.modes[KEPT_MODES.len() - 1]
     }
 
-    /// Where these words stand last.
+    /// Where these words stand last; blanks do not count, nor where a row or a box around it ends.
     pub fn spot(&self, words: &str) -> Option<Spot> {
-        let rows: Vec<String> = self.terminal.screen().visible_lines().map(avt::Line::text).collect();
-        let rows = rows.iter().rev().map(|row| row.trim_end()).skip_while(|row| row.is_empty());
-        rows.enumerate().find(|(_, row)| row.contains(words)).map(|(from_bottom, row)| {
-            let mut sum = DefaultHasher::new();
-            row.hash(&mut sum);
-            Spot { from_bottom, row: sum.finish() }
+        let bare = |row: &avt::Line| -> String {
+            row.text().chars().filter(|c| !c.is_whitespace() && !matches!(c, '│' | '┃' | '|')).collect()
+        };
+        let rows: Vec<String> = self.terminal.screen().visible_lines().map(bare).collect();
+        let end = rows.iter().rposition(|row| !row.is_empty())? + 1;
+        (0..end).rev().find_map(|last| {
+            let row = &rows[last];
+            let above = last.checked_sub(1).map_or("", |above| &rows[above]);
+            let is_there = row.contains(words)
+                || (!row.is_empty() && !above.contains(words) && format!("{above}{row}").contains(words));
+            is_there.then(|| {
+                let mut sum = DefaultHasher::new();
+                row.hash(&mut sum);
+                Spot { from_bottom: end - 1 - last, row: sum.finish() }
+            })
         })
     }
 
@@ -251,6 +270,8 @@ mod tests {
         assert_eq!((moved.from_bottom, moved.row), (1, spot.row));
         s.feed("\x1b[3;1H> ");
         assert_ne!(s.spot("say").unwrap().row, spot.row);
+        s.feed("\x1b[2J\x1b[H│ some words of a │\r\n│ line   │\r\n└──┘");
+        assert_eq!(s.spot("wordsofaline").map(|spot| spot.from_bottom), Some(1));
     }
 
     #[test]

@@ -18,6 +18,10 @@ const ENTER_AGAIN: Duration = Duration::from_secs(2);
 /// Characters at the end of a text by which it is found on the screen; no text is found by fewer than the least.
 const TAIL: usize = 16;
 const TAIL_LEAST: usize = 4;
+/// A text of so many bytes and one line is shown as it is.
+const WHOLE: usize = 400;
+/// Rows at the bottom among which an agent's input is, and what it says about itself.
+const BY_THE_INPUT: usize = 6;
 /// The screen has this long to change after Enter.
 const CONFIRM: Duration = Duration::from_secs(5);
 /// The terminal has this long to take the text, and an agent to show it.
@@ -68,8 +72,8 @@ impl Seen {
 #[derive(Debug)]
 enum Phase {
     /// Text is typed; Enter comes then. The screen was at `unshown`, as long as nothing of it is shown; its end stood
-    /// at `before`.
-    Text { enter_at: Instant, give_up: Instant, unshown: Option<u64>, before: Option<Spot> },
+    /// at `before`, and `whole` says that it is to be seen.
+    Text { enter_at: Instant, give_up: Instant, unshown: Option<u64>, before: Option<Spot>, whole: bool },
     /// Enter is typed; the screen was at this count. The end of the text stood at `spot`, if it is to go from there.
     Enter { seq: u64, spot: Option<Spot>, again_at: Instant, give_up: Instant },
 }
@@ -141,13 +145,18 @@ impl Typist {
             // A shell may be at a question that hides what is typed.
             let unshown = (message.typing != Typing::Line).then_some(seen.seq);
             let (enter_at, give_up) = (now + ENTER_AFTER, now + TAKE);
-            let phase = Phase::Text { enter_at, give_up, unshown, before: seen.spot };
+            // What is long is shown as a note that something was pasted; what stood by the input is not told apart.
+            let whole = message.text.len() <= WHOLE && !message.text.contains('\n');
+            let whole = whole && seen.spot.is_none_or(|spot| spot.from_bottom > BY_THE_INPUT);
+            let phase = Phase::Text { enter_at, give_up, unshown, before: seen.spot, whole };
             self.current = Some(Current { tail: tail(&message), id: message.id, phase });
             return Some(Keys::Type(keys));
         };
         match &mut current.phase {
-            Phase::Text { enter_at, give_up, unshown, before } => {
-                if unshown.is_some_and(|seq| seen.raw && seen.seq > seq) {
+            Phase::Text { enter_at, give_up, unshown, before, whole } => {
+                let is_seen =
+                    !*whole || current.tail.is_none() || (seen.spot.is_some() && seen.spot != *before);
+                if unshown.is_some_and(|seq| seen.raw && seen.seq > seq) && is_seen {
                     // A busy agent takes a paste late, and an Enter right after it as part of it.
                     (*unshown, *enter_at) = (None, (*enter_at).max(now + ENTER_AFTER));
                 }
@@ -161,7 +170,7 @@ impl Typist {
                 if now < *give_up { None } else { self.done(MessageState::Unknown) }
             }
             Phase::Enter { seq, spot, again_at, give_up } => {
-                let is_there = spot.is_some() && seen.spot == *spot;
+                let is_there = spot.zip(seen.spot).is_some_and(|(then, now)| then.is_still_at(now));
                 if seen.seq > *seq && !is_there {
                     return self.done(MessageState::Delivered);
                 }
@@ -322,19 +331,33 @@ mod tests {
         for (before, again) in [(None, true), (spot(2), false)] {
             let (mut t, s) = (Typist::default(), Instant::now());
             t.take(Message { text: "two\nwords of a message".to_owned(), ..message("a") }).unwrap();
-            assert_eq!(t.looks_for().as_deref(), Some("rds of a message"));
+            assert_eq!(t.looks_for().as_deref(), Some("wordsofamessage"));
             assert!(matches!(t.step(at(s, 600, 1, before)), Some(Keys::Type(_))));
+            assert_eq!(t.step(at(s, 690, 2, before)), None);
             assert_eq!(t.step(at(s, 700, 2, spot(2))), None);
             assert_eq!(t.step(at(s, 900, 2, spot(2))), enter);
             if again {
                 assert_eq!(t.step(at(s, 1_000, 3, spot(2))), None, "it is painted, but not taken");
                 assert_eq!(t.deadline(at(s, 1_000, 3, spot(2))), Some(s + Duration::from_millis(2_900)));
                 assert_eq!(t.step(at(s, 2_900, 3, spot(2))), enter);
-                assert_eq!(t.step(at(s, 2_901, 3, spot(2))), None);
+                assert_eq!(
+                    t.step(at(s, 2_901, 4, spot(3))),
+                    None,
+                    "it took the Enter for a part of the text"
+                );
             }
             let done = Keys::State("a".to_owned(), MessageState::Delivered);
-            assert_eq!(t.step(at(s, 3_000, 4, spot(5))), Some(done));
+            assert_eq!(t.step(at(s, 3_000, 4, spot(6))), Some(done));
         }
+        // Something else was painted: whatever it is, it is not asked to be entered.
+        let (mut t, s) = (Typist::default(), Instant::now());
+        t.take(Message { text: "one line".to_owned(), ..message("a") }).unwrap();
+        assert!(matches!(t.step(at(s, 600, 1, spot(9))), Some(Keys::Type(_))));
+        for (ms, seen) in [(700, spot(9)), (800, None), (20_000, spot(9))] {
+            assert_eq!(t.step(at(s, ms, ms, seen)), None);
+        }
+        let done = Keys::State("a".to_owned(), MessageState::Unknown);
+        assert_eq!(t.step(at(s, 30_600, 30_600, None)), Some(done));
         let (mut t, s) = (Typist::default(), Instant::now());
         t.take(Message { text: "never taken".to_owned(), ..message("a") }).unwrap();
         t.step(at(s, 600, 1, None));
