@@ -209,7 +209,8 @@ async fn search(app: &App, followed: &mut Followed) -> Result<Option<(String, Op
     let below = transcript::folder(followed.format);
     let runner = app.settings().runner().map(PathBuf::from);
     let home = app.home().to_owned();
-    let told = hook::by_session(app.store().reader(), session.id).await?.and_then(|told| told.transcript_path);
+    let told =
+        hook::by_session(app.store().reader(), session.id).await?.and_then(|told| told.transcript_path);
     let by_path = told.and_then(|path| match transcript::below(followed.format, &path) {
         Some(below) => Some(Which::Path(below.to_owned())),
         None => {
