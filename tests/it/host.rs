@@ -69,6 +69,7 @@ impl World {
                 env,
                 cwd: self.dir.path().to_owned(),
                 tmp_dir: Some(paths.tmp),
+                files: Vec::new(),
             }),
             size: Size { cols: 80, rows: 24 },
             scrollback_lines: 1_000,

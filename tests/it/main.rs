@@ -7,6 +7,7 @@ mod bridge;
 mod cli;
 mod config;
 mod doctor;
+mod hooks;
 mod host;
 mod hostile;
 mod http;
