@@ -352,6 +352,8 @@ class Story:
         text = re.sub(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "ID", text)
         text = re.sub(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?Z?", "TIME", text)
         text = re.sub(r"\b\d\d:\d\d(:\d\d)?Z?\b", "TIME", text)
+        text = re.sub(r"Chunk ID: [0-9a-f]+", "Chunk ID: ID", text)
+        text = re.sub(r"Wall time: [0-9.]+ seconds", "Wall time: N seconds", text)
         return re.sub(r"PGID: \d+", "PGID: N", text)
 
     def compare(self):
