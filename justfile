@@ -24,6 +24,10 @@ check-macos *args:
 fuzz *args:
     bin/fuzz {{args}}
 
+# The real agents under the built daemon, against a stand-in of their models (needs npm and python3).
+agents *args:
+    tests/agents/run {{args}}
+
 # The built package on real systemd in a container (root, Debian; slow).
 system *args:
     tests/system/run {{args}}

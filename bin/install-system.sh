@@ -358,6 +358,9 @@ install_files() {
     folder "$log_dir" 750 "$user:$user"
     [ "$os" = linux ] || folder "$run_dir" 750 "$user:$user"
     folder "$share/teleclaude/docs" 755 "$root_owner"
+    # Gemini CLI takes hooks and tools only from a file that is root's.
+    sed "s|/usr/bin/teleclaude|$prefix/bin/teleclaude|" "$source/etc/agents/gemini.json" >"$work/gemini.json"
+    put "$work/gemini.json" "$share/teleclaude/gemini.json" 644
 
     for unit in $units; do
         if [ "$os" = linux ]; then from=$source/etc/systemd/$unit; else from=$source/etc/launchd/$unit; fi

@@ -10,13 +10,13 @@ use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::inbox::{Inbox, InboxReply, WhoRead};
 use crate::wire::limits::TOKEN_HEADER;
 use crate::wire::reply::{
-    AgentsReply, AuditReply, ComputersReply, ConfigReply, ContentReply, EndedReply, HealthReply,
-    MyConfigReply, ProjectsReply, ReloadedReply, SentReply, SessionReply, SessionsReply, StartedReply,
-    WhoamiReply,
+    AgentsReply, AnsweredReply, AuditReply, ComputersReply, ConfigReply, ContentReply, EndedReply,
+    HealthReply, HeardReply, MyConfigReply, ProjectsReply, ReloadedReply, SentReply, SessionReply,
+    SessionsReply, StartedReply, WhoamiReply,
 };
 use crate::wire::request::{
-    EndSession, GetSessionData, ListSessions, PutMyConfig, RenameSession, RunAgentCommand, SendMessage,
-    StartSession, Steering,
+    AnswerSession, EndSession, GetSessionData, ListSessions, PutMyConfig, RenameSession, ReportHook,
+    RunAgentCommand, SendMessage, StartSession, Steering,
 };
 use http::header::{ACCEPT, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, StatusCode};
@@ -205,6 +205,17 @@ impl Client {
         let fields = without_session(asked)?;
         let path = format!("/sessions/{}", encoded(&asked.session_id));
         self.ask(Method::PATCH, &path, Some(&fields)).await
+    }
+
+    /// Answers what a session's agent asks.
+    pub async fn answer_session(&self, asked: &AnswerSession) -> Result<Answer<AnsweredReply>, ClientError> {
+        let fields = without_session(asked)?;
+        self.post(&format!("/sessions/{}/answer", encoded(&asked.session_id)), &fields).await
+    }
+
+    /// Tells what a hook was given.
+    pub async fn report_hook(&self, told: &ReportHook) -> Result<Answer<HeardReply>, ClientError> {
+        self.post("/hook", &body(told)?).await
     }
 
     /// What a session showed.

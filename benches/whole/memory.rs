@@ -69,6 +69,7 @@ async fn host(report: &mut Report, table: &mut Vec<Vec<Cell>>) {
             env,
             cwd: run_dir.clone(),
             tmp_dir: None,
+            files: Vec::new(),
         }),
         size: Size { cols: 120, rows: 40 },
         scrollback_lines: 10_000,

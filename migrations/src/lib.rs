@@ -7,6 +7,7 @@ mod m0002_sessions;
 mod m0003_audit;
 mod m0004_transcripts;
 mod m0005_worktrees;
+mod m0006_needs_input;
 mod m0007_subscriptions;
 mod m0009_inbox;
 mod m0010_checkpoints;
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_audit::Step),
             Box::new(m0004_transcripts::Step),
             Box::new(m0005_worktrees::Step),
+            Box::new(m0006_needs_input::Step),
             Box::new(m0007_subscriptions::Step),
             Box::new(m0009_inbox::Step),
             Box::new(m0010_checkpoints::Step),

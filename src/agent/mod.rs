@@ -2,7 +2,10 @@
 //! nothing is started. Prompts, hook settings and secrets are never part of a command line, which every user of the
 //! machine can read. What an agent writes down about its session is `transcript`.
 
+pub mod answer;
+pub mod hook;
 pub mod transcript;
+pub mod wiring;
 
 use crate::config::schema::agents::{Agent, LOGIN_SHELL};
 use crate::domain::session::{Profile, ThinkingMode};
@@ -50,7 +53,7 @@ pub enum Native<'a> {
     Resume(&'a str),
 }
 
-/// The argv of an agent: binary, its own arguments, profile, model, session id. None where the agent has no such
+/// The argv of an agent: binary, its own arguments, those of its `wiring`, profile, model, session id. None where the agent has no such
 /// profile: a shell does not ask before it acts, so it cannot be restricted. None also where it cannot resume.
 pub fn argv(
     agent: &Agent,
@@ -58,13 +61,14 @@ pub fn argv(
     profile: Profile,
     mode: ThinkingMode,
     native: Native<'_>,
+    wired: &[String],
 ) -> Option<Vec<String>> {
     let profile = agent.profile(profile)?;
     let mut argv = match agent.command.as_str() {
         LOGIN_SHELL => vec![owner.shell.clone(), "-l".to_owned()],
         command => vec![command.to_owned()],
     };
-    argv.extend(agent.args.iter().chain(profile).chain(agent.model(mode)).cloned());
+    argv.extend(agent.args.iter().chain(wired).chain(profile).chain(agent.model(mode)).cloned());
     argv.extend(match native {
         Native::New(id) => agent.native_id_args(id),
         Native::Resume(id) => agent.resume_args(id)?,
@@ -157,7 +161,8 @@ mod tests {
 
     fn line(name: &str, profile: Profile, mode: ThinkingMode) -> Option<String> {
         let agents = Agents::default();
-        argv(&agents.by_name[name], &owner(), profile, mode, Native::New("ID")).map(|argv| argv.join(" "))
+        argv(&agents.by_name[name], &owner(), profile, mode, Native::New("ID"), &[])
+            .map(|argv| argv.join(" "))
     }
 
     #[test]
@@ -174,11 +179,11 @@ mod tests {
             ("gemini", Some("gemini --approval-mode default --sandbox -m pro --resume ID")),
         ] {
             let (agent, native) = (&agents.by_name[name], Native::Resume("ID"));
-            let argv = argv(agent, &owner(), Profile::Restricted, ThinkingMode::Slow, native);
+            let argv = argv(agent, &owner(), Profile::Restricted, ThinkingMode::Slow, native, &[]);
             assert_eq!(argv.map(|argv| argv.join(" ")).as_deref(), expected);
         }
         let shell = &agents.by_name["shell"];
-        assert_eq!(argv(shell, &owner(), Profile::Full, ThinkingMode::Slow, Native::Resume("ID")), None);
+        assert_eq!(argv(shell, &owner(), Profile::Full, ThinkingMode::Slow, Native::Resume("ID"), &[]), None);
         assert_eq!((interrupt("shell"), interrupt("claude")), (Interrupt::Signal, Interrupt::Keys(b"\x1b")));
     }
 

@@ -1,6 +1,7 @@
 //! The commands people type: which there are, and how one runs from its words to its exit code. One file a noun;
 //! `wiring` hands over to the other parts of the program.
 
+pub mod answer;
 pub mod attach;
 pub mod audit;
 pub mod bulk;
@@ -15,6 +16,7 @@ pub mod export;
 pub mod failure;
 pub mod follow;
 pub mod health;
+pub mod hook;
 pub mod inbox;
 pub mod man;
 pub mod mcp;
@@ -94,6 +96,8 @@ enum Command {
     Health,
     /// Have the daemon read its config again
     Reload,
+    /// Tell the daemon what an agent does (an agent's hook starts this)
+    Hook(hook::Args),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -114,6 +118,15 @@ pub fn main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     // A session host lives as long as its session and is one of many: it gets nothing that it does not need.
     if first.as_deref().is_some_and(|word| word == "session-host") {
         return wiring::session_host();
+    }
+    // Whatever is wrong with its words: an agent takes an exit code for an objection.
+    if first.as_deref().is_some_and(|word| word == "hook") {
+        let words: Vec<OsString> = args.collect();
+        if !words.iter().any(|word| word == "--help" || word == "-h") {
+            return hook::main(words.into_iter());
+        }
+        let args = program.into_iter().chain(first).chain(words);
+        return ExitCode::from(console::with_own(|console| run(args, console)));
     }
     let args = program.into_iter().chain(first).chain(args);
     ExitCode::from(console::with_own(|console| run(args, console)))
@@ -207,6 +220,7 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             Command::Health => health::run(console, client, json).await,
             Command::Reload => health::run_reload(console, client, json).await,
             Command::Daemon
+            | Command::Hook(_)
             | Command::Mcp(_)
             | Command::Config(_)
             | Command::Db(_)

@@ -1,6 +1,7 @@
 //! `teleclaude sessions`: list, show, start, steer, end and resume them. Reading what they showed is `transcript`, what is
 //! done to many at a time `end_all` and `resume`.
 
+use crate::cli::answer;
 use crate::cli::attach;
 use crate::cli::console::Console;
 use crate::cli::end;
@@ -9,7 +10,7 @@ use crate::cli::export;
 use crate::cli::failure::Failure;
 use crate::cli::reason;
 use crate::cli::render::{
-    Cell, DIM, GREEN, Look, YELLOW, ago, cell, moment, more, pairs, short, short_length, table,
+    Cell, DIM, GREEN, Look, YELLOW, ago, cell, moment, more, pairs, short, short_length, table, visible,
 };
 use crate::cli::resume;
 use crate::cli::when::{self, When};
@@ -128,6 +129,21 @@ enum Command {
         /// The session's id, or the first 8 characters of it or more
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
+        /// Why, where the session is somebody else's
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Answer what a session's agent asks
+    Answer {
+        /// The session's id, or the first 8 characters of it or more
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        id: String,
+        /// yes, no, the number of an option, or words; without it what is asked is shown
+        #[arg(value_parser = NonEmptyStringValueParser::new(), allow_hyphen_values = true, value_name = "yes|no|TEXT")]
+        answer: Option<String>,
+        /// Which question; the oldest if absent
+        #[arg(long, value_name = "REQUEST")]
+        request: Option<String>,
         /// Why, where the session is somebody else's
         #[arg(long)]
         reason: Option<String>,
@@ -287,6 +303,15 @@ pub async fn run(console: &mut Console<'_>, client: &Client, args: &Args, json: 
                 answer = client.interrupt_session(&asked).await;
             }
             changed(console, answer?, json)
+        }
+        Some(Command::Answer { id, answer, request, reason }) => {
+            let given = answer::Given {
+                id,
+                answer: answer.as_deref(),
+                request: request.as_deref(),
+                reason: reason.as_deref(),
+            };
+            answer::run(console, client, given, json).await
         }
         Some(Command::Rename { id, title, reason }) => {
             let mut asked =
@@ -454,7 +479,13 @@ pub fn one(s: &SessionReply, look: &Look) -> String {
         ("Active", Some(moment(&s.last_activity, look))),
         ("Ended", s.ended_at.as_deref().map(|at| moment(at, look))),
     ];
-    pairs(&rows, look)
+    let mut text = pairs(&rows, look);
+    for row in &s.needs_input {
+        let since = moment(&row.since, look);
+        let asked = answer::asked(row);
+        text.push_str(&format!("\nAsks since {since} ({}):\n{asked}\n", visible(&row.request_id)));
+    }
+    text
 }
 
 /// A session that was started, and what people are told about recording.
@@ -497,6 +528,8 @@ mod tests {
             created_at: "2026-11-21T10:00:00Z".to_owned(),
             last_activity: "2026-11-21T11:57:00Z".to_owned(),
             ended_at: None,
+            open_requests: 0,
+            needs_input: Vec::new(),
             attached: Vec::new(),
         }
     }

@@ -325,9 +325,12 @@ impl App {
     /// After a change is committed: whoever waits for it is told.
     pub fn after_change(&self, reply: &Reply) {
         match reply {
-            Reply::Started(_) | Reply::Sent(_) | Reply::Ended(_) | Reply::Changed(_) => {
-                self.work.notify_one()
-            }
+            Reply::Started(_)
+            | Reply::Sent(_)
+            | Reply::Ended(_)
+            | Reply::Changed(_)
+            | Reply::Answered(_)
+            | Reply::Heard(_) => self.work.notify_one(),
             Reply::MyConfig(_) => {
                 let mut all = self.personal.write().unwrap_or_else(PoisonError::into_inner);
                 self.personal_changes.fetch_add(1, Ordering::Relaxed);

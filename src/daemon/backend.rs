@@ -9,7 +9,7 @@ use crate::daemon::limits::Limits;
 use crate::domain::action::{Action, Verb};
 use crate::domain::caller::{Caller, Peer, Role, Via};
 use crate::domain::person::PersonId;
-use crate::domain::session::SessionId;
+use crate::domain::session::{Session, SessionId};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::Reply;
 use crate::wire::request::Request;
@@ -85,6 +85,17 @@ impl SessionChange {
 }
 
 impl SessionEvent {
+    /// That a session's row changed.
+    pub fn of_row(session: &Session) -> Self {
+        Self {
+            session_id: session.id,
+            owner: session.owner,
+            owner_uid: session.owner_uid,
+            parent: session.parent,
+            kind: SessionChange::Row,
+        }
+    }
+
     /// Whether `caller` may know of it: the owner, an admin, or the agent of this session or of its parent.
     pub fn visible_to(&self, caller: &Caller) -> bool {
         if caller.standing.refusal().is_some() || caller.role == Role::Public {

@@ -2,8 +2,10 @@
 //! a row until it is done, so a daemon that dies in between leaves it to the next one. One session's effects run in
 //! order; another's do not wait for them.
 
+use crate::agent::wiring::{TMP, wiring};
 use crate::agent::{self, Interrupt, Manner, SessionVars};
 use crate::config::schema::agents::Agent;
+use crate::daemon::answers;
 use crate::daemon::app::App;
 use crate::daemon::backend::{Event, SessionChange, SessionEvent};
 use crate::daemon::hosts::{HostError, Outcome};
@@ -21,7 +23,8 @@ use crate::store::error::StoreError;
 use crate::store::message::{self, MessageState};
 use crate::store::outbox::{self, Effect};
 use crate::store::writer::WriteError;
-use crate::store::{host, session};
+use crate::store::{hook, host, question, session};
+use crate::usecase::question::ANSWER;
 use crate::usecase::run::{END, INTERRUPT, REMOVE_WORKTREE, RESUME, START};
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::HashSet;
@@ -116,6 +119,7 @@ async fn apply(app: &App, effect: &Effect) -> Result<(), StoreError> {
         START | RESUME if session.status == SessionStatus::Starting => start(app, effect, &session).await,
         END if session.status == SessionStatus::Ending => end(app, effect, &session).await,
         INTERRUPT if session.status == SessionStatus::Running => interrupt(app, effect, &session).await,
+        ANSWER if session.status == SessionStatus::Running => answers::answer(app, effect, &session).await,
         REMOVE_WORKTREE => remove_worktree(app, effect, &session).await,
         _ => done(app, effect).await,
     }
@@ -152,6 +156,7 @@ async fn start(app: &App, effect: &Effect, session: &Session) -> Result<(), Stor
         let is_open = Arc::clone(&is_open);
         Box::pin(async move {
             let kept = session::set_token_hash(tx.conn(), id, Some(hash)).await?;
+            hook::forget(tx.conn(), id).await?;
             // No host lives: whatever lease is there, nobody holds it.
             if let Some(old) = host::by_session(tx.conn(), id).await? {
                 host::release(tx.conn(), id, old.lease).await?;
@@ -252,8 +257,9 @@ async fn interrupt(app: &App, effect: &Effect, session: &Session) -> Result<(), 
     };
     if let Err(error) = interrupted {
         tracing::warn!(session = %session.id, %error, "an agent was not interrupted");
+        return Ok(());
     }
-    Ok(())
+    answers::interrupted(app, session).await
 }
 
 /// What the host is told, and the agent's own session id where we choose it.
@@ -385,15 +391,18 @@ async fn by_host(
         }
         Native::Resume(id) => agent::Native::Resume(id),
     };
-    let argv = agent::argv(agent, &owner, session.profile, session.thinking_mode, native)
+    let wired = wiring(agent, app.hosts().installed().as_ref());
+    let argv = agent::argv(agent, &owner, session.profile, session.thinking_mode, native, &wired.args)
         .ok_or("the agent has no such profile")?;
+    let argv = argv.into_iter().map(|arg| arg.replace(TMP, &vars.tmp_dir)).collect();
     let own_path = settings.single_user().then(|| app.variable("PATH")).flatten();
     let path = agent::path(&settings.loaded.config.agents.path, &owner, own_path);
-    let env = agent::environment(&owner, &path, app.variable("LANG").unwrap_or("C.UTF-8"), &vars, values);
+    let values = [values, &wired.env].concat();
+    let env = agent::environment(&owner, &path, app.variable("LANG").unwrap_or("C.UTF-8"), &vars, &values);
     let worktree = session.worktree.as_ref().and_then(|worktree| worktree.path.as_ref());
     let root = PathBuf::from(worktree.unwrap_or(&session.project_path));
     let cwd = session.subdir.as_ref().map_or_else(|| root.clone(), |subdir| root.join(subdir));
-    Ok(Launch::Own(Program { argv, env, cwd, tmp_dir: Some(tmp) }))
+    Ok(Launch::Own(Program { argv, env, cwd, tmp_dir: Some(tmp), files: wired.files }))
 }
 
 async fn end(app: &App, effect: &Effect, session: &Session) -> Result<(), StoreError> {
@@ -457,7 +466,8 @@ async fn fail(app: &App, effect: &Effect, session: &Session, why: &str) -> Resul
     Ok(())
 }
 
-async fn done(app: &App, effect: &Effect) -> Result<(), StoreError> {
+/// An effect is done.
+pub(super) async fn done(app: &App, effect: &Effect) -> Result<(), StoreError> {
     let (id, at) = (effect.id, app.now());
     write(app, move |tx| Box::pin(async move { outbox::mark_done(tx.conn(), id, at).await.map(|_| ()) }))
         .await
@@ -468,6 +478,12 @@ async fn deliver(app: &App, id: SessionId) -> Result<(), StoreError> {
     loop {
         let Some(session) = session::by_id(app.store().reader(), id).await? else { return Ok(()) };
         let Some(next) = message::next_pending(app.store().reader(), id).await? else { return Ok(()) };
+        // It would be typed into the dialogue: the round after the answer comes back to it.
+        if session.status == SessionStatus::Running
+            && !question::open(app.store().reader(), id).await?.is_empty()
+        {
+            return Ok(());
+        }
         let (state, problem) = match session.status {
             // Not yet: the round after the start comes back to it.
             SessionStatus::Starting => return Ok(()),

@@ -162,6 +162,8 @@ const fn changes(request: &Request) -> bool {
         | Request::ResumeSession(_)
         | Request::InterruptSession(_)
         | Request::RenameSession(_)
+        | Request::AnswerSession(_)
+        | Request::ReportHook(_)
         | Request::Subscribe(_)
         | Request::StopNotifications(_)
         | Request::RotateAuditKey

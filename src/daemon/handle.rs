@@ -5,7 +5,7 @@
 //! If a row cannot be written, nothing is shown and nothing is done.
 
 use crate::daemon::app::App;
-use crate::daemon::backend::{Call, Live};
+use crate::daemon::backend::{Call, Event, Live, SessionEvent};
 use crate::daemon::settings::Settings;
 use crate::daemon::{attach, audit_log, children, export, follow};
 use crate::domain::action::{Action, Verb};
@@ -122,16 +122,25 @@ async fn resolved_and_judged(
         | Verb::RenameSession
         | Verb::MarkInbox
         | Verb::HoldAudit
+        | Verb::AnswerSession
+        | Verb::ReportHook
         | Verb::PutMyConfig => {
+            let asks = matches!(verb, Verb::AnswerSession | Verb::ReportHook);
+            let changed = action.session().filter(|_| asks).map(SessionEvent::of_row);
             let told =
                 action.session().filter(|session| !session.is_own(&caller)).map(|s| (s.owner, s.owner_uid));
             let reply = change(app, facts, caller, action, call.deadline).await?;
+            if let Some(event) = changed {
+                app.tell(Event::Session(event));
+            }
             app.after_change(&reply);
             told.into_iter().for_each(|(owner, uid)| app.tell_owner(owner, uid));
             if let Reply::Started(started) = &reply {
                 tracing::Span::current().record("session", started.session.session_id.as_str());
             }
-            tracing::info!(action = verb.name(), "done");
+            if verb != Verb::ReportHook {
+                tracing::info!(action = verb.name(), "done");
+            }
             Ok(Done::Reply(reply))
         }
         Verb::AttachReadOnly | Verb::Attach => {

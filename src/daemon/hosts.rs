@@ -5,6 +5,7 @@
 mod sweep;
 mod watch;
 
+use crate::agent::wiring::Installed;
 use crate::daemon::hosts::sweep::{
     close_recording, end_processes, end_tree, is_alive, read_run_file, sweep, sweep_without_run_file,
 };
@@ -17,6 +18,7 @@ use crate::host::message::{Message, MessageState};
 use crate::host::protocol::{Gap, Snapshot, Status, ToHost};
 use crate::host::spec::{Ready, Size, StartSpec};
 use crate::platform::process;
+use crate::runner::installed;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
@@ -170,6 +172,11 @@ impl Hosts {
     /// Where run files, locks and sockets are.
     pub fn run_dir(&self) -> &Path {
         &self.0.run_dir
+    }
+
+    /// What is installed for agents to use.
+    pub fn installed(&self) -> Option<Installed> {
+        installed::beside(&self.0.exe)
     }
 
     /// Where a session's files belong.

@@ -1,6 +1,7 @@
 //! What hosts tell becomes rows: running, busy, idle, ended, gaps, typed messages. What cannot be written now waits;
 //! an exit is taken from its host only once it is committed. At the start, sessions without a host are closed as lost.
 
+use crate::daemon::answers;
 use crate::daemon::app::App;
 use crate::daemon::backend::{Event, SessionChange, SessionEvent};
 use crate::daemon::effects::{GRACE, write};
@@ -12,7 +13,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::host::message::MessageState as Typed;
 use crate::store::error::StoreError;
 use crate::store::message::{self, MessageState};
-use crate::store::{activity, host, outbox, session};
+use crate::store::{activity, host, outbox, question, session};
 use crate::usecase::run::{RESUME, START};
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,7 +81,7 @@ pub async fn run(app: Arc<App>, mut events: mpsc::Receiver<HostEvent>, stop: Can
     }
 }
 
-async fn take(app: &App, event: &HostEvent) -> Result<(), StoreError> {
+async fn take(app: &Arc<App>, event: &HostEvent) -> Result<(), StoreError> {
     let id = event.session;
     let Some(session) = session::by_id(app.store().reader(), id).await? else {
         // A host of a session that nobody knows any more: it ends, and is not asked again.
@@ -127,14 +128,12 @@ async fn take(app: &App, event: &HostEvent) -> Result<(), StoreError> {
                 // Its end was asked for by a daemon that died before the host heard of it.
                 let _ = app.hosts().end(id, GRACE).await;
             }
+            // What its agent asked may have been answered while no daemon was there.
+            answers::look_again(app, &session).await?;
             app.work().notify_one();
         }
         HostEventKind::Activity(now) => {
-            let now = *now;
-            write(app, move |tx| {
-                Box::pin(async move { session::activity(tx.conn(), id, now, at).await.map(|_| ()) })
-            })
-            .await?;
+            answers::screen(app, &session, *now).await?;
         }
         HostEventKind::Exited { exit, at, lost_bytes } => {
             ended(app, &session, exit, *at, *lost_bytes).await?;
@@ -226,6 +225,7 @@ pub(super) async fn ended(
             if session::ended(tx.conn(), id, &exit, at).await? {
                 message::settle_all(tx.conn(), id, MessageState::Failed, Some("the session has ended"), at)
                     .await?;
+                question::withdraw_all(tx.conn(), id, None, at).await?;
                 activity::insert(tx.conn(), &row).await?;
                 if let Some(lease) = host::by_session(tx.conn(), id).await? {
                     host::release(tx.conn(), id, lease.lease).await?;

@@ -1,5 +1,6 @@
 //! The daemon: one file per step of a request, and what runs beside the requests.
 
+pub mod answers;
 pub mod app;
 pub mod attach;
 pub mod audit_log;

@@ -7,7 +7,9 @@ use crate::daemon::app::{App, Parts};
 use crate::daemon::front::Front;
 use crate::daemon::hosts::Hosts;
 use crate::daemon::listen::Socket;
-use crate::daemon::{attach, checkpoints, children, database, effects, jobs, life, listen, manager, transcripts};
+use crate::daemon::{
+    attach, checkpoints, children, database, effects, jobs, life, listen, manager, transcripts,
+};
 use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::timestamp::Timestamp;
 use crate::platform::process;

@@ -199,7 +199,7 @@ async fn to_the_end(
             match session::by_id(app.store().reader(), id).await {
                 Ok(Some(now)) => {
                     last = now.status == SessionStatus::Ended;
-                    followed.session = now;
+                    followed.is_now(now);
                     look_at = Instant::now() + SEARCH;
                 }
                 Ok(None) => return end,

@@ -5,9 +5,11 @@ use crate::domain::audit_format::AuditFormat;
 use crate::domain::caller::Caller;
 use crate::domain::export::ExportFormat;
 use crate::domain::hold::HoldScope;
+use crate::domain::hook::HookEvent;
 use crate::domain::note::VerifierKey;
 use crate::domain::notice::{InboxQuery, MineQuery};
 use crate::domain::project::Project;
+use crate::domain::question::{Answer, Question};
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
 use crate::domain::timestamp::Timestamp;
 use std::collections::BTreeMap;
@@ -68,6 +70,8 @@ pub enum Action {
         /// Why.
         reason: Option<String>,
     },
+    /// Answering what a session's agent asks.
+    AnswerSession(Box<NewAnswer>),
     /// Taking a session out as a file.
     ExportSession {
         /// The session.
@@ -103,6 +107,13 @@ pub enum Action {
         input: bool,
         /// Why.
         reason: Option<String>,
+    },
+    /// What an agent's hook tells of its own session.
+    ReportHook {
+        /// The session.
+        session: Box<Session>,
+        /// What.
+        event: Box<HookEvent>,
     },
     /// Being told of a session's changes, or no longer.
     Watch {
@@ -256,6 +267,21 @@ pub struct NewMessage {
     pub client_id: Option<String>,
 }
 
+/// An answer on its way to an agent.
+#[derive(Clone, Debug)]
+pub struct NewAnswer {
+    /// The session that asks.
+    pub session: Box<Session>,
+    /// What it asks, as it is now; nothing where it never asked that.
+    pub question: Option<Box<Question>>,
+    /// The answer.
+    pub answer: Answer,
+    /// As it was given.
+    pub text: String,
+    /// Why.
+    pub reason: Option<String>,
+}
+
 /// Which sessions, and which page of them.
 #[derive(Clone, Debug, Default)]
 pub struct SessionQuery {
@@ -370,6 +396,8 @@ pub enum Verb {
     InterruptSession,
     /// Calling it something else.
     RenameSession,
+    /// Answering what is asked.
+    AnswerSession,
     /// Taking it out as a file.
     ExportSession,
     /// Reading content.
@@ -378,6 +406,8 @@ pub enum Verb {
     AttachReadOnly,
     /// Seeing a terminal live and typing into it.
     Attach,
+    /// A hook's report.
+    ReportHook,
     /// Being told of changes.
     Watch,
     /// One's own inbox.
@@ -430,10 +460,12 @@ impl Verb {
         Self::ResumeSession,
         Self::InterruptSession,
         Self::RenameSession,
+        Self::AnswerSession,
         Self::ExportSession,
         Self::ReadSession,
         Self::AttachReadOnly,
         Self::Attach,
+        Self::ReportHook,
         Self::Watch,
         Self::ReadInbox,
         Self::MarkInbox,
@@ -469,10 +501,12 @@ impl Verb {
             Self::ResumeSession => "session.resume",
             Self::InterruptSession => "session.interrupt",
             Self::RenameSession => "session.title",
+            Self::AnswerSession => "session.answer",
             Self::ExportSession => "transcript.export",
             Self::ReadSession => "transcript.read",
             Self::AttachReadOnly => "session.watch",
             Self::Attach => "session.attach",
+            Self::ReportHook => "session.hook",
             Self::Watch => "session.subscribe",
             Self::ReadInbox => "inbox.read",
             Self::MarkInbox => "inbox.mark",
@@ -511,10 +545,12 @@ impl Action {
             Self::ResumeSession(_) => Verb::ResumeSession,
             Self::InterruptSession { .. } => Verb::InterruptSession,
             Self::RenameSession { .. } => Verb::RenameSession,
+            Self::AnswerSession(_) => Verb::AnswerSession,
             Self::ExportSession { .. } => Verb::ExportSession,
             Self::ReadSession { .. } | Self::FollowSession { .. } => Verb::ReadSession,
             Self::Attach { input: false, .. } => Verb::AttachReadOnly,
             Self::Attach { input: true, .. } => Verb::Attach,
+            Self::ReportHook { .. } => Verb::ReportHook,
             Self::Watch { .. } => Verb::Watch,
             Self::Inbox(query) => match query.mark {
                 None => Verb::ReadInbox,
@@ -549,8 +585,10 @@ impl Action {
             | Self::ReadSession { session, .. }
             | Self::FollowSession { session, .. }
             | Self::Attach { session, .. }
+            | Self::ReportHook { session, .. }
             | Self::Watch { session, .. } => Some(session),
             Self::ResumeSession(resumption) => Some(&resumption.session),
+            Self::AnswerSession(new) => Some(&new.session),
             _ => None,
         }
     }

@@ -74,6 +74,8 @@ pub enum Denied {
     },
     /// An agent may not do it, whoever its owner is.
     Agent(Verb),
+    /// Only an agent may do it.
+    OnlyAgents(Verb),
     /// The thing is not the caller's to know of: answered as if it did not exist.
     Hidden,
     /// The session is somebody else's, and steering others' is off.
@@ -107,11 +109,14 @@ pub const fn least_role(verb: Verb) -> Role {
         | Verb::WhoReadMine
         | Verb::ShowConfig
         | Verb::PutMyConfig
+        | Verb::ReportHook
         | Verb::ExplainPerson => Role::Newcomer,
         Verb::StartSession | Verb::SendMessage | Verb::EndSession | Verb::Watch => Role::Contributor,
-        Verb::ResumeSession | Verb::InterruptSession | Verb::RenameSession | Verb::Attach => {
-            Role::Contributor
-        }
+        Verb::ResumeSession
+        | Verb::InterruptSession
+        | Verb::RenameSession
+        | Verb::AnswerSession
+        | Verb::Attach => Role::Contributor,
         Verb::ListAudit | Verb::VerifyAudit | Verb::Reload => Role::Admin,
         Verb::ExportAudit | Verb::FollowAudit | Verb::ShowAuditKeys | Verb::RotateAuditKey => Role::Admin,
         Verb::PruneAudit | Verb::HoldAudit | Verb::ListHolds => Role::Admin,
@@ -133,6 +138,7 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::EndSession
         | Verb::ReadSession
         | Verb::AttachReadOnly
+        | Verb::ReportHook
         | Verb::Watch
         | Verb::ReadInbox => true,
         Verb::Attach
@@ -144,11 +150,16 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::PutMyConfig
         | Verb::ExplainPerson
         | Verb::Reload => false,
-        Verb::ResumeSession | Verb::InterruptSession | Verb::RenameSession => false,
+        Verb::ResumeSession | Verb::InterruptSession | Verb::RenameSession | Verb::AnswerSession => false,
         Verb::ExportSession => false,
         Verb::ExportAudit | Verb::FollowAudit | Verb::ShowAuditKeys | Verb::RotateAuditKey => false,
         Verb::PruneAudit | Verb::HoldAudit | Verb::ListHolds => false,
     }
+}
+
+/// Whether nobody but an agent may do it.
+pub const fn only_for_agents(verb: Verb) -> bool {
+    matches!(verb, Verb::ReportHook)
 }
 
 /// Whether this caller may do it to anything at all: what decides which tools and paths they are shown.
@@ -158,7 +169,7 @@ pub fn may(caller: &Caller, verb: Verb) -> bool {
     }
     caller.standing.refusal().is_none()
         && caller.role >= least_role(verb)
-        && (caller.agent_of.is_none() || open_to_agents(verb))
+        && if caller.agent_of.is_some() { open_to_agents(verb) } else { !only_for_agents(verb) }
 }
 
 /// Decides. Deny beats allow: every condition must hold.
@@ -175,6 +186,9 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
         }
         if caller.agent_of.is_some() && !open_to_agents(verb) {
             return Err(Denied::Agent(verb));
+        }
+        if caller.agent_of.is_none() && only_for_agents(verb) {
+            return Err(Denied::OnlyAgents(verb));
         }
     }
     match &action {
@@ -267,6 +281,18 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
             let why = "calling somebody else's session something else needs a reason";
             if steer(caller, session, reason.as_deref(), rules, why)? == Whose::Anothers {
                 record = Some("session.title");
+            }
+        }
+        Action::AnswerSession(new) => {
+            let why = "answering for somebody else needs a reason";
+            if steer(caller, &new.session, new.reason.as_deref(), rules, why)? == Whose::Anothers {
+                record = Some("session.answer");
+            }
+        }
+        Action::ReportHook { session, .. } => {
+            // Its own alone: not even a child's.
+            if caller.agent_of != Some(session.id) || !session.is_own(caller) {
+                return Err(Denied::Hidden);
             }
         }
         Action::StartSession(new) => {

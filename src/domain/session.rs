@@ -103,10 +103,12 @@ impl fmt::Display for SessionStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SessionActivity {
-    /// Its screen is changing.
+    /// It works: by its hooks, or because its screen is changing.
     Busy,
-    /// Its screen has been still for a second.
+    /// It waits to be told something: by its hooks, or because its screen has been still for a second.
     Idle,
+    /// It waits for an answer to what it asks.
+    NeedsInput,
 }
 
 impl SessionActivity {
@@ -115,12 +117,13 @@ impl SessionActivity {
         match self {
             Self::Busy => "busy",
             Self::Idle => "idle",
+            Self::NeedsInput => "needs_input",
         }
     }
 
     /// Reads the word back.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Busy, Self::Idle].into_iter().find(|s| s.name() == word)
+        [Self::Busy, Self::Idle, Self::NeedsInput].into_iter().find(|s| s.name() == word)
     }
 }
 

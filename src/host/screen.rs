@@ -3,9 +3,12 @@
 
 use crate::host::spec::Size;
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// Private modes that belong to a first paint and that the emulator does not dump: mouse, focus, pastes.
 const KEPT_MODES: [u16; 7] = [1000, 1002, 1003, 1004, 1005, 1006, 2004];
+/// Lines that may come below what somebody typed before it counts as moved.
+const LINES_BELOW: usize = 2;
 /// An escape sequence longer than this is of no interest here.
 const SEQUENCE_MAX: usize = 64;
 
@@ -54,6 +57,23 @@ impl Decoder {
     /// What is still held back, at the end: a character that never became whole.
     pub fn finish(&mut self) -> &'static str {
         if std::mem::take(&mut self.held).is_empty() { "" } else { "\u{fffd}" }
+    }
+}
+
+/// Where on the screen some words stand: so many rows above the last one that is not blank, in a row of this sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// Rows above the last one that is not blank.
+    pub from_bottom: usize,
+    /// The sum over the row's text.
+    pub row: u64,
+}
+
+impl Spot {
+    /// Whether what stood here is now there, but for a line or two that came to stand below it.
+    pub fn is_still_at(self, now: Self) -> bool {
+        let below = self.from_bottom..=self.from_bottom + LINES_BELOW;
+        self.row == now.row && below.contains(&now.from_bottom)
     }
 }
 
@@ -149,6 +169,26 @@ impl Screen {
         self.modes[KEPT_MODES.len() - 1]
     }
 
+    /// Where these words stand last; blanks do not count, nor where a row or a box around it ends.
+    pub fn spot(&self, words: &str) -> Option<Spot> {
+        let bare = |row: &avt::Line| -> String {
+            row.text().chars().filter(|c| !c.is_whitespace() && !matches!(c, '│' | '┃' | '|')).collect()
+        };
+        let rows: Vec<String> = self.terminal.screen().visible_lines().map(bare).collect();
+        let end = rows.iter().rposition(|row| !row.is_empty())? + 1;
+        (0..end).rev().find_map(|last| {
+            let row = &rows[last];
+            let above = last.checked_sub(1).map_or("", |above| &rows[above]);
+            let is_there = row.contains(words)
+                || (!row.is_empty() && !above.contains(words) && format!("{above}{row}").contains(words));
+            is_there.then(|| {
+                let mut sum = DefaultHasher::new();
+                row.hash(&mut sum);
+                Spot { from_bottom: end - 1 - last, row: sum.finish() }
+            })
+        })
+    }
+
     /// Escape sequences that bring a terminal of this size to this state.
     pub fn dump(&self) -> String {
         let mut dump = String::from("\x1bc");
@@ -217,6 +257,21 @@ mod tests {
         assert!(s.wants_bracketed_paste() && s.dump().ends_with("\x1b[?2004h"));
         s.feed("\x1b[?2004l");
         assert!(!s.wants_bracketed_paste() && !s.dump().contains("2004"));
+    }
+
+    #[test]
+    fn words_are_found_where_they_stand_last() {
+        let mut s = screen();
+        s.feed("> say\r\n\r\n* say\r\n");
+        let spot = s.spot("say").unwrap();
+        assert_eq!((spot.from_bottom, s.spot("no")), (0, None));
+        s.feed("foot");
+        let moved = s.spot("say").unwrap();
+        assert_eq!((moved.from_bottom, moved.row), (1, spot.row));
+        s.feed("\x1b[3;1H> ");
+        assert_ne!(s.spot("say").unwrap().row, spot.row);
+        s.feed("\x1b[2J\x1b[H│ some words of a │\r\n│ line   │\r\n└──┘");
+        assert_eq!(s.spot("wordsofaline").map(|spot| spot.from_bottom), Some(1));
     }
 
     #[test]

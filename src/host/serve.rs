@@ -297,6 +297,7 @@ impl Server {
             taken: self.terminal.has_taken_all(),
             bracketed: self.screen.wants_bracketed_paste(),
             raw: self.terminal.is_raw(),
+            spot: self.typist.looks_for().and_then(|words| self.screen.spot(&words)),
         }
     }
 

@@ -115,6 +115,9 @@ pub struct Program {
     pub cwd: PathBuf,
     /// Private folder for the agent's TMPDIR: made 0700, removed at the end.
     pub tmp_dir: Option<PathBuf>,
+    /// Files (0600) to be made in that folder: name and text.
+    #[serde(default)]
+    pub files: Vec<(String, String)>,
 }
 
 impl std::fmt::Debug for Program {
@@ -131,6 +134,9 @@ impl Launch {
                 ensure!(program.cwd.is_absolute(), "cwd: must be absolute");
                 if program.argv.iter().any(|a| a.contains('\0')) {
                     bail!("argv: must not contain NUL");
+                }
+                if program.files.iter().any(|(name, _)| name.is_empty() || name.contains(['/', '\0'])) {
+                    bail!("files: a name cannot be used");
                 }
                 for (name, value) in &program.env {
                     if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
@@ -275,6 +281,7 @@ mod tests {
             env: vec![("API_KEY".to_owned(), "invented value".to_owned())],
             cwd: PathBuf::from("/srv"),
             tmp_dir: None,
+            files: Vec::new(),
         }))
     }
 

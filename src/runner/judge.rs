@@ -2,6 +2,7 @@
 //! to the reason why not. Pure; a plan can only be made here. Who a person is to the daemon, and whether they are
 //! banned, is the daemon's check.
 
+use crate::agent::wiring::{Installed, wiring};
 use crate::agent::{self, Owner, SessionVars, transcript};
 use crate::config::schema::access::{AccessEntry, ProjectEntry};
 use crate::config::schema::agents::Agent;
@@ -23,6 +24,8 @@ pub struct Facts<'a> {
     pub uid_min: u32,
     /// The uid that stands for another user namespace.
     pub overflow_uid: u32,
+    /// What is installed for agents to use.
+    pub installed: Option<&'a Installed>,
     /// The gid of a group, if there is one.
     pub gid_of: &'a dyn Fn(&str) -> Option<u32>,
 }
@@ -43,7 +46,7 @@ pub enum Plan {
 /// An agent's process, but for what only its user can find out: the temporary folder, where the command lies.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Launch {
-    /// The command line; the command may be a bare name.
+    /// The command line, with [`TMP`](agent::wiring::TMP) for the temporary folder; the command may be a bare name.
     pub argv: Vec<String>,
     /// Its PATH.
     pub path: String,
@@ -57,6 +60,8 @@ pub struct Launch {
     pub root: PathBuf,
     /// Where in there it begins.
     pub subdir: Option<String>,
+    /// Files to be made in the temporary folder: name and text.
+    pub files: Vec<(String, String)>,
 }
 
 /// Names and values of variables. Debug shows the names.
@@ -143,7 +148,7 @@ pub fn judge(request: Request, facts: &Facts<'_>) -> Result<Plan, String> {
         Owner { home: account.home.clone(), user: account.name.clone(), shell: account.shell.clone() };
     let config = facts.config;
     match request {
-        Request::Run(run) => launch(run, config, owner).map(Plan::Run),
+        Request::Run(run) => launch(run, facts, owner).map(Plan::Run),
         Request::AddWorktree(place) => worktree(&place, config, owner).map(Plan::AddWorktree),
         Request::RemoveWorktree(place) => worktree(&place, config, owner).map(Plan::RemoveWorktree),
         Request::Open(open) => transcripts(open, config, &owner).map(Plan::Open),
@@ -206,7 +211,8 @@ fn project<'a>(name: &str, config: &'a Config) -> Result<&'a ProjectEntry, Strin
     found.ok_or_else(|| format!("there is no project {name:?} in the config"))
 }
 
-fn launch(run: Run, config: &Config, owner: Owner) -> Result<Launch, String> {
+fn launch(run: Run, facts: &Facts<'_>, owner: Owner) -> Result<Launch, String> {
+    let config = facts.config;
     let agent = agent(&run.agent, config)?;
     let new_id;
     let native = match &run.native {
@@ -219,7 +225,8 @@ fn launch(run: Run, config: &Config, owner: Owner) -> Result<Launch, String> {
         }
         Native::Resume(id) => agent::Native::Resume(id),
     };
-    let argv = agent::argv(agent, &owner, run.profile, run.thinking, native)
+    let wired = wiring(agent, facts.installed);
+    let argv = agent::argv(agent, &owner, run.profile, run.thinking, native, &wired.args)
         .ok_or_else(|| format!("the agent {:?} has no profile `{}`", run.agent, run.profile.name()))?;
     if let Some((name, _)) = run.values.iter().find(|(name, _)| !agent.env.contains(name)) {
         return Err(format!("{name} is not among the names that the agent {:?} is given", run.agent));
@@ -239,9 +246,10 @@ fn launch(run: Run, config: &Config, owner: Owner) -> Result<Launch, String> {
             tmp_dir: String::new(),
         },
         owner,
-        listed: Listed(run.values),
+        listed: Listed([run.values, wired.env].concat()),
         root,
         subdir: run.subdir,
+        files: wired.files,
     })
 }
 

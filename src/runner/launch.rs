@@ -1,8 +1,10 @@
 //! From a plan to a running agent: what is done between fork and exec, as the agent's user, and how the runner learns
 //! whether it worked.
 
+use crate::agent::wiring;
 use crate::runner::account::Account;
 use crate::runner::child::{self, step};
+use crate::runner::installed::write_new;
 use crate::runner::judge::Launch;
 use crate::runner::{sys, tree};
 use nix::unistd::{AccessFlags, Pid, access};
@@ -80,12 +82,19 @@ fn become_agent(launch: &Launch, terminal: &OwnedFd, mut tell: &UnixStream) -> R
         .map_err(|e| step("private temporary folder", e))?;
     let tmp_dir = tmp_dir.to_string_lossy().into_owned();
     tell.write_all(tmp_dir.as_bytes()).map_err(|e| step("private temporary folder", e))?;
+    for (name, text) in &launch.files {
+        write_new(&Path::new(&tmp_dir).join(name), text).map_err(|e| step("private temporary folder", e))?;
+    }
     enter(&launch.root, launch.subdir.as_deref())?;
     nix::unistd::setsid().map_err(|e| step("session of processes", e))?;
     sys::take_terminal(terminal.as_fd()).map_err(|e| step("controlling terminal", e))?;
     let command = find(&launch.argv[0], &launch.path)?;
     let c_string = |text: &str| CString::new(text).map_err(|e| step("command line", e));
-    let argv: Vec<CString> = launch.argv.iter().map(|arg| c_string(arg)).collect::<Result<_, _>>()?;
+    let argv: Vec<CString> = launch
+        .argv
+        .iter()
+        .map(|arg| c_string(&arg.replace(wiring::TMP, &tmp_dir)))
+        .collect::<Result<_, _>>()?;
     let environment = launch.environment(tmp_dir);
     let environment: Vec<CString> = environment
         .iter()

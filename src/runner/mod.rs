@@ -7,6 +7,7 @@ pub mod account;
 pub mod child;
 pub mod client;
 pub mod connection;
+pub mod installed;
 pub mod judge;
 pub mod launch;
 pub mod lock;

@@ -11,7 +11,7 @@ use crate::runner::lock::{self, LockError};
 use crate::runner::log::{Log, visible};
 use crate::runner::message::Reply;
 use crate::runner::tree::Tree;
-use crate::runner::{launch, open, sys, terminal, trust, worktree};
+use crate::runner::{installed, launch, open, sys, terminal, trust, worktree};
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -113,12 +113,14 @@ fn call(settings: &Settings, mut log: Log) -> End {
     let session = request.session();
     let judged = trust::config(&settings.config).and_then(|config| {
         let account = account::by_uid(request.uid());
+        let installed = installed::beside_this();
         let facts = Facts {
             config: &config,
             account: account.as_ref(),
             service_uid,
             uid_min: account::uid_min(),
             overflow_uid: account::overflow_uid(),
+            installed: installed.as_ref(),
             gid_of: &account::gid_of,
         };
         Ok((judge(request, &facts)?, account.ok_or("the account is gone")?))

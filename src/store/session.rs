@@ -73,7 +73,8 @@ pub async fn insert(conn: &Conn, session: &Session) -> Result<(), StoreError> {
         thinking_mode: Set(s.thinking_mode.name().to_owned()),
         profile: Set(s.profile.name().to_owned()),
         status: Set(s.status.name().to_owned()),
-        activity: Set(s.activity.map(|a| a.name().to_owned())),
+        activity: Set(s.activity.map(|a| kept(a).0.to_owned())),
+        asks: Set(s.activity.is_some_and(|a| kept(a).1)),
         exit: text_null(s.exit.map(|e| e.to_string())),
         parent: Set(s.parent.map(|p| p.0)),
         native_id: text_null(s.native_id),
@@ -230,17 +231,27 @@ pub async fn started(conn: &Conn, id: SessionId, pid: i32, at: Timestamp) -> Res
     changed(conn, update).await
 }
 
-/// Its agent became busy or idle. `last_activity` never goes back.
+/// Its agent became busy or idle, or asks something. `last_activity` never goes back.
 pub async fn activity(
     conn: &Conn,
     id: SessionId,
     activity: SessionActivity,
     at: Timestamp,
 ) -> Result<bool, StoreError> {
+    let (word, asks) = kept(activity);
     let update = open(id)
-        .col_expr(Column::Activity, Expr::val(activity.name()))
+        .col_expr(Column::Activity, Expr::val(word))
+        .col_expr(Column::Asks, Expr::val(asks))
         .col_expr(Column::LastActivity, not_before(at));
     changed(conn, update).await
+}
+
+/// How it is kept: a session that asks is an idle one that does.
+const fn kept(activity: SessionActivity) -> (&'static str, bool) {
+    match activity {
+        SessionActivity::NeedsInput => (SessionActivity::Idle.name(), true),
+        activity => (activity.name(), false),
+    }
 }
 
 /// Something happened in it, without a change of busy or idle.
@@ -402,6 +413,7 @@ fn session(row: Model) -> Result<Session, StoreError> {
         profile: Profile::parse(&row.profile).ok_or(unreadable("profile"))?,
         status: SessionStatus::parse(&row.status).ok_or(unreadable("status"))?,
         activity: match row.activity {
+            Some(_) if row.asks => Some(SessionActivity::NeedsInput),
             Some(word) => Some(SessionActivity::parse(&word).ok_or(unreadable("activity"))?),
             None => None,
         },

@@ -10,7 +10,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
 use crate::store::session::{self, Found};
 use crate::usecase::follow::Place;
-use crate::usecase::{Explained, Facts, audit, cursor, inbox, place, resume};
+use crate::usecase::{Explained, Facts, audit, cursor, hook, inbox, place, question, resume};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::follow::FollowSession;
 use crate::wire::limits::{
@@ -83,6 +83,7 @@ pub async fn resolve(
             let reason = reason(args.reason)?;
             Action::RenameSession { session: find(conn, caller, &args.session_id).await?, title, reason }
         }
+        Request::AnswerSession(args) => question::resolve(conn, caller, args).await?,
         Request::ExportSession(args) => {
             let reason = reason(args.reason)?;
             let session = find(conn, caller, &args.session_id).await?;
@@ -101,6 +102,7 @@ pub async fn resolve(
             let reason = reason(args.reason)?;
             Action::Attach { session: find(conn, caller, &args.session_id).await?, input: args.input, reason }
         }
+        Request::ReportHook(args) => hook::resolve(conn, facts, caller, args).await?,
         Request::Subscribe(name) => {
             Action::Watch { session: find(conn, caller, &name.session_id).await?, on: true }
         }
@@ -148,7 +150,12 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::ReadSession { session, .. }
         | Action::FollowSession { session, .. }
         | Action::Attach { session, .. }
+        | Action::ReportHook { session, .. }
         | Action::Watch { session, .. } => **session = again(conn, session).await?,
+        Action::AnswerSession(new) => {
+            *new.session = again(conn, &new.session).await?;
+            question::again(conn, new).await?;
+        }
         Action::ResumeSession(resumption) => {
             *resumption.session = again(conn, &resumption.session).await?;
             resume::count(conn, resumption).await?;

@@ -15,7 +15,9 @@ use crate::store::{activity, instance, message, outbox, session, setting, transc
 use crate::usecase::resolve::{no_session, no_user, unavailable};
 use crate::usecase::turns::READING;
 use crate::usecase::witness::Written;
-use crate::usecase::{Facts, audit as usecase_audit, children, content, cursor, inbox, resume};
+use crate::usecase::{
+    Facts, audit as usecase_audit, children, content, cursor, hook, inbox, question, resume,
+};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::{
     AgentRow, AgentsReply, ComputerRow, ComputersReply, ConfigReply, ConfigRow, EndedReply, MyConfigReply,
@@ -77,6 +79,7 @@ pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
             .about(&resumption.session)
             .because(resumption.reason.as_deref())
             .with_detail(&json!({ "agent": resumption.session.agent, "profile": permit.profile().name() })),
+        Action::AnswerSession(new) => draft.about(&new.session).because(new.reason.as_deref()),
         Action::ExportSession { session, format, reason } => {
             let draft = draft.about(session).because(reason.as_deref());
             draft.with_detail(&json!({ "format": format.name() }))
@@ -124,6 +127,9 @@ pub fn fault(denied: Denied, action: &Action, caller: &Caller) -> Fault {
         Denied::Role { verb, least } => {
             denied_with(format!("the role {} may not do `{}`", caller.role, verb.name()))
                 .hint(format!("it takes the role {least} or more; `teleclaude whoami --explain` shows yours"))
+        }
+        Denied::OnlyAgents(verb) => {
+            denied_with(format!("only an agent may do `{}`, of its own session", verb.name()))
         }
         Denied::Agent(verb) => denied_with(format!("an agent may not do `{}`", verb.name())),
         Denied::Hidden => match action {
@@ -192,7 +198,11 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         Action::ListSessions(query) => {
             Reply::Sessions(sessions(store, facts, &caller, listing, &query).await?)
         }
-        Action::ShowSession(session) => Reply::Session(Box::new(SessionReply::from(&*session))),
+        Action::ShowSession(session) => {
+            let mut reply = Box::new(SessionReply::from(&*session));
+            question::show(store.reader(), &caller, &session, &mut reply).await?;
+            Reply::Session(reply)
+        }
         Action::ReadSession { session, window, .. } => {
             if *session.computer != *facts.computer {
                 let problem = format!("the recording of {} lies on {}", session.id, session.computer);
@@ -240,6 +250,8 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         | Action::ResumeSession(_)
         | Action::InterruptSession { .. }
         | Action::RenameSession { .. }
+        | Action::AnswerSession(_)
+        | Action::ReportHook { .. }
         | Action::PlaceHold { .. }
         | Action::ReleaseHold { .. }
         | Action::PutMyConfig { .. } => {
@@ -291,6 +303,8 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
             happened(tx, facts, &session, "renamed").await?;
             Reply::Changed(Box::new(SessionReply::from(&Session { title: Some(title), ..*session })))
         }
+        Action::AnswerSession(new) => question::answer(tx, facts, *new).await?,
+        Action::ReportHook { session, event } => hook::report(tx, facts, &session, *event).await?,
         Action::Inbox(query) => Reply::Inbox(inbox::page(tx.conn(), facts, &caller, &query).await?),
         Action::Watch { session, on } => children::watch(tx, facts, &caller, &session, on).await?,
         Action::PlaceHold { id, scope, reason } => {
@@ -526,7 +540,9 @@ async fn sessions(
     let rows = session::page(store.reader(), &filter, query.after, query.limit).await.map_err(unavailable)?;
     let full = rows.len() as u64 == query.limit;
     let next_cursor = rows.last().filter(|_| full).map(|s| cursor::of_session(s.last_activity, s.id));
-    Ok(SessionsReply { sessions: rows.iter().map(SessionReply::from).collect(), next_cursor })
+    let mut sessions: Vec<SessionReply> = rows.iter().map(SessionReply::from).collect();
+    question::count(store.reader(), &rows, &mut sessions).await?;
+    Ok(SessionsReply { sessions, next_cursor })
 }
 
 /// The config in force as rows; `all` is for admins, others see their personal layer only.

@@ -35,6 +35,10 @@ pub enum Reply {
     Ended(EndedReply),
     /// To `ResumeSession`, `InterruptSession` and `RenameSession`.
     Changed(Box<SessionReply>),
+    /// To `AnswerSession`.
+    Answered(AnsweredReply),
+    /// To `ReportHook`.
+    Heard(HeardReply),
     /// To `ReadSession`.
     Content(Box<ContentReply>),
     /// To `Subscribe` and `StopNotifications`.
@@ -254,7 +258,7 @@ pub struct SessionReply {
     pub profile: String,
     /// starting, running, ending or ended.
     pub status: String,
-    /// busy or idle, while it runs.
+    /// busy, idle or needs_input, while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<String>,
     /// How it ended: `code N`, `signal N`, `lost`, `failed: …`, `idle for N h`.
@@ -273,6 +277,13 @@ pub struct SessionReply {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<String>,
+    /// How much its agent asks and waits to be answered.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0))]
+    pub open_requests: i64,
+    /// What its agent asks. Only where one session is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs_input: Vec<NeedsInputRow>,
     /// Who sees its terminal now. Only where one session is asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attached: Vec<AttachedRow>,
@@ -303,9 +314,51 @@ impl From<&Session> for SessionReply {
             created_at: s.created.to_string(),
             last_activity: s.last_activity.to_string(),
             ended_at: s.ended.map(|e| e.to_string()),
+            open_requests: 0,
+            needs_input: Vec::new(),
             attached: Vec::new(),
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
+const fn is_zero(count: &i64) -> bool {
+    *count == 0
+}
+
+/// What a session's agent asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NeedsInputRow {
+    /// The key, for answer_session.
+    pub request_id: String,
+    /// permission or question.
+    pub kind: String,
+    /// What is asked. Only for the session's owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<String>,
+    /// The answers to choose from, if they are known. Only for the session's owner.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    /// Since when.
+    pub since: String,
+}
+
+/// An answer that was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AnsweredReply {
+    /// The session.
+    pub session_id: String,
+    /// The question's key.
+    pub request_id: String,
+    /// answered. It is open again if the answer does not come to the agent.
+    pub state: String,
+}
+
+/// A hook's report that was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HeardReply {
+    /// The session.
+    pub session_id: String,
 }
 
 /// A page of sessions, the most recently active first.

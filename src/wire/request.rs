@@ -43,6 +43,8 @@ pub enum Request {
     InterruptSession(Steering),
     /// Call a session something else.
     RenameSession(RenameSession),
+    /// Answer what a session's agent asks.
+    AnswerSession(AnswerSession),
     /// Take a session out as a file.
     ExportSession(ExportSession),
     /// Read what a session showed.
@@ -51,6 +53,8 @@ pub enum Request {
     FollowSession(FollowSession),
     /// See a session's terminal live, and type into it.
     Attach(AttachSession),
+    /// What a hook of an agent's tells of its own session.
+    ReportHook(ReportHook),
     /// Be told when a session changes.
     Subscribe(SessionRef),
     /// No longer be told.
@@ -106,12 +110,14 @@ impl Request {
             Self::ResumeSession(_) => Verb::ResumeSession,
             Self::InterruptSession(_) => Verb::InterruptSession,
             Self::RenameSession(_) => Verb::RenameSession,
+            Self::AnswerSession(_) => Verb::AnswerSession,
             Self::ExportSession(_) => Verb::ExportSession,
             Self::ReadSession(_) | Self::FollowSession(_) => Verb::ReadSession,
             Self::Attach(args) => match args.input {
                 true => Verb::Attach,
                 false => Verb::AttachReadOnly,
             },
+            Self::ReportHook(_) => Verb::ReportHook,
             Self::Subscribe(_) | Self::StopNotifications(_) => Verb::Watch,
             Self::Inbox(args) => match args.marks() {
                 true => Verb::MarkInbox,
@@ -269,6 +275,32 @@ pub struct RenameSession {
     /// Why, where the session is somebody else's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// Arguments of `answer_session`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AnswerSession {
+    /// The session's id, or a unique prefix of at least 8 characters.
+    pub session_id: String,
+    /// Which question: the `request_id` that get_session shows.
+    pub request_id: String,
+    /// yes, no, the number of an option, or words.
+    pub answer: String,
+    /// Why, where the session is somebody else's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What a hook was given by its agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReportHook {
+    /// The event, by the agent's name for it.
+    pub event: String,
+    /// The agent's words about it, as far as they are of use here.
+    #[serde(default)]
+    pub input: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Arguments of `end_session`.

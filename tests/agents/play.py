@@ -24,6 +24,8 @@ AGENTS = ("claude", "codex", "gemini")
 APIS = {"claude": "anthropic", "codex": "openai", "gemini": "gemini"}
 # Whose restricted profile needs nothing but the agent: Gemini's wants a container to put its commands in.
 RESTRICTED = ("claude", "codex")
+# Who asks before it acts, in that profile, against a model that never says that it wants to be asked.
+ASKS = ("claude",)
 # Who asks whether a new folder is to be trusted, and by what word this is known again.
 ASKS_FOR_TRUST = {"claude": "safety check", "gemini": "Do you trust the files"}
 # Longer than anything here takes on a busy machine; only a hang reaches it.
@@ -297,6 +299,8 @@ class Story:
         self.compare()
         self.end("the first run")
         self.resume()
+        if self.agent in ASKS:
+            self.answer()
         self.end("the second run")
         if self.agent in ASKS_FOR_TRUST:
             self.trust()
@@ -314,7 +318,7 @@ class Story:
 
     def tool(self):
         made = self.world.project / f"made-by-{self.agent}"
-        self.send(f"run: echo it was here >{made.name} && echo the tool says hello")
+        self.send(f"run: echo it was here >{made.name} && echo the tool says hello && sleep 1")
         self.need("a tool call really happens", bool(until(made.exists)), str(made.name))
         words = "The command is done."
         text = self.shown(words)
@@ -348,6 +352,8 @@ class Story:
         text = re.sub(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "ID", text)
         text = re.sub(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?Z?", "TIME", text)
         text = re.sub(r"\b\d\d:\d\d(:\d\d)?Z?\b", "TIME", text)
+        text = re.sub(r"Chunk ID: [0-9a-f]+", "Chunk ID: ID", text)
+        text = re.sub(r"Wall time: [0-9.]+ seconds", "Wall time: N seconds", text)
         return re.sub(r"PGID: \d+", "PGID: N", text)
 
     def compare(self):
@@ -400,6 +406,32 @@ class Story:
         same = row.get("native_session_id") == native
         self.check("the agent's own session is still the same", same, str(row.get("native_session_id")))
 
+
+    def answer(self):
+        """It asks before it acts: seen, still there for the next daemon, answered once, and done."""
+        made = self.world.project / f"allowed-by-{self.agent}"
+        self.send(f"run: echo it was allowed >{made.name}")
+        self.need("it needs an answer", self.activity("needs_input"), str(self.session().get("activity")))
+        rows = until(lambda: self.session().get("needs_input")) or [{}]
+        self.need("what it asks is told", made.name in rows[0].get("asked", ""), rows[0].get("asked", "nothing")[:80])
+        listed = self.world.run("sessions", "list").stdout
+        self.check("nothing of it is in the list", made.name not in listed and "needs_input" in listed)
+        self.send("say: words that are no answer")
+        self.world.kill_daemon()
+        self.need("the daemon comes back", self.world.start_daemon())
+        again = until(lambda: self.session().get("needs_input")) or [{}]
+        self.check("it is still asked after kill -9", again[0].get("request_id") == rows[0].get("request_id"))
+        early = until(lambda: made.exists() or self.asked("words that are no answer"), 3)
+        self.check("a message is no answer", not early)
+        done = self.world.run("sessions", "answer", self.id, "yes")
+        self.need("it is answered", done.returncode == 0, (done.stdout + done.stderr).strip())
+        self.need("then it acts", bool(until(made.exists)), made.name)
+        twice = self.world.run("sessions", "answer", self.id, "yes", "--request", str(rows[0].get("request_id")))
+        self.check("it is answered once", twice.returncode != 0, twice.stderr.strip().splitlines()[0] if twice.stderr else "")
+        words = "Heard: words that are no answer"
+        text = self.shown(words)
+        self.check("the message comes after it", words in text and text.index(words) > text.index("it was allowed"))
+        self.check("it asks nothing more", self.activity("idle") and not self.session().get("needs_input"))
 
     def trust(self):
         """What somebody wrote for the agent is no answer to what the agent asks before it begins."""

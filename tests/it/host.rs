@@ -1,6 +1,7 @@
 //! Session hosts as real processes: their whole life, what they survive, and what they leave behind (nothing).
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+use crate::streams;
 use proptest::prelude::*;
 use std::fs;
 use std::io::{Read, Write};
@@ -68,6 +69,7 @@ impl World {
                 env,
                 cwd: self.dir.path().to_owned(),
                 tmp_dir: Some(paths.tmp),
+                files: Vec::new(),
             }),
             size: Size { cols: 80, rows: 24 },
             scrollback_lines: 1_000,
@@ -639,6 +641,29 @@ async fn a_resumed_session_continues_its_recording() {
     let at: Vec<Timestamp> = w.recording().into_iter().map(|e| e.at).collect();
     assert!(at.is_sorted());
     assert!(Timestamp::from(std::time::SystemTime::now()).since(at[at.len() - 1]) < PATIENCE);
+}
+
+#[tokio::test]
+async fn what_a_host_recorded_leads_to_the_screen_it_shows() {
+    for _ in 0..3 {
+        let mut w = World::new();
+        fs::write(w.dir.path().join("bytes"), streams::any_bytes(400)).unwrap();
+        let script = "stty raw -echo; cat bytes; printf the-end-of-it; exec sleep 1000";
+        let mut spec = w.spec(&["/bin/sh", "-c", script]);
+        spec.scrollback_lines = 200;
+        w.hosts.start(spec).await.unwrap();
+        for (cols, rows) in [(60, 20), (100, 3), (1, 1), (10_000, 40), (81, 25)] {
+            w.hosts.resize(w.session, Size { cols, rows }).await.unwrap();
+        }
+        until("all of it came", || w.recorded(Code::Output).contains("the-end-of-it")).await;
+        until("it has its last size", || w.recorded(Code::Resize).ends_with("81x25")).await;
+        let seen = w.hosts.snapshot(w.session, 200).await.unwrap();
+        let again = streams::replayed(&w.hosts.paths(w.session).recording, 200);
+        assert_eq!((seen.dump, seen.text), (again.dump(), again.text(200)));
+        w.hosts.end(w.session, Duration::ZERO).await.unwrap();
+        w.exited().await;
+        w.hosts.acknowledge(w.session).await;
+    }
 }
 
 /// Every line is what asciicast v3 says: a header, then `[interval, code, data]`.

@@ -93,6 +93,7 @@ fn actions(own: Option<&str>, bobs: &str) -> Vec<Spelling> {
             &format!("/sessions/{own}"),
             Some(json!({ "title": "mine now" })),
         ),
+        spelling("hook", None, json!({}), "POST", "/hook", Some(json!({ "event": "Stop" }))),
         spelling(
             "export bob's",
             None,
@@ -168,6 +169,10 @@ fn actions(own: Option<&str>, bobs: &str) -> Vec<Spelling> {
         add("resume, why", "resume_session", because.clone(), "POST", "/resume", Some(because.clone()));
         add("interrupt", "interrupt_session", json!({}), "POST", "/interrupt", Some(json!({})));
         add("interrupt, why", "interrupt_session", because.clone(), "POST", "/interrupt", Some(because));
+        let yes = json!({ "request_id": missing, "answer": "yes" });
+        add("answer", "answer_session", yes.clone(), "POST", "/answer", Some(yes));
+        let yes = json!({ "request_id": missing, "answer": "yes", "reason": why });
+        add("answer, why", "answer_session", yes.clone(), "POST", "/answer", Some(yes));
         add("subscribe", "subscribe", json!({}), "PUT", "/watch", None);
         add("stop", "stop_notifications", json!({}), "DELETE", "/watch", None);
     }

@@ -3,6 +3,8 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -120,6 +122,12 @@ fn story() -> impl Strategy<Value = Vec<Happens>> {
         Happens::Output(bytes)
     });
     vec(prop_oneof![4 => output, 2 => cut, 1 => size().prop_map(Happens::Resize)], 0..14)
+}
+
+/// So many pieces at random, for a terminal that is a real one.
+pub fn any_bytes(pieces: usize) -> Vec<u8> {
+    let mut runner = TestRunner::default();
+    vec(piece(), pieces).new_tree(&mut runner).unwrap().current().concat()
 }
 
 /// Lets it happen to a screen and a recording as a host does: recorded first, then shown.

@@ -25,6 +25,16 @@ pub const fn folder(format: TranscriptFormat) -> &'static [&'static str] {
     }
 }
 
+/// The part of a path below the folder where agents that write this format keep their logs, whoever's home it is in: the
+/// owner's alone is looked into. None for a path that leads anywhere else.
+pub fn below(format: TranscriptFormat, path: &str) -> Option<&str> {
+    let folder = folder(format);
+    let mark = format!("/{}/", folder.join("/"));
+    let (_, rest) = path.split_once(&mark).filter(|_| path.starts_with('/') && !folder.is_empty())?;
+    let plain = |part: &str| !matches!(part, "" | "." | "..");
+    rest.split('/').all(plain).then_some(rest)
+}
+
 /// What the name of a session's log contains: the agent's own session id, as far as that agent writes it there.
 pub fn name_contains(format: TranscriptFormat, native_id: &str) -> String {
     match format {

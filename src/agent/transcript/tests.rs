@@ -46,6 +46,23 @@ fn shown(read: &Read) -> String {
 }
 
 #[test]
+fn a_log_that_an_agent_names_lies_where_it_keeps_its_logs() {
+    use TranscriptFormat::{Claude, Codex, None as Nothing};
+    for (format, path, expected) in [
+        (Claude, "/home/ann/.claude/projects/-srv-work/a.jsonl", Some("-srv-work/a.jsonl")),
+        (Codex, "/home/ann/.codex/sessions/2026/11/21/rollout.jsonl", Some("2026/11/21/rollout.jsonl")),
+        (Claude, "/etc/shadow", None),
+        (Claude, "/home/ann/.claude/projects/../../.ssh/id", None),
+        (Claude, "/home/ann/.claude/projects/", None),
+        (Claude, ".claude/projects/a.jsonl", None),
+        (Codex, "/home/ann/.claude/projects/a.jsonl", None),
+        (Nothing, "/home/ann//x", None),
+    ] {
+        assert_eq!(super::below(format, path), expected, "{path}");
+    }
+}
+
+#[test]
 fn what_the_real_programs_write_is_read_whole() {
     for (format, text) in ALL {
         let (read, skipped) = read(format, text);

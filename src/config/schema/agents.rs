@@ -51,6 +51,8 @@ pub struct Agent {
     pub native_id: Vec<String>,
     /// Arguments that resume a session; empty if it cannot.
     pub resume: Vec<String>,
+    /// Whether it is given hooks by which it tells what it does, and our tools; as the `transcript`'s agent takes them.
+    pub hooks: bool,
 }
 
 /// Arguments of each profile; nothing where the profile is not allowed for this agent.
@@ -148,6 +150,7 @@ impl Default for Agents {
             models: models("--model ", ["haiku", "sonnet", "opus"]),
             native_id: words("--session-id {id}"),
             resume: words("--resume {id}"),
+            hooks: true,
             ..agent("claude", "ANTHROPIC_API_KEY", TranscriptFormat::Claude)
         };
         let codex = Agent {
@@ -157,6 +160,7 @@ impl Default for Agents {
             ),
             models: models("-c model_reasoning_effort=", ["medium", "high", "xhigh"]),
             resume: words("resume {id}"),
+            hooks: true,
             ..agent("codex", "OPENAI_API_KEY", TranscriptFormat::Codex)
         };
         let gemini = Agent {
@@ -164,6 +168,7 @@ impl Default for Agents {
             models: models("-m ", ["flash-lite", "flash", "pro"]),
             native_id: words("--session-id {id}"),
             resume: words("--resume {id}"),
+            hooks: true,
             ..agent("gemini", "GEMINI_API_KEY", TranscriptFormat::Gemini)
         };
         let shell = Agent {

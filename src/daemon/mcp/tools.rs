@@ -5,12 +5,12 @@ use crate::domain::action::Verb;
 use crate::wire::fault::Fault;
 use crate::wire::inbox::{Inbox, InboxReply, WhoRead};
 use crate::wire::reply::{
-    AgentsReply, AuditReply, ComputersReply, ContentReply, EndedReply, ProjectsReply, SentReply,
-    SessionReply, SessionsReply, StartedReply, WatchingReply, WhoamiReply,
+    AgentsReply, AnsweredReply, AuditReply, ComputersReply, ContentReply, EndedReply, ProjectsReply,
+    SentReply, SessionReply, SessionsReply, StartedReply, WatchingReply, WhoamiReply,
 };
 use crate::wire::request::{
-    EndSession, GetSessionData, ListAudit, ListSessions, Request, RunAgentCommand, SendMessage, SessionRef,
-    StartSession, Steering,
+    AnswerSession, EndSession, GetSessionData, ListAudit, ListSessions, Request, RunAgentCommand,
+    SendMessage, SessionRef, StartSession, Steering,
 };
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde::de::DeserializeOwned;
@@ -144,6 +144,18 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
             schema::output::<SessionReply>(),
             CHANGE,
             |args| some(args, Request::InterruptSession),
+        ),
+        entry(
+            "answer_session",
+            Verb::AnswerSession,
+            "Answer a session",
+            "Answers what a session's agent asks and waits for: a permission, or a question. get_session shows what is \
+             asked and its request_id. The answer is yes, no, the number of an option, or words. The first answer is \
+             the one that counts.",
+            schema::input::<AnswerSession>(),
+            schema::output::<AnsweredReply>(),
+            Hints { open_world: true, ..CHANGE },
+            |args| some(args, Request::AnswerSession),
         ),
         entry(
             "resume_session",

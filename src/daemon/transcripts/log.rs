@@ -11,7 +11,7 @@ use crate::runner::judge::Transcripts;
 use crate::runner::message::{Open, Reply, Request, Which};
 use crate::runner::open;
 use crate::store::error::StoreError;
-use crate::store::{session, transcript as kept};
+use crate::store::{hook, session, transcript as kept};
 use crate::usecase::turns::FOLLOWING;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -66,6 +66,8 @@ pub struct Followed {
     looked_last: bool,
     /// What was passed over and said so.
     skipped: Skipped,
+    /// A path that a hook named and that was refused: it is said once.
+    refused: Option<String>,
 }
 
 /// Which file it is, whatever its path leads to by now: path, device, inode.
@@ -104,7 +106,16 @@ impl Followed {
             open: None,
             looked_last: false,
             skipped: Skipped::default(),
+            refused: None,
         })
+    }
+
+    /// The session as it is now. Its agent may have begun another session of its own, with another log.
+    pub fn is_now(&mut self, session: Session) {
+        if self.session.native_id != session.native_id {
+            (self.search_at, self.pause) = (Instant::now(), SEARCH_EVERY);
+        }
+        self.session = session;
     }
 
     /// Whether its log was found.
@@ -197,23 +208,41 @@ impl Followed {
 }
 
 /// Opens the log, if it is there; but none that was followed before the one that is open.
-async fn search(app: &App, followed: &Followed) -> Result<Option<OpenLog>, StoreError> {
+async fn search(app: &App, followed: &mut Followed) -> Result<Option<OpenLog>, StoreError> {
     let session = &followed.session;
     let Some(native) = session.native_id.as_deref() else { return Ok(None) };
     let Some(reader) = Reader::new(followed.format) else { return Ok(None) };
-    let which = Which::NameContains(transcript::name_contains(followed.format, native));
+    let by_name = Which::NameContains(transcript::name_contains(followed.format, native));
     let (uid, agent) = (session.owner_uid, session.agent.clone());
     let below = transcript::folder(followed.format);
     let runner = app.settings().runner().map(PathBuf::from);
     let home = app.home().to_owned();
+    let told =
+        hook::by_session(app.store().reader(), session.id).await?.and_then(|told| told.transcript_path);
+    let by_path = told.and_then(|path| match transcript::below(followed.format, &path) {
+        Some(below) => Some(Which::Path(below.to_owned())),
+        None => {
+            if followed.refused.as_ref() != Some(&path) {
+                let id = session.id;
+                tracing::warn!(session = %id, path, "a hook named a log outside the agent's folder: not opened");
+                followed.refused = Some(path);
+            }
+            None
+        }
+    });
     let opened = FOLLOWING
         .run(uid, move || {
-            let (path, file) = match runner {
-                Some(socket) => by_runner(&socket, Open { uid, agent, which })?,
+            let open = |which| match &runner {
+                Some(socket) => by_runner(socket, Open { uid, agent: agent.clone(), which }),
                 None => {
-                    let opened = open::open_own(&Transcripts { home, below, which })?;
-                    (opened.path, File::from(opened.file))
+                    let opened = open::open_own(&Transcripts { home: home.clone(), below, which })?;
+                    Ok((opened.path, File::from(opened.file)))
                 }
+            };
+            // What the agent said, else its own rules.
+            let (path, file) = match by_path.map(open) {
+                Some(Ok(opened)) => opened,
+                Some(Err(_)) | None => open(by_name)?,
             };
             let meta = file.metadata().map_err(|error| error.to_string())?;
             Ok::<_, String>(((path, meta.dev(), meta.ino()), file))

@@ -2,13 +2,14 @@
 //! change of this table.
 
 use super::{Denied, Rules, judge};
-use crate::domain::action::{Action, NewMessage, NewSession, Resumption, SessionQuery, Window};
+use crate::domain::action::{Action, NewAnswer, NewMessage, NewSession, Resumption, SessionQuery, Window};
 use crate::domain::audit_format::AuditFormat;
 use crate::domain::caller::{Caller, PersonRef, Role, Rule, Via};
 use crate::domain::export::ExportFormat;
 use crate::domain::hold::HoldScope;
 use crate::domain::notice::{InboxQuery, Mark};
 use crate::domain::person::{PersonId, Standing};
+use crate::domain::question::Answer;
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
 use crate::domain::timestamp::Timestamp;
 use std::fmt::Write as _;
@@ -160,10 +161,15 @@ fn export(session: Box<Session>, reason: Option<String>) -> Action {
     Action::ExportSession { session, format: ExportFormat::Html, reason }
 }
 
+fn answer(session: Box<Session>, reason: Option<String>) -> Action {
+    let (answer, text) = (Answer::Yes, "yes".to_owned());
+    Action::AnswerSession(Box::new(NewAnswer { session, question: None, answer, text, reason }))
+}
+
 type Make = fn(&dyn Fn() -> Box<Session>) -> Action;
 
 /// Actions on a session, made for whichever session the column wants.
-const ON_SESSION: [(&str, Make); 20] = [
+const ON_SESSION: [(&str, Make); 23] = [
     ("show", |s| Action::ShowSession(s())),
     ("read", |s| Action::ReadSession { session: s(), window: Window::default(), reason: None }),
     ("read, with reason", |s| Action::ReadSession { session: s(), window: Window::default(), reason: why() }),
@@ -178,10 +184,13 @@ const ON_SESSION: [(&str, Make); 20] = [
     ("interrupt, reason", |s| Action::InterruptSession { session: s(), reason: why() }),
     ("rename", |s| Action::RenameSession { session: s(), title: title(), reason: None }),
     ("rename, with reason", |s| Action::RenameSession { session: s(), title: title(), reason: why() }),
+    ("answer", |s| answer(s(), None)),
+    ("answer, with reason", |s| answer(s(), why())),
     ("watch", |s| Action::Attach { session: s(), input: false, reason: None }),
     ("watch, with reason", |s| Action::Attach { session: s(), input: false, reason: why() }),
     ("attach", |s| Action::Attach { session: s(), input: true, reason: None }),
     ("attach, with reason", |s| Action::Attach { session: s(), input: true, reason: why() }),
+    ("report hook", |s| Action::ReportHook { session: s(), event: Box::default() }),
     ("subscribe", |s| Action::Watch { session: s(), on: true }),
     ("stop_notifications", |s| Action::Watch { session: s(), on: false }),
 ];

@@ -4,6 +4,7 @@ use crate::domain::session::Exit;
 use crate::host::spec::Program;
 use crate::host::tree::Event;
 use crate::platform::process;
+use crate::runner::installed::write_new;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
 use std::io::{PipeReader, Read, Write};
@@ -122,6 +123,9 @@ impl Children {
 fn spawn(program: &Program, slave: OwnedFd) -> Result<i32, String> {
     if let Some(tmp) = &program.tmp_dir {
         crate::host::files::private_dir(tmp).map_err(|e| format!("private temporary folder: {e}"))?;
+        for (name, text) in &program.files {
+            write_new(&tmp.join(name), text).map_err(|e| format!("private temporary folder: {e}"))?;
+        }
     }
     if !program.cwd.is_dir() {
         return Err(format!("no such folder: {}", program.cwd.display()));

@@ -1,13 +1,15 @@
 //! Who is served, what the config must name, and what a plan is made of: as tables.
 
 use super::{Facts, Plan, judge, short};
+use crate::agent::Owner;
+use crate::agent::wiring::Installed;
 use crate::config::schema::access::{AccessEntry, PersonEntry, ProjectEntry};
 use crate::config::schema::{Config, RunAs};
 use crate::domain::caller::Role;
 use crate::domain::session::{Profile, SessionId, ThinkingMode};
 use crate::runner::account::Account;
 use crate::runner::message::{Native, Open, Place, Request, Run, Which};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 const ANN: u32 = 4_242;
@@ -68,8 +70,15 @@ fn run() -> Run {
 
 fn judged(request: Request, account: Option<&Account>, config: &Config) -> Result<Plan, String> {
     let gid_of = |group: &str| (group == "proj").then_some(PROJ);
-    let facts =
-        Facts { config, account, service_uid: 2_000, uid_min: 1_000, overflow_uid: 65_530, gid_of: &gid_of };
+    let facts = Facts {
+        config,
+        account,
+        service_uid: 2_000,
+        uid_min: 1_000,
+        overflow_uid: 65_530,
+        installed: None,
+        gid_of: &gid_of,
+    };
     judge(request, &facts)
 }
 
@@ -225,6 +234,33 @@ fn only_what_the_config_names() {
         change(&mut config, &mut run);
         assert_eq!(judged(Request::Run(run), Some(&ann()), &config).unwrap_err(), expected);
     }
+}
+
+#[test]
+fn an_agent_is_wired_to_what_is_installed_and_to_nothing_that_was_asked_for() {
+    let config = config();
+    let installed = Installed { binary: PathBuf::from("/usr/bin/teleclaude"), gemini: None };
+    let gid_of = |_: &str| None;
+    let facts = Facts {
+        config: &config,
+        account: None,
+        service_uid: 2_000,
+        uid_min: 1_000,
+        overflow_uid: 65_530,
+        installed: Some(&installed),
+        gid_of: &gid_of,
+    };
+    let owner = Owner { home: "/home/ann".to_owned(), user: "ann".to_owned(), shell: "/bin/sh".to_owned() };
+    let launch = super::launch(run(), &facts, owner).unwrap();
+    let wired = launch.argv.windows(2).any(|two| two == ["--mcp-config", "{tmp}/mcp.json"]);
+    assert!(wired && launch.argv.contains(&"--strict-mcp-config".to_owned()), "{:?}", launch.argv);
+    assert!(
+        launch
+            .files
+            .iter()
+            .any(|(name, text)| name == "hooks.json" && text.contains("/usr/bin/teleclaude hook"))
+    );
+    assert!(!launch.files.iter().any(|(_, text)| text.contains("not-a-real-token")));
 }
 
 fn launched(run: Run) -> super::Launch {

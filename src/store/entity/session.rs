@@ -25,6 +25,7 @@ pub struct Model {
     pub profile: String,
     pub status: String,
     pub activity: Option<String>,
+    pub asks: bool,
     pub exit: Option<String>,
     pub parent: Option<Uuid>,
     pub native_id: Option<String>,

@@ -1,0 +1,19 @@
+//! Codex' hooks.
+
+use crate::agent::hook::{permission, subject, text};
+use crate::domain::hook::HookKind;
+use serde_json::{Map, Value};
+
+pub(super) fn kind(event: &str, input: &Map<String, Value>) -> HookKind {
+    let (tool, given) = (text(input, "tool_name"), input.get("tool_input"));
+    match event {
+        "SessionStart" => HookKind::Started,
+        "UserPromptSubmit" => HookKind::Prompted,
+        "PreToolUse" => HookKind::ToolBegun,
+        "PermissionRequest" => permission(tool, given),
+        "PostToolUse" => HookKind::ToolDone { subject: subject(tool, given) },
+        "Stop" => HookKind::Stopped,
+        "SessionEnd" => HookKind::Ended,
+        _ => HookKind::Other,
+    }
+}

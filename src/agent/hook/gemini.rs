@@ -1,0 +1,31 @@
+//! Gemini CLI's hooks.
+
+use crate::agent::hook::{clip, permission, subject, text};
+use crate::domain::hook::HookKind;
+use crate::domain::question::Asked;
+use serde_json::{Map, Value};
+
+pub(super) fn kind(event: &str, input: &Map<String, Value>) -> HookKind {
+    match event {
+        "SessionStart" => HookKind::Started,
+        "BeforeAgent" => HookKind::Prompted,
+        "BeforeTool" => HookKind::ToolBegun,
+        "Notification" if text(input, "notification_type") == "ToolPermission" => {
+            let details = input.get("details");
+            let title = details.and_then(|details| details.get("title")).and_then(Value::as_str);
+            match permission(title.unwrap_or("Tool"), details) {
+                // Of a tool without a command or a file, the message says more than the details.
+                HookKind::Asks(asked) if title.is_some_and(|title| asked.subject == title) => {
+                    HookKind::Asks(Asked { text: clip(text(input, "message")), ..asked })
+                }
+                asks => asks,
+            }
+        }
+        "AfterTool" => {
+            HookKind::ToolDone { subject: subject(text(input, "tool_name"), input.get("tool_input")) }
+        }
+        "AfterAgent" => HookKind::Stopped,
+        "SessionEnd" => HookKind::Ended,
+        _ => HookKind::Other,
+    }
+}

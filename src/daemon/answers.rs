@@ -1,0 +1,200 @@
+//! Questions of agents, seen from their terminals: an answer is typed only while the agent asks, and is open again if it
+//! did not arrive; and what is asked no more, because somebody answered at the terminal, is withdrawn.
+
+use crate::agent::answer::{asks, keys};
+use crate::daemon::app::App;
+use crate::daemon::backend::{Event, SessionEvent};
+use crate::daemon::effects::{done, write};
+use crate::domain::question::{Answer, Question, QuestionState};
+use crate::domain::session::{Session, SessionActivity, SessionId, SessionStatus};
+use crate::store::error::StoreError;
+use crate::store::outbox::Effect;
+use crate::store::{hook, question, session};
+use crate::usecase::question::REQUEST;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+/// From what a hook says to what a terminal shows of it, and from an answer to its effect.
+const SHOWN_WITHIN: Duration = Duration::from_secs(4);
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Between two steps of an answer, so that the agent has painted.
+const STEP: Duration = Duration::from_millis(300);
+/// A change on the screen is looked at once it has been painted.
+const PAINTED: Duration = Duration::from_millis(400);
+
+/// Types an answer, once, while the agent asks.
+pub(super) async fn answer(app: &App, effect: &Effect, session: &Session) -> Result<(), StoreError> {
+    let request = serde_json::from_str::<serde_json::Value>(&effect.payload)
+        .ok()
+        .and_then(|payload| payload.get(REQUEST)?.as_str()?.parse::<Uuid>().ok());
+    let asked = match request {
+        Some(request) => question::by_id(app.store().reader(), session.id, request).await?,
+        None => None,
+    };
+    let Some(asked) = asked.filter(|question| question.state == QuestionState::Answered) else {
+        return done(app, effect).await;
+    };
+    if let Some(became) = typed(app, session.id, &asked).await? {
+        tracing::info!(session = %session.id, became = became.name(), "an answer did not come to its agent");
+        settle(app, session, asked.id, became).await?;
+    }
+    done(app, effect).await
+}
+
+/// Types it. Gives what becomes of the question if the answer did not arrive.
+async fn typed(app: &App, id: SessionId, asked: &Question) -> Result<Option<QuestionState>, StoreError> {
+    let answer = asked.answer.as_deref().and_then(|text| Answer::parse(text).ok());
+    let Some(steps) = answer.and_then(|answer| keys(&asked.asked, &answer).ok()) else {
+        return Ok(Some(QuestionState::Open));
+    };
+    match shows(app, id, true).await {
+        // Whatever is typed now would be typed into something else.
+        Some(false) => return Ok(Some(QuestionState::Withdrawn)),
+        Some(true) => {}
+        None => return Ok(Some(QuestionState::Open)),
+    }
+    for (nth, step) in steps.iter().enumerate() {
+        if nth > 0 {
+            sleep(STEP).await;
+        }
+        if let Err(error) = app.hosts().write(id, step).await {
+            tracing::warn!(session = %id, %error, "an answer could not be typed");
+            // Half an answer cannot be taken back, but what is still asked can be answered again.
+            return Ok(Some(QuestionState::Open));
+        }
+    }
+    let still = shows(app, id, false).await != Some(true);
+    // What is asked now may be the next thing.
+    let others = question::open(app.store().reader(), id).await?;
+    Ok((still && others.is_empty()).then_some(QuestionState::Open))
+}
+
+/// Whether the terminal comes to show a dialogue, or none, as `wanted`: looked at until it does, or for a while. None if
+/// it cannot be seen.
+async fn shows(app: &App, id: SessionId, wanted: bool) -> Option<bool> {
+    let until = Instant::now() + SHOWN_WITHIN;
+    loop {
+        let seen = app.hosts().snapshot(id, 0).await.ok().map(|snapshot| asks(&snapshot.text));
+        if seen == Some(wanted) {
+            return Some(true);
+        }
+        if Instant::now() >= until {
+            return seen.map(|_| false);
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn settle(app: &App, session: &Session, id: Uuid, became: QuestionState) -> Result<(), StoreError> {
+    let (of, at) = (session.id, app.now());
+    write(app, move |tx| {
+        Box::pin(async move {
+            let moved = question::not_arrived(tx.conn(), id, became).await?;
+            if moved && became == QuestionState::Open {
+                session::activity(tx.conn(), of, SessionActivity::NeedsInput, at).await?;
+            }
+            Ok(())
+        })
+    })
+    .await?;
+    app.tell(Event::Session(SessionEvent::of_row(session)));
+    Ok(())
+}
+
+/// What the screen says of busy and idle. Of an agent whose hooks are heard it says only that something is asked no more.
+pub(super) async fn screen(
+    app: &Arc<App>,
+    session: &Session,
+    now: SessionActivity,
+) -> Result<(), StoreError> {
+    let (id, at) = (session.id, app.now());
+    if hook::by_session(app.store().reader(), id).await?.is_none() {
+        return write(app, move |tx| {
+            Box::pin(async move { session::activity(tx.conn(), id, now, at).await.map(|_| ()) })
+        })
+        .await;
+    }
+    if now == SessionActivity::Busy {
+        write(app, move |tx| Box::pin(async move { session::touch(tx.conn(), id, at).await.map(|_| ()) }))
+            .await?;
+    }
+    look_again(app, session).await
+}
+
+/// Looks, apart from whoever asks for it, whether what is asked still is.
+pub(super) async fn look_again(app: &Arc<App>, session: &Session) -> Result<(), StoreError> {
+    let open = question::open(app.store().reader(), session.id).await?;
+    if open.is_empty() {
+        return Ok(());
+    }
+    let (app, session) = (Arc::clone(app), session.clone());
+    tokio::spawn(async move {
+        if let Err(error) = look(&app, &session, &open).await {
+            tracing::warn!(session = %session.id, %error, "what an agent asks waits for the database");
+        }
+    });
+    Ok(())
+}
+
+async fn look(app: &App, session: &Session, open: &[Question]) -> Result<(), StoreError> {
+    // A hook may be faster than the dialogue that it tells of.
+    let youngest = open.iter().map(|question| app.now().since(question.since)).min().unwrap_or_default();
+    sleep(SHOWN_WITHIN.saturating_sub(youngest).max(PAINTED)).await;
+    for _ in 0..2 {
+        match app.hosts().snapshot(session.id, 0).await {
+            Ok(snapshot) if !asks(&snapshot.text) => sleep(PAINTED).await,
+            _ => return Ok(()),
+        }
+    }
+    withdraw(app, session, open.iter().map(|question| question.id).collect(), SessionActivity::Busy).await
+}
+
+/// These are asked no more, and the agent does that instead.
+async fn withdraw(
+    app: &App,
+    session: &Session,
+    ids: Vec<Uuid>,
+    activity: SessionActivity,
+) -> Result<(), StoreError> {
+    let (id, at) = (session.id, app.now());
+    write(app, move |tx| {
+        let ids = ids.clone();
+        Box::pin(async move {
+            for question in ids {
+                question::withdraw(tx.conn(), question, at).await?;
+            }
+            let now = session::by_id(tx.conn(), id).await?;
+            let waited = now.is_some_and(|now| {
+                now.status == SessionStatus::Running && now.activity == Some(SessionActivity::NeedsInput)
+            });
+            if waited && question::open(tx.conn(), id).await?.is_empty() {
+                session::activity(tx.conn(), id, activity, at).await?;
+            }
+            Ok(())
+        })
+    })
+    .await?;
+    app.tell(Event::Session(SessionEvent::of_row(session)));
+    app.work().notify_one();
+    Ok(())
+}
+
+/// The agent was interrupted: it asks nothing any more, and waits. Of one without hooks the screen says so.
+pub(super) async fn interrupted(app: &App, session: &Session) -> Result<(), StoreError> {
+    let (id, at) = (session.id, app.now());
+    if hook::by_session(app.store().reader(), id).await?.is_none() {
+        return Ok(());
+    }
+    write(app, move |tx| {
+        Box::pin(async move {
+            question::withdraw_all(tx.conn(), id, None, at).await?;
+            session::activity(tx.conn(), id, SessionActivity::Idle, at).await.map(|_| ())
+        })
+    })
+    .await?;
+    app.tell(Event::Session(SessionEvent::of_row(session)));
+    Ok(())
+}
