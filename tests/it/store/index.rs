@@ -6,6 +6,7 @@ use crate::store::{a_session, at, draft, keep, raw, soon};
 use sea_orm::ConnectionTrait;
 use sea_orm::Statement;
 use std::time::Duration;
+use teleclaude::domain::audit::AuditOutcome;
 use teleclaude::store::activity;
 use teleclaude::store::audit;
 use teleclaude::store::connect::Engine;
@@ -45,6 +46,8 @@ async fn the_store_s_own_queries_use_their_indexes() {
         audit::Filter { actor: Some("x".to_owned()), ..Default::default() },
         audit::Filter { owner: Some("x".to_owned()), ..Default::default() },
         audit::Filter { session: Some("x".to_owned()), ..Default::default() },
+        audit::Filter { action: Some("x".to_owned()), ..Default::default() },
+        audit::Filter { outcome: Some(AuditOutcome::Denied), ..Default::default() },
     ] {
         audit::page(c, &filter, Some(&before), 50).await.unwrap();
     }
@@ -70,6 +73,8 @@ async fn the_store_s_own_queries_use_their_indexes() {
             "audit_log_actor",
             "audit_log_owner",
             "audit_log_session",
+            "audit_log_action",
+            "audit_log_failed",
         ]
         .into_iter()
         .filter(|index| !used.iter().any(|u| u == index))
@@ -124,6 +129,13 @@ async fn hot_queries_use_their_indexes() {
             (&format!("SELECT * FROM audit_log WHERE actor = 'x' {audit_order}"), "audit_log_actor"),
             (&format!("SELECT * FROM audit_log WHERE session = 'x' {audit_order}"), "audit_log_session"),
             (&format!("SELECT * FROM audit_log WHERE owner = 'x' {audit_order}"), "audit_log_owner"),
+            (&format!("SELECT * FROM audit_log WHERE action = 'x' {audit_order}"), "audit_log_action"),
+            (
+                &format!(
+                    "SELECT * FROM audit_log WHERE outcome = 'denied' AND outcome <> 'success' {audit_order}"
+                ),
+                "audit_log_failed",
+            ),
         ] {
             let explain = if sqlite { "EXPLAIN QUERY PLAN" } else { "EXPLAIN" };
             let backend = raw.get_database_backend();
