@@ -97,11 +97,7 @@ async fn verify(
         rates.push(found[0].rows as f64 / began.elapsed().as_secs_f64());
     }
     let rate = crate::report::median(rates);
-    table.push(vec![
-        Cell::text(engine),
-        Cell::Number(plan.audit_rows as f64, 0),
-        Cell::Number(rate, 0),
-    ]);
+    table.push(vec![Cell::text(engine), Cell::Number(plan.audit_rows as f64, 0), Cell::Number(rate, 0)]);
     report.goal(format!("{engine}: audit rows verified"), rate, "a second", Goal::AtLeast(300_000.0));
 }
 

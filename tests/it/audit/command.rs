@@ -25,7 +25,8 @@ fn broken(output: &Output, why: &str) {
 async fn an_auditor_with_an_export_and_the_public_key_needs_nobody() {
     let mut world = World::single("");
     world.up();
-    let path = |name: &str| world.path(name).display().to_string();
+    let folder = world.path("");
+    let path = |name: &str| folder.join(name).display().to_string();
     let (bundle, key, copy) = (path("log.bundle"), path("key"), path("copy.db"));
     let keys = world.run(None, &["audit", "key"]);
     assert_eq!(code(&keys), 0, "{}", said(&keys));
