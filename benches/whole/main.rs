@@ -3,6 +3,7 @@
 //! measured in `benches/pure.rs`. `bin/bench` is the way to run it.
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on should say where")]
 
+mod audit;
 mod daemon;
 mod floor;
 mod load;
@@ -31,6 +32,8 @@ pub struct Plan {
     pub connections: Vec<usize>,
     /// Sizes of the table of sessions.
     pub sessions: Vec<u32>,
+    /// Rows of the audit log.
+    pub audit_rows: i64,
     /// Connections that are opened to weigh one.
     pub idle: usize,
     /// Starts of a process that is timed.
@@ -46,6 +49,7 @@ impl Plan {
             rounds: 3,
             connections: vec![1, 16, 256, 1_000],
             sessions: vec![10_000, 100_000, 1_000_000],
+            audit_rows: 1_000_000,
             idle: 900,
             starts: 15,
             only: Vec::new(),
@@ -58,6 +62,7 @@ impl Plan {
             rounds: 1,
             connections: vec![1, 16],
             sessions: vec![10_000, 100_000],
+            audit_rows: 100_000,
             idle: 200,
             starts: 5,
             only: Vec::new(),
@@ -75,7 +80,7 @@ pub fn progress(what: &str) {
     let _ = writeln!(std::io::stderr(), "bench: {what}");
 }
 
-const USAGE: &str = "bench [--quick] [--json FILE] [--exe FILE] [socket] [rows] [memory] [start]";
+const USAGE: &str = "bench [--quick] [--json FILE] [--exe FILE] [socket] [rows] [audit] [memory] [start]";
 
 fn main() {
     let mut args = std::env::args().skip(1).peekable();
@@ -95,7 +100,7 @@ fn main() {
             }
             // cargo says so to every bench.
             "--bench" => {}
-            "socket" | "rows" | "memory" | "start" => plan.only.push(word),
+            "socket" | "rows" | "audit" | "memory" | "start" => plan.only.push(word),
             _ => panic!("{word}: not known. {USAGE}"),
         }
     }
@@ -110,6 +115,9 @@ fn main() {
         }
         if plan.wants("rows") {
             rows::measure(&plan, &mut report).await;
+        }
+        if plan.wants("audit") {
+            audit::measure(&plan, &mut report).await;
         }
         if plan.wants("socket") {
             socket::measure(&plan, &mut report).await;

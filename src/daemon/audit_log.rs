@@ -77,8 +77,8 @@ pub async fn done(app: &App, facts: &Facts, permit: Permit, deadline: Instant) -
             checkpoints::make(app).await;
             Ok(Reply::AuditKeys(keys(app)))
         }
-        Action::PruneAudit { before, dry_run } => {
-            let what = (*before, *dry_run);
+        Action::PruneAudit { before, dry_run, by_owner } => {
+            let what = (*before, *dry_run, *by_owner);
             pruning::prune(app, facts, &permit, what, deadline).await.map(Reply::Pruned)
         }
         other => {

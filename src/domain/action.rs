@@ -154,6 +154,8 @@ pub enum Action {
         before: Timestamp,
         /// Only to say which.
         dry_run: bool,
+        /// Only to write the record: the owner of the tables removes the rows.
+        by_owner: bool,
     },
     /// Keeping rows from being cut off.
     PlaceHold {

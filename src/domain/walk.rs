@@ -198,7 +198,7 @@ mod tests {
     use crate::domain::timestamp::Timestamp;
 
     fn hash(n: i64) -> [u8; 32] {
-        if n == 0 { [0; 32] } else { [u8::try_from(n).unwrap(); 32] }
+        [u8::try_from(n.max(0)).unwrap(); 32]
     }
 
     fn link(n: i64) -> Result<Link, String> {

@@ -393,7 +393,7 @@ fn postgres(url: &SecretString) -> Result<ConnectOptions, StoreError> {
 }
 
 /// A connection or a few, without a lock.
-async fn plain(url: &SecretString, connections: u32) -> Result<DatabaseConnection, StoreError> {
+pub(super) async fn plain(url: &SecretString, connections: u32) -> Result<DatabaseConnection, StoreError> {
     let mut o = postgres(url)?;
     o.max_connections(connections);
     Ok(Database::connect(o).await?)

@@ -6,15 +6,20 @@ use crate::domain::checkpoint::Pruned;
 use crate::domain::note::{self, VerifierKey};
 use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
+use crate::store::connect::plain;
 use crate::store::entity::audit::{Column, Entity};
 use crate::store::error::StoreError;
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
+    TransactionTrait as _,
 };
+use secrecy::SecretString;
 
 /// The action of the rows that hold the records.
 pub const PRUNE: &str = "audit.prune";
+/// Rows that the owner of the tables removes at a time: while it does, nobody can write.
+const OWNER_BATCH: i64 = 2_000;
 /// Records of one chain that are looked at: the newest.
 const RECORDS: u64 = 100;
 
@@ -114,4 +119,33 @@ pub async fn cut(conn: &Conn, computer: &str, last: i64, most: i64) -> Result<u6
         .await?;
     conn.execute_unprepared(close).await?;
     Ok(gone.rows_affected)
+}
+
+/// Removes, as the owner of the tables on Postgres, what the records of this chain say is to go, where the daemon's own
+/// role may not. `progress` is told after each batch how many rows are gone; they are given in the end.
+pub async fn as_owner(
+    url: &SecretString,
+    computer: &str,
+    keys: &[VerifierKey],
+    mut progress: impl FnMut(u64),
+) -> Result<u64, StoreError> {
+    let owner = Conn::pool(plain(url, 1).await?);
+    let last = proven(&owner, computer, keys).await?.iter().map(|cut| cut.last).max();
+    owner.close().await;
+    let Some(last) = last else { return Ok(0) };
+    let db = plain(url, 1).await?;
+    let mut gone = 0;
+    loop {
+        let tx = Conn::transaction(db.begin().await?);
+        let removed = cut(&tx, computer, last, OWNER_BATCH).await?;
+        if let Some(tx) = tx.into_transaction() {
+            tx.commit().await?;
+        }
+        gone += removed;
+        progress(gone);
+        if removed == 0 {
+            db.close().await?;
+            return Ok(gone);
+        }
+    }
 }

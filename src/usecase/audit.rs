@@ -87,7 +87,8 @@ pub(super) fn follow(args: FollowAudit) -> Result<Action, Fault> {
 pub(super) fn prune(args: &PruneAudit) -> Result<Action, Fault> {
     let before =
         moment("before", Some(&args.before))?.ok_or_else(|| Fault::invalid("before", "must be given"))?;
-    Ok(Action::PruneAudit { before, dry_run: args.dry_run.unwrap_or(false) })
+    let (dry_run, by_owner) = (args.dry_run.unwrap_or(false), args.by_owner.unwrap_or(false));
+    Ok(Action::PruneAudit { before, dry_run, by_owner })
 }
 
 /// What to hold.
@@ -134,7 +135,7 @@ pub(super) fn recorded(draft: AuditDraft, action: &Action) -> AuditDraft {
         Action::FollowAudit { query, .. } => {
             draft.with_detail(&json!({ "filter": said(query), "follow": true }))
         }
-        Action::PruneAudit { before, dry_run: true } => {
+        Action::PruneAudit { before, dry_run: true, .. } => {
             draft.with_detail(&json!({ "before": before, "event": "prune, dry run" }))
         }
         Action::PlaceHold { id, scope, reason } => AuditDraft {

@@ -375,7 +375,7 @@ pub(super) fn audit_query(args: ListAudit) -> Result<AuditQuery, Fault> {
         session: args.session_id,
         action: args.action,
         outcome: args.outcome,
-        text: args.text.as_deref().map(|text| audit::text(text)).transpose()?,
+        text: args.text.as_deref().map(audit::text).transpose()?,
     })
 }
 

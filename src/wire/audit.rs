@@ -46,6 +46,9 @@ pub struct PruneAudit {
     /// Only say what would go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<bool>,
+    /// Only write the record: the rows are removed by the owner of the tables, since the daemon's role may not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_owner: Option<bool>,
 }
 
 /// What to hold. One of session, person and everything.

@@ -1,5 +1,11 @@
 //! What is written down, and that it is written first. Each on both databases, through the real mouths.
 
+mod checkpoints;
+mod command;
+mod export;
+mod prune;
+mod tamper;
+
 use crate::postgres::on_both;
 use crate::world::{ANN, BOB, CID, ERAS, EVE, SHELL, STRANGER, World};
 use serde_json::{Value, json};

@@ -1,9 +1,14 @@
 //! `teleclaude audit prune`: cutting old rows off.
 
+use crate::cli::audit::verify::engine;
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
+use crate::cli::progress;
 use crate::cli::when::{self, When};
 use crate::client::Client;
+use crate::domain::note::VerifierKey;
+use crate::store::connect::Engine;
+use crate::store::prune;
 use crate::wire::audit::{PruneAudit, PrunedReply};
 
 /// Arguments of `audit prune`.
@@ -18,6 +23,10 @@ pub struct Prune {
     /// Do not ask first
     #[arg(long)]
     yes: bool,
+    /// Where the daemon's role may not remove rows: the database as the owner of the tables logs in to it
+    /// (postgres://…; the password comes from PGPASSWORD or ~/.pgpass)
+    #[arg(long, value_name = "URL")]
+    owner_database: Option<String>,
 }
 
 /// Runs the command.
@@ -28,7 +37,11 @@ pub async fn run(
     json: bool,
 ) -> Result<(), Failure> {
     let before = args.before.rfc3339(console.look.now);
-    let looked = PruneAudit { before: before.clone(), dry_run: Some(true) };
+    let owner = args.owner_database.as_deref().map(|url| engine(console, url)).transpose()?;
+    if matches!(owner, Some(Engine::Sqlite { .. })) {
+        return Err(Failure::usage("--owner-database: must be a postgres:// URL"));
+    }
+    let looked = PruneAudit { before: before.clone(), dry_run: Some(true), by_owner: None };
     if args.dry_run {
         let answer = client.prune_audit(&looked).await?;
         return if json { console.say_json(&answer.text) } else { console.say(&said(&answer.reply)) };
@@ -43,7 +56,20 @@ pub async fn run(
             return Err(Failure::usage("nothing was pruned; `--yes` goes on without asking"));
         }
     }
-    let answer = client.prune_audit(&PruneAudit { before, dry_run: None }).await?;
+    let asked = PruneAudit { before, dry_run: None, by_owner: owner.is_some().then_some(true) };
+    let mut answer = client.prune_audit(&asked).await?;
+    if let Some(Engine::Postgres { url }) = owner {
+        let keys = client.audit_keys().await?.reply;
+        let trusted: Result<Vec<VerifierKey>, _> =
+            keys.keys.iter().map(|row| VerifierKey::parse(&row.key)).collect();
+        let trusted = trusted.map_err(|e| Failure::Local(format!("the daemon's keys: {e}")))?;
+        let bar = progress::counter(console, "rows pruned");
+        let gone = prune::as_owner(&url, &keys.computer, &trusted, |rows| bar.set_position(rows)).await;
+        bar.finish_and_clear();
+        gone.map_err(|e| Failure::Local(format!("the record is written, but not all rows are gone: {e}")))?;
+        answer.reply.left = 0;
+        answer.text = body(&answer.reply);
+    }
     if json {
         return console.say_json(&answer.text);
     }

@@ -187,12 +187,13 @@ fn given_or_own(console: &Console<'_>, args: &Verify) -> Result<Evidence, Failur
     Ok(evidence)
 }
 
-fn engine(console: &Console<'_>, place: &str) -> Result<Engine, Failure> {
+/// Where a database is that was named on the command line.
+pub(super) fn engine(console: &Console<'_>, place: &str) -> Result<Engine, Failure> {
     if place.starts_with("postgres://") || place.starts_with("postgresql://") {
         let login = place.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
         if login.split('@').next().is_some_and(|user| user.contains(':') && login.contains('@')) {
             return Err(Failure::usage(
-                "--database: everybody on this machine can read a command line; put the password into PGPASSWORD \
+                "everybody on this machine can read a command line: put the password of the database into PGPASSWORD \
                  or ~/.pgpass",
             ));
         }

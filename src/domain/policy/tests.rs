@@ -273,7 +273,11 @@ fn table(rules: &Rules) -> String {
         ("audit key rotate".to_owned(), Box::new(|| Action::RotateAuditKey)),
         (
             "audit prune".to_owned(),
-            Box::new(|| Action::PruneAudit { before: Timestamp::from_micros(0), dry_run: false }),
+            Box::new(|| Action::PruneAudit {
+                before: Timestamp::from_micros(0),
+                dry_run: false,
+                by_owner: false,
+            }),
         ),
         (
             "audit hold add".to_owned(),

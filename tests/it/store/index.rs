@@ -6,6 +6,7 @@ use crate::store::{a_session, at, draft, keep, raw, soon};
 use sea_orm::ConnectionTrait;
 use sea_orm::Statement;
 use std::time::Duration;
+use teleclaude::domain::audit::AuditOutcome;
 use teleclaude::store::activity;
 use teleclaude::store::audit;
 use teleclaude::store::connect::Engine;
@@ -47,6 +48,8 @@ async fn the_store_s_own_queries_use_their_indexes() {
         audit::Filter { owner: Some("x".to_owned()), ..Default::default() },
         audit::Filter { session: Some("x".to_owned()), ..Default::default() },
         audit::Filter { owner_key: Some("x".to_owned()), ..Default::default() },
+        audit::Filter { action: Some("x".to_owned()), ..Default::default() },
+        audit::Filter { outcome: Some(AuditOutcome::Denied), ..Default::default() },
     ] {
         audit::page(c, &filter, Some(&before), 50).await.unwrap();
     }
@@ -78,6 +81,8 @@ async fn the_store_s_own_queries_use_their_indexes() {
             "audit_log_target",
             "inbox_page",
             "inbox_unread",
+            "audit_log_action",
+            "audit_log_failed",
         ]
         .into_iter()
         .filter(|index| !used.iter().any(|u| u == index))
@@ -152,6 +157,13 @@ async fn hot_queries_use_their_indexes() {
             (
                 &format!("UPDATE inbox SET times = times + 1 WHERE person = {one} AND session = {one}"),
                 "inbox_session",
+            ),
+            (&format!("SELECT * FROM audit_log WHERE action = 'x' {audit_order}"), "audit_log_action"),
+            (
+                &format!(
+                    "SELECT * FROM audit_log WHERE outcome = 'denied' AND outcome <> 'success' {audit_order}"
+                ),
+                "audit_log_failed",
             ),
         ] {
             let explain = if sqlite { "EXPLAIN QUERY PLAN" } else { "EXPLAIN" };

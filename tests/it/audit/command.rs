@@ -1,0 +1,94 @@
+//! `teleclaude audit` as it is typed: with the daemon, without it, on a copy of the database, and on a bundle; what
+//! it says and its exit codes.
+
+use crate::process::{World, said};
+use sea_orm::{ConnectionTrait as _, Database};
+use std::process::Output;
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn whole(output: &Output) {
+    assert_eq!(code(output), 0, "{}", said(output));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("The log is whole"), "{}", said(output));
+}
+
+fn broken(output: &Output, why: &str) {
+    assert_eq!(code(output), 1, "{}", said(output));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("NOT whole") && text.contains(why), "{}", said(output));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_auditor_with_an_export_and_the_public_key_needs_nobody() {
+    let mut world = World::single("");
+    world.up();
+    let folder = world.path("");
+    let path = |name: &str| folder.join(name).display().to_string();
+    let (bundle, key, copy) = (path("log.bundle"), path("key"), path("copy.db"));
+    let keys = world.run(None, &["audit", "key"]);
+    assert_eq!(code(&keys), 0, "{}", said(&keys));
+    std::fs::write(&key, &keys.stdout).unwrap();
+    for _ in 0..5 {
+        assert_eq!(code(&world.run(None, &["audit", "list"])), 0);
+    }
+    whole(&world.run(None, &["audit", "verify"]));
+    let export = ["audit", "export", "--format", "bundle", "-o", &bundle];
+    assert_eq!(code(&world.run(None, &export)), 0);
+    let again = world.run(None, &export);
+    assert_eq!(code(&again), 2, "nothing is overwritten: {}", said(&again));
+    let tail = world.run(None, &["audit", "tail", "-n", "2"]);
+    assert_eq!(String::from_utf8_lossy(&tail.stdout).lines().count(), 2, "{}", said(&tail));
+    let held = world.run(None, &["audit", "hold", "add", "--everything", "--reason", "case 12 of the court"]);
+    assert_eq!(code(&held), 0, "{}", said(&held));
+    let pruned = world.run(None, &["audit", "prune", "--before", "0s", "--yes"]);
+    assert_eq!(code(&pruned), 1, "{}", said(&pruned));
+    assert!(said(&pruned).contains("case 12 of the court"), "{}", said(&pruned));
+    world.signal(nix::sys::signal::Signal::SIGTERM);
+    assert!(world.ended().success());
+
+    // Nobody is there any more.
+    let alone = world.run(None, &["audit", "verify"]);
+    whole(&alone);
+    assert!(said(&alone).contains("not running"), "{}", said(&alone));
+    whole(&world.run(None, &["audit", "verify", "--bundle", &bundle, "--key", &key]));
+    let text = std::fs::read_to_string(&bundle).unwrap();
+    let cut: String = text.split_inclusive('\n').take(4).collect();
+    std::fs::write(path("cut.bundle"), cut).unwrap();
+    broken(&world.run(None, &["audit", "verify", "--bundle", &path("cut.bundle")]), "cut off");
+    std::fs::write(path("wrong"), "stranger+00000000+AQ==\n").unwrap();
+    for wrong in [
+        vec!["audit", "verify", "--bundle", "/nowhere"],
+        vec!["audit", "verify", "--database", "/nowhere"],
+        vec!["audit", "verify", "--bundle", &bundle, "--key", &path("wrong")],
+        vec!["audit", "verify", "--checkpoint", &key],
+        vec!["audit", "verify", "--database", "postgres://u:secret@localhost/x"],
+    ] {
+        let output = world.run(None, &wrong);
+        assert_eq!(code(&output), 2, "{wrong:?}: {}", said(&output));
+    }
+
+    // A copy, and what the daemon signed last, kept elsewhere.
+    let state = world.state();
+    std::fs::copy(state.join("teleclaude.db"), &copy).unwrap();
+    let point = state.join("audit.checkpoint").display().to_string();
+    let verify = ["audit", "verify", "--database", &copy, "--key", &key, "--checkpoint", &point];
+    whole(&world.run(None, &verify));
+    let raw = Database::connect(format!("sqlite://{copy}")).await.unwrap();
+    for sql in [
+        "DROP TRIGGER audit_log_no_delete",
+        "DROP TRIGGER audit_checkpoints_no_delete",
+        "DELETE FROM audit_log WHERE seq > 5",
+        "DELETE FROM audit_checkpoints",
+    ] {
+        raw.execute_unprepared(sql).await.unwrap();
+    }
+    raw.close().await.unwrap();
+    whole(&world.run(None, &["audit", "verify", "--database", &copy, "--key", &key]));
+    broken(&world.run(None, &verify), "truncated: rows 6 to");
+    let json = world.run(None, &[&verify[..], &["--json"]].concat());
+    let found: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(found["chains"][0]["first_bad_seq"], 6, "{found}");
+}
