@@ -213,6 +213,11 @@ fn arguments_become_requests() {
             "POST /api/v1/sessions/019a5d2e/resume",
             Some(json!({ "reason": "because" })),
         ),
+        (
+            "sessions answer 019a5d2e yes --request 019a5d2e-1",
+            "POST /api/v1/sessions/019a5d2e/answer",
+            Some(json!({ "request_id": "019a5d2e-1", "answer": "yes" })),
+        ),
         ("sessions interrupt 019a5d2e", "POST /api/v1/sessions/019a5d2e/interrupt", Some(json!({}))),
         (
             "sessions rename 019a5d2e -new",
@@ -255,6 +260,7 @@ fn wrong_words_are_exit_code_2_and_ask_nobody() {
         "sessions resume --all --reason because",
         "sessions rename 019a5d2e",
         "sessions interrupt",
+        "sessions answer",
         "sessions end 019a5d2e --older-than 3d",
         "sessions end --all --older-than often",
         "transcript",
