@@ -122,17 +122,19 @@ pub(super) async fn screen(
     now: SessionActivity,
 ) -> Result<(), StoreError> {
     let (id, at) = (session.id, app.now());
-    if hook::by_session(app.store().reader(), id).await?.is_none() {
-        return write(app, move |tx| {
-            Box::pin(async move { session::activity(tx.conn(), id, now, at).await.map(|_| ()) })
+    // Looked at in there: a hook may be heard in between, and knows better.
+    write(app, move |tx| {
+        Box::pin(async move {
+            let by_hooks = hook::by_session(tx.conn(), id).await?.is_some();
+            match (by_hooks, now) {
+                (false, now) => session::activity(tx.conn(), id, now, at).await.map(drop),
+                (true, SessionActivity::Busy) => session::touch(tx.conn(), id, at).await.map(drop),
+                (true, _) => Ok(()),
+            }
         })
-        .await;
-    }
-    if now == SessionActivity::Busy {
-        write(app, move |tx| Box::pin(async move { session::touch(tx.conn(), id, at).await.map(|_| ()) }))
-            .await?;
-    }
-    if now == SessionActivity::Idle {
+    })
+    .await?;
+    if now == SessionActivity::Idle && is_known(app, session) {
         let (app, session) = (Arc::clone(app), session.clone());
         tokio::spawn(async move {
             if let Err(error) = quiet(&app, &session).await {
@@ -153,19 +155,26 @@ async fn quiet(app: &App, session: &Session) -> Result<(), StoreError> {
         _ => return Ok(()),
     }
     let now = session::by_id(app.store().reader(), session.id).await?;
+    // Of an agent without hooks this says what is known anyway.
     if now.is_some_and(|now| now.activity == Some(SessionActivity::Busy)) {
         interrupted(app, session).await?;
     }
     Ok(())
 }
 
+/// Whether it is known how this session's agent asks.
+fn is_known(app: &App, session: &Session) -> bool {
+    let settings = app.settings();
+    let agent = settings.loaded.config.agents.by_name.get(&session.agent);
+    agent.is_some_and(|agent| agent.transcript != TranscriptFormat::None)
+}
+
 /// Looks, apart from whoever asks for it, whether what is asked still is.
 pub(super) async fn look_again(app: &Arc<App>, session: &Session) -> Result<(), StoreError> {
-    // Of others it is not known how they ask.
-    let settings = app.settings();
-    let agents = &settings.loaded.config.agents.by_name;
-    let known = agents.get(&session.agent).is_some_and(|a| a.transcript != TranscriptFormat::None);
-    let open = if known { question::open(app.store().reader(), session.id).await? } else { Vec::new() };
+    if !is_known(app, session) {
+        return Ok(());
+    }
+    let open = question::open(app.store().reader(), session.id).await?;
     if open.is_empty() {
         return Ok(());
     }

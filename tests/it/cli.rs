@@ -150,7 +150,8 @@ fn arguments_become_requests() {
     let daemon = FakeDaemon::start(move |line, _| {
         let reply = match line {
             l if l.starts_with("POST /api/v1/sessions/") && l.ends_with("/messages") => {
-                json!({ "session_id": ID, "message_id": "m", "state": "pending" }).to_string()
+                json!({ "session_id": ID, "message_id": "m", "request_id": "r", "state": "pending" })
+                    .to_string()
             }
             l if l.ends_with("/end") => json!({ "session_id": ID, "status": "ending" }).to_string(),
             l if l.starts_with("POST /api/v1/sessions") => row.clone(),
