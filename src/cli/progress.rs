@@ -55,7 +55,7 @@ fn line(done: u64, total: Option<u64>) -> String {
             let percent = done.min(total).saturating_mul(100) / total;
             format!("[{bar}] {percent:3}%  {} of {}", size(done), size(total))
         }
-        None => size(done),
+        None => format!("{} so far", size(done)),
     }
 }
 
@@ -78,10 +78,10 @@ mod tests {
 
     #[test]
     fn what_is_shown() {
-        assert_eq!(line(512, None), "512 B");
+        assert_eq!(line(512, None), "512 B so far");
         assert_eq!(line(3 << 20, Some(6 << 20)), "[############............]  50%  3.0 MiB of 6.0 MiB");
         assert_eq!(line(9, Some(6)), "[########################] 100%  9 B of 6 B");
-        assert_eq!(line(0, Some(0)), "0 B");
+        assert_eq!(line(0, Some(0)), "0 B so far");
         assert_eq!(size(1_536), "1.5 KiB");
     }
 }
