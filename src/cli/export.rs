@@ -7,8 +7,8 @@ use crate::cli::progress::{self, size};
 use crate::cli::reason;
 use crate::cli::render::{BOLD, json_visible, visible, visible_text};
 use crate::cli::transcript::banner;
-use crate::client::Client;
 use crate::client::export::Download;
+use crate::client::{Client, ClientError};
 use crate::domain::export::ExportFormat;
 use crate::host::screen::Decoder;
 use crate::wire::export::ExportSession;
@@ -127,8 +127,8 @@ async fn why(client: &Client, id: &str, done: Result<(), Broken>) -> Result<(), 
         Ok(()) => Ok(()),
         Err(Broken::Here(failure)) => Err(failure),
         Err(Broken::Cut(problem)) => match client.session(id).await {
-            Err(refused) => Err(refused.into()),
-            Ok(_) => Err(Failure::Local(problem)),
+            Err(refused @ ClientError::Fault(_)) => Err(refused.into()),
+            Ok(_) | Err(_) => Err(Failure::Local(problem)),
         },
     }
 }

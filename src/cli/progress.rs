@@ -17,7 +17,7 @@ pub fn counter(console: &Console<'_>, what: &str) -> ProgressBar {
 pub fn bytes(console: &Console<'_>, total: Option<u64>) -> ProgressBar {
     let template = match total {
         Some(_) => "{wide_bar} {binary_bytes}/{binary_total_bytes} {eta}",
-        None => "{spinner} {binary_bytes} {binary_bytes_per_sec}",
+        None => "{spinner} {binary_bytes} so far",
     };
     shown(console, total, template, "")
 }

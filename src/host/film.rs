@@ -436,8 +436,11 @@ mod tests {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    /// A size, the rows, the cursor.
+    type Picture = ((u64, u64), Vec<String>, (i64, i64));
+
     /// Plays a film as a player would: each moment with its time, size, rows and cursor.
-    fn play(lines: &[Value]) -> Vec<(u64, (u64, u64), Vec<String>, (i64, i64))> {
+    fn play(lines: &[Value]) -> Vec<(u64, Picture)> {
         let (mut rows, mut shown, mut size, mut moments) = (Vec::new(), Vec::new(), (0, 0), Vec::new());
         let number = |value: &Value| usize::try_from(value.as_u64().unwrap()).unwrap();
         for line in lines {
@@ -464,13 +467,13 @@ mod tests {
             };
             let cursor = (cursor.0.as_i64().unwrap(), cursor.1.as_i64().unwrap());
             let texts = shown.iter().map(|row: &usize| rows[*row].clone()).collect();
-            moments.push((time.unwrap(), size, texts, cursor));
+            moments.push((time.unwrap(), (size, texts, cursor)));
         }
         moments
     }
 
     /// What an emulator shows that was fed with everything up to this moment.
-    fn screen_at(path: &Path, time: u64) -> ((u64, u64), Vec<String>, (i64, i64)) {
+    fn screen_at(path: &Path, time: u64) -> Picture {
         let mut terminal = avt::Terminal::new(usize::from(SIZE.cols), usize::from(SIZE.rows)).unwrap();
         for event in Reader::open(path).unwrap() {
             if event.at.since(START).as_millis() > u128::from(time) {
@@ -542,12 +545,11 @@ mod tests {
             let lines = film(&path, Room::default());
             let moments = play(&lines);
             assert!(!moments.is_empty());
-            for (time, size, rows, cursor) in &moments {
-                assert_eq!((*size, rows.clone(), *cursor), screen_at(&path, *time), "at {time}");
+            for (time, picture) in &moments {
+                assert_eq!(*picture, screen_at(&path, *time), "at {time}");
             }
             // Nothing is lost at the end.
-            let (_, size, rows, cursor) = moments.last().unwrap();
-            assert_eq!((*size, rows.clone(), *cursor), screen_at(&path, u64::MAX));
+            assert_eq!(moments.last().unwrap().1, screen_at(&path, u64::MAX));
             assert!(lines.iter().any(|line| line[0] == "x"));
         }
 

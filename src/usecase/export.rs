@@ -100,9 +100,9 @@ impl Recorded {
 /// What is opened before anything is given.
 enum Opened {
     Copy(Recorded),
-    Lines(Stream),
+    Lines(Box<Stream>),
     /// For a page: the film, and the text if there is no transcript.
-    Film(Film, Option<Stream>),
+    Film(Box<Film>, Option<Box<Stream>>),
     Nothing,
 }
 
@@ -136,7 +136,7 @@ impl Export {
         };
         let title = session.title.as_ref().map(SessionTitle::as_str);
         let entries = |form, left| Part::Entries { after: 0, last, form, left };
-        let lines = |stream, form, left| Part::Lines { stream: Box::new(stream), form, left };
+        let lines = |stream, form, left| Part::Lines { stream, form, left };
         let mut length = None;
         let parts = match (format, opened) {
             (ExportFormat::Md, _) if last > 0 => {
@@ -153,7 +153,7 @@ impl Export {
                     _ if last == 0 => return Err(nothing()),
                     _ => (None, None),
                 };
-                let page = Page::new(film.as_ref().map(Film::start));
+                let page = Page::new(film.as_deref().map(Film::start));
                 let mut parts = VecDeque::from([Part::Ready(page::head(session, now).into_bytes())]);
                 match stream {
                     Some(stream) => parts.push_back(lines(stream, LineForm::Page(page), PAGE_TEXT_BYTES)),
@@ -164,7 +164,7 @@ impl Export {
                     if last == 0 {
                         parts.push_back(Part::Ready(marks(store, session, film.start()).await?.into_bytes()));
                     }
-                    parts.push_back(Part::Film(Box::new(film)));
+                    parts.push_back(Part::Film(film));
                 }
                 parts.push_back(Part::Ready(page::end().into_bytes()));
                 parts
@@ -276,11 +276,14 @@ fn opened(path: &Path, format: ExportFormat, has_entries: bool) -> io::Result<Op
     Ok(match format {
         ExportFormat::Cast => Opened::Copy(recorded),
         ExportFormat::Txt | ExportFormat::Md | ExportFormat::Jsonl => {
-            Opened::Lines(Stream::open(recorded.file, length)?)
+            Opened::Lines(Box::new(Stream::open(recorded.file, length)?))
         }
         ExportFormat::Html => {
-            let stream = if has_entries { None } else { Some(Stream::open(recorded.again(path)?, length)?) };
-            Opened::Film(Film::open(recorded.file, length, Room::default())?, stream)
+            let stream = match has_entries {
+                true => None,
+                false => Some(Box::new(Stream::open(recorded.again(path)?, length)?)),
+            };
+            Opened::Film(Box::new(Film::open(recorded.file, length, Room::default())?), stream)
         }
     })
 }
