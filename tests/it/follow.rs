@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader as SyncReader};
 use std::process::Stdio;
 use std::time::Duration;
+use teleclaude::daemon::attach::end_of_killed;
+use teleclaude::domain::audit::{AuditDraft, AuditOutcome};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout};
@@ -257,6 +259,36 @@ async fn without_its_row_nothing_of_another_s_is_shown() {
         let answer = world.rest(ANN, "GET", &path, None).await;
         assert_eq!(answer.body["code"], "audit_unavailable", "{answer:?}");
         follower.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_that_a_killed_daemon_could_not_write_the_next_one_does() {
+    on_both(async |db| {
+        let world = World::everybody(db).config(SCRIBE).start().await;
+        let follower = Follower::of(&world);
+        let (store, deadline) = (world.app.store(), Instant::now() + PATIENCE);
+        let began = AuditDraft::by_daemon(0, "daemon.start", AuditOutcome::Success, world.app.now());
+        store.append(deadline, began).await.unwrap();
+        let (id, log) = session(&world).await;
+        append(&log, &line("a private word"));
+        let mut ann = Stream::of(&world, ANN, &id, &format!("&{WHY}")).await;
+        ann.until("a private word").await;
+        // One that was read, and not followed, has no end.
+        let read = world.rest(ANN, "GET", &format!("/sessions/{id}/transcript?{WHY}"), None).await;
+        assert_eq!(read.status, 200, "{read:?}");
+        for _ in 0..2 {
+            end_of_killed(store, world.app.now()).await.unwrap();
+        }
+        let rows = world.audit().await;
+        let rows: Vec<&Value> = rows.iter().filter(|row| row["action"] == "transcript.read").collect();
+        assert_eq!(rows.len(), 3, "{rows:?}");
+        assert!(rows[0]["detail"].as_str().unwrap().contains("the daemon was killed"), "{rows:?}");
+        assert_eq!(rows[0]["request_id"], rows[2]["request_id"]);
+        drop(ann);
+        follower.end().await;
+        world.end().await;
     })
     .await;
 }
