@@ -238,8 +238,8 @@ fn tail(message: &Message) -> Option<String> {
     if message.typing == Typing::Line {
         return None;
     }
-    let line: Vec<char> =
-        message.text.trim_end().lines().last()?.chars().filter(|c| !c.is_control()).collect();
+    let line = message.text.trim_end().lines().last()?;
+    let line: Vec<char> = line.chars().filter(|c| !c.is_control() && !c.is_whitespace()).collect();
     let tail = &line[line.len().saturating_sub(TAIL)..];
     (tail.len() >= TAIL_LEAST).then(|| tail.iter().collect())
 }
