@@ -7,12 +7,12 @@ use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::limits::TOKEN_HEADER;
 use crate::wire::reply::{
     AgentsReply, AuditReply, ComputersReply, ConfigReply, ContentReply, EndedReply, HealthReply,
-    MyConfigReply, ProjectsReply, ReloadedReply, SentReply, SessionReply, SessionsReply, StartedReply,
-    VerifiedReply, WhoamiReply,
+    MyConfigReply, ProjectsReply, PurgedReply, ReloadedReply, SearchReply, SentReply, SessionReply,
+    SessionsReply, StartedReply, VerifiedReply, WhoamiReply,
 };
 use crate::wire::request::{
-    EndSession, GetSessionData, ListAudit, ListSessions, PutMyConfig, RenameSession, RunAgentCommand,
-    SendMessage, StartSession, Steering,
+    EndSession, GetSessionData, LabelSession, ListAudit, ListSessions, PutMyConfig, RenameSession,
+    RunAgentCommand, SearchSessions, SendMessage, StartSession, Steering,
 };
 use http::header::{ACCEPT, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, StatusCode};
@@ -184,6 +184,12 @@ impl Client {
         self.post(&format!("/sessions/{}/end", encoded(&asked.session_id)), &fields).await
     }
 
+    /// Deletes an ended session and all that is kept of it.
+    pub async fn purge_session(&self, asked: &Steering) -> Result<Answer<PurgedReply>, ClientError> {
+        let fields = without_session(asked)?;
+        self.ask(Method::DELETE, &format!("/sessions/{}", encoded(&asked.session_id)), Some(&fields)).await
+    }
+
     /// Runs an ended session again.
     pub async fn resume_session(&self, asked: &Steering) -> Result<Answer<SessionReply>, ClientError> {
         let fields = without_session(asked)?;
@@ -194,6 +200,13 @@ impl Client {
     pub async fn interrupt_session(&self, asked: &Steering) -> Result<Answer<SessionReply>, ClientError> {
         let fields = without_session(asked)?;
         self.post(&format!("/sessions/{}/interrupt", encoded(&asked.session_id)), &fields).await
+    }
+
+    /// Gives a session labels, or takes some away.
+    pub async fn label_session(&self, asked: &LabelSession) -> Result<Answer<SessionReply>, ClientError> {
+        let fields = without_session(asked)?;
+        let path = format!("/sessions/{}/labels", encoded(&asked.session_id));
+        self.ask(Method::PATCH, &path, Some(&fields)).await
     }
 
     /// Calls a session something else.
@@ -207,6 +220,11 @@ impl Client {
     pub async fn transcript(&self, asked: &GetSessionData) -> Result<Answer<ContentReply>, ClientError> {
         let rest = query(asked, &["session_id"])?;
         self.get(&format!("/sessions/{}/transcript{rest}", encoded(&asked.session_id))).await
+    }
+
+    /// What was said and done.
+    pub async fn search(&self, asked: &SearchSessions) -> Result<Answer<SearchReply>, ClientError> {
+        self.get(&format!("/search{}", query(asked, &[])?)).await
     }
 
     /// Rows of the audit log.

@@ -7,6 +7,8 @@ mod m0002_sessions;
 mod m0003_audit;
 mod m0004_transcripts;
 mod m0005_worktrees;
+mod m0008_search;
+mod m0009_retention;
 
 use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use sea_orm_migration::sea_query::{Alias, Query};
@@ -23,6 +25,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_audit::Step),
             Box::new(m0004_transcripts::Step),
             Box::new(m0005_worktrees::Step),
+            Box::new(m0008_search::Step),
+            Box::new(m0009_retention::Step),
         ]
     }
 }

@@ -183,6 +183,11 @@ impl App {
         self.environment.var(name).filter(|value| !value.is_empty())
     }
 
+    /// The folder in which recordings lie.
+    pub fn recordings(&self) -> &std::path::Path {
+        &self.recordings
+    }
+
     /// The home of the daemon's own user.
     pub fn home(&self) -> &std::path::Path {
         &self.environment.home
@@ -272,7 +277,7 @@ impl App {
     /// After a change is committed: whoever waits for it is told.
     pub fn after_change(&self, reply: &Reply) {
         match reply {
-            Reply::Started(_) | Reply::Sent(_) | Reply::Ended(_) | Reply::Changed(_) => {
+            Reply::Started(_) | Reply::Sent(_) | Reply::Ended(_) | Reply::Purged(_) | Reply::Changed(_) => {
                 self.work.notify_one()
             }
             Reply::MyConfig(_) => {

@@ -8,6 +8,7 @@ use crate::daemon::app::App;
 use crate::daemon::backend::{Event, SessionChange, SessionEvent};
 use crate::daemon::hosts::{HostError, Outcome};
 use crate::daemon::life;
+use crate::daemon::purge;
 use crate::daemon::settings::Settings;
 use crate::daemon::tokens::Tokens;
 use crate::daemon::worktrees;
@@ -22,7 +23,7 @@ use crate::store::message::{self, MessageState};
 use crate::store::outbox::{self, Effect};
 use crate::store::writer::WriteError;
 use crate::store::{host, session};
-use crate::usecase::run::{END, INTERRUPT, REMOVE_WORKTREE, RESUME, START};
+use crate::usecase::run::{END, INTERRUPT, PURGE, REMOVE_WORKTREE, RESUME, START};
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -116,6 +117,7 @@ async fn apply(app: &App, effect: &Effect) -> Result<(), StoreError> {
         START | RESUME if session.status == SessionStatus::Starting => start(app, effect, &session).await,
         END if session.status == SessionStatus::Ending => end(app, effect, &session).await,
         INTERRUPT if session.status == SessionStatus::Running => interrupt(app, effect, &session).await,
+        PURGE => purge::purge(app, effect, &session).await,
         REMOVE_WORKTREE => remove_worktree(app, effect, &session).await,
         _ => done(app, effect).await,
     }
@@ -507,7 +509,7 @@ fn typed(session: &Session, message: &message::Message) -> Message {
     Message { id: message.id.to_string(), text: message.text.clone(), typing }
 }
 
-fn told(app: &App, session: &Session) {
+pub(super) fn told(app: &App, session: &Session) {
     app.tell(Event::Session(SessionEvent {
         session_id: session.id,
         owner: session.owner,
@@ -517,12 +519,13 @@ fn told(app: &App, session: &Session) {
     }));
 }
 
-type UnitFuture<'a> = futures_util::future::BoxFuture<'a, Result<(), StoreError>>;
+type UnitFuture<'a, T> = futures_util::future::BoxFuture<'a, Result<T, StoreError>>;
 
 /// One unit of the writer's, with this file's patience.
-pub(super) async fn write<F>(app: &App, unit: F) -> Result<(), StoreError>
+pub(super) async fn write<F, T>(app: &App, unit: F) -> Result<T, StoreError>
 where
-    F: for<'a> FnMut(&'a mut crate::store::writer::Tx) -> UnitFuture<'a> + Send + 'static,
+    F: for<'a> FnMut(&'a mut crate::store::writer::Tx) -> UnitFuture<'a, T> + Send + 'static,
+    T: Send + 'static,
 {
     app.store().write(Instant::now() + WRITE, unit).await.map_err(|error| match error {
         WriteError::Refused(error) | WriteError::Store(error) => error,

@@ -160,8 +160,10 @@ const fn changes(request: &Request) -> bool {
         | Request::RunAgentCommand(_)
         | Request::SendMessage(_)
         | Request::EndSession(_)
+        | Request::PurgeSession(_)
         | Request::ResumeSession(_)
         | Request::InterruptSession(_)
+        | Request::LabelSession(_)
         | Request::RenameSession(_)
         | Request::Subscribe(_)
         | Request::StopNotifications(_)
@@ -175,6 +177,7 @@ const fn changes(request: &Request) -> bool {
         | Request::ListSessions(_)
         | Request::ShowSession(_)
         | Request::ReadSession(_)
+        | Request::SearchSessions(_)
         | Request::Attach(_)
         | Request::ListAudit(_)
         | Request::VerifyAudit

@@ -9,12 +9,14 @@ use crate::daemon::attach::{self, Attachment};
 use crate::daemon::backend::Call;
 use crate::daemon::settings::Settings;
 use crate::domain::action::{Action, Verb};
+use crate::domain::audit::AuditDraft;
 use crate::domain::caller::{Caller, Peer, Role};
 use crate::domain::policy::{self, Denied, Permit};
+use crate::store::error::StoreError;
 use crate::store::writer::WriteError;
 use crate::usecase::resolve::{refresh, resolve};
 use crate::usecase::resume::owner_uid;
-use crate::usecase::{Explained, Facts, run};
+use crate::usecase::{Explained, Facts, labels, run, search};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::Reply;
 use crate::wire::request::Request;
@@ -108,17 +110,27 @@ async fn resolved_and_judged(
         Verb::StartSession
         | Verb::SendMessage
         | Verb::EndSession
+        | Verb::PurgeSession
         | Verb::ResumeSession
         | Verb::InterruptSession
+        | Verb::LabelSession
         | Verb::RenameSession
         | Verb::PutMyConfig => {
-            let reply = change(app, facts, caller, action, call.deadline).await?;
+            let mut reply = change(app, facts, caller, action, call.deadline).await?;
+            labels::done(app.store().reader(), &mut reply).await;
             app.after_change(&reply);
             if let Reply::Started(started) = &reply {
                 tracing::Span::current().record("session", started.session.session_id.as_str());
             }
             tracing::info!(action = verb.name(), "done");
             Ok(Done::Reply(reply))
+        }
+        Verb::SearchSessions => {
+            let permit = judge(app, &facts, &caller, action, call.deadline).await?;
+            let found = search::search(app.store().reader(), &facts, permit).await?;
+            // Which sessions' text is shown is known only now; it leaves once every row is kept.
+            write_down(app, found.rows, call.deadline).await?;
+            Ok(Done::Reply(found.reply))
         }
         Verb::AttachReadOnly | Verb::Attach => {
             let permit = judge(app, &facts, &caller, action, call.deadline).await?;
@@ -149,12 +161,28 @@ async fn read(
         Action::Reload => app.reload(Some((permit.caller(), &facts))).await.map(Reply::Reloaded),
         _ => {
             let mut reply = run::read(app.store(), &facts, permit).await?;
+            labels::show(app.store().reader(), &mut reply).await?;
             if let Reply::Session(row) = &mut reply {
                 row.attached = app.attachments().rows(&row.session_id);
             }
             Ok(reply)
         }
     }
+}
+
+/// Keeps all of these rows, or none.
+async fn write_down(app: &App, rows: Vec<AuditDraft>, deadline: Instant) -> Result<(), Fault> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let unit = app.store().write(deadline, move |tx| {
+        let rows = rows.clone();
+        Box::pin(async move {
+            rows.into_iter().for_each(|row| tx.audit(row));
+            Ok::<(), StoreError>(())
+        })
+    });
+    unit.await.map_err(audit_unavailable)
 }
 
 /// Resolve again, judge, do and write down in one transaction.

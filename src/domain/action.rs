@@ -2,7 +2,9 @@
 
 use crate::domain::audit::AuditOutcome;
 use crate::domain::caller::Caller;
+use crate::domain::label::Labels;
 use crate::domain::project::Project;
+use crate::domain::query::Query;
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
 use crate::domain::timestamp::Timestamp;
 use uuid::Uuid;
@@ -44,12 +46,30 @@ pub enum Action {
         /// Why.
         reason: Option<String>,
     },
+    /// Deleting an ended session and all that is kept of it.
+    PurgeSession {
+        /// The session.
+        session: Box<Session>,
+        /// Why.
+        reason: Option<String>,
+    },
     /// Running an ended session again.
     ResumeSession(Box<Resumption>),
     /// Interrupting what a session's agent does.
     InterruptSession {
         /// The session.
         session: Box<Session>,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Giving a session labels, or taking some away.
+    LabelSession {
+        /// The session.
+        session: Box<Session>,
+        /// Labels it gets.
+        set: Labels,
+        /// Names of labels it loses.
+        remove: Vec<String>,
         /// Why.
         reason: Option<String>,
     },
@@ -71,6 +91,8 @@ pub enum Action {
         /// Why.
         reason: Option<String>,
     },
+    /// Searching what was said and done in sessions.
+    SearchSessions(Box<SearchQuery>),
     /// Seeing a session's terminal as it changes, and typing into it.
     Attach {
         /// The session.
@@ -136,6 +158,8 @@ pub struct NewSession {
     pub can_be_restricted: bool,
     /// Which of its models.
     pub thinking_mode: ThinkingMode,
+    /// Labels it gets.
+    pub labels: Labels,
     /// What to type first.
     pub message: Option<NewMessage>,
     /// The client's own id for this request.
@@ -195,6 +219,8 @@ pub struct SessionQuery {
     pub owner: Option<String>,
     /// Only with activity at or after.
     pub since: Option<Timestamp>,
+    /// Only with these labels.
+    pub labels: Labels,
     /// Only those this session's agent started.
     pub children_of: Option<SessionId>,
     /// Also those of other machines.
@@ -202,6 +228,25 @@ pub struct SessionQuery {
     /// The last row of the page before.
     pub after: Option<(Timestamp, SessionId)>,
     /// Rows at most.
+    pub limit: u64,
+}
+
+/// What is searched for, among which sessions, and which page of what is found.
+#[derive(Clone, Debug, Default)]
+pub struct SearchQuery {
+    /// What for.
+    pub query: Query,
+    /// Only in sessions of this project.
+    pub project: Option<String>,
+    /// Only said or done at or after.
+    pub since: Option<Timestamp>,
+    /// Only said or done at or before.
+    pub until: Option<Timestamp>,
+    /// Why; with a reason an admin searches everybody's sessions.
+    pub reason: Option<String>,
+    /// The place of the last hit of the page before.
+    pub before: Option<i64>,
+    /// Hits at most.
     pub limit: u64,
 }
 
@@ -266,14 +311,20 @@ pub enum Verb {
     SendMessage,
     /// Ending.
     EndSession,
+    /// Deleting.
+    PurgeSession,
     /// Running again.
     ResumeSession,
     /// Interrupting.
     InterruptSession,
+    /// Giving it labels.
+    LabelSession,
     /// Calling it something else.
     RenameSession,
     /// Reading content.
     ReadSession,
+    /// Searching content.
+    SearchSessions,
     /// Seeing a terminal live.
     AttachReadOnly,
     /// Seeing a terminal live and typing into it.
@@ -307,10 +358,13 @@ impl Verb {
         Self::StartSession,
         Self::SendMessage,
         Self::EndSession,
+        Self::PurgeSession,
         Self::ResumeSession,
         Self::InterruptSession,
+        Self::LabelSession,
         Self::RenameSession,
         Self::ReadSession,
+        Self::SearchSessions,
         Self::AttachReadOnly,
         Self::Attach,
         Self::Watch,
@@ -335,10 +389,13 @@ impl Verb {
             Self::StartSession => "session.start",
             Self::SendMessage => "session.send",
             Self::EndSession => "session.end",
+            Self::PurgeSession => "session.purge",
             Self::ResumeSession => "session.resume",
             Self::InterruptSession => "session.interrupt",
+            Self::LabelSession => "session.label",
             Self::RenameSession => "session.title",
             Self::ReadSession => "transcript.read",
+            Self::SearchSessions => "transcript.search",
             Self::AttachReadOnly => "session.watch",
             Self::Attach => "session.attach",
             Self::Watch => "session.subscribe",
@@ -366,10 +423,13 @@ impl Action {
             Self::StartSession(_) => Verb::StartSession,
             Self::SendMessage { .. } => Verb::SendMessage,
             Self::EndSession { .. } => Verb::EndSession,
+            Self::PurgeSession { .. } => Verb::PurgeSession,
             Self::ResumeSession(_) => Verb::ResumeSession,
             Self::InterruptSession { .. } => Verb::InterruptSession,
+            Self::LabelSession { .. } => Verb::LabelSession,
             Self::RenameSession { .. } => Verb::RenameSession,
             Self::ReadSession { .. } => Verb::ReadSession,
+            Self::SearchSessions(_) => Verb::SearchSessions,
             Self::Attach { input: false, .. } => Verb::AttachReadOnly,
             Self::Attach { input: true, .. } => Verb::Attach,
             Self::Watch { .. } => Verb::Watch,
@@ -388,7 +448,9 @@ impl Action {
             Self::ShowSession(session)
             | Self::SendMessage { session, .. }
             | Self::EndSession { session, .. }
+            | Self::PurgeSession { session, .. }
             | Self::InterruptSession { session, .. }
+            | Self::LabelSession { session, .. }
             | Self::RenameSession { session, .. }
             | Self::ReadSession { session, .. }
             | Self::Attach { session, .. }

@@ -3,10 +3,12 @@
 pub mod action;
 pub mod audit;
 pub mod caller;
+pub mod label;
 pub mod people;
 pub mod person;
 pub mod policy;
 pub mod project;
+pub mod query;
 pub mod redact;
 pub mod session;
 pub mod timestamp;

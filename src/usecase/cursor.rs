@@ -36,6 +36,17 @@ pub fn audit(text: &str) -> Result<(Timestamp, String, i64), Fault> {
     read.ok_or_else(not_a_cursor)
 }
 
+/// A place among hits.
+pub fn of_hit(place: i64) -> String {
+    format!("h{place:x}")
+}
+
+/// Reads [`of_hit`] back.
+pub fn hit(text: &str) -> Result<i64, Fault> {
+    let read = text.strip_prefix('h').and_then(|place| i64::from_str_radix(place, 16).ok());
+    read.filter(|place| *place > 0).ok_or_else(not_a_cursor)
+}
+
 fn not_a_cursor() -> Fault {
     Fault::invalid("cursor", "is not one that a list gave")
         .hint("pass next_cursor of the page before, unchanged")
@@ -43,7 +54,7 @@ fn not_a_cursor() -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use super::{audit, of_audit, of_session, session};
+    use super::{audit, hit, of_audit, of_session, session};
     use crate::domain::session::SessionId;
     use crate::domain::timestamp::Timestamp;
     use proptest::prelude::{any, proptest};
@@ -63,6 +74,7 @@ mod tests {
         fn garbage_is_a_fault(text in any::<String>()) {
             let _ = session(&text);
             let _ = audit(&text);
+            let _ = hit(&text);
         }
     }
 }

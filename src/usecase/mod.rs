@@ -3,11 +3,14 @@
 
 pub mod content;
 pub mod cursor;
+pub mod labels;
 pub mod markdown;
 pub mod place;
+pub mod purge;
 pub mod resolve;
 pub mod resume;
 pub mod run;
+pub mod search;
 pub mod turns;
 
 use crate::config::personal::Personal;

@@ -9,7 +9,7 @@ use crate::domain::session::{Profile, Session, SessionId, SessionTitle, Thinking
 use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
 use crate::store::session::{self, Found};
-use crate::usecase::{Explained, Facts, cursor, place, resume};
+use crate::usecase::{Explained, Facts, cursor, labels, place, resume, search};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::limits::{
     CLIENT_ID_BYTES_MAX, CONTENT_CHARS_DEFAULT, CONTENT_CHARS_MAX, MESSAGE_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX,
@@ -47,6 +47,7 @@ pub async fn resolve(
                 message: Some(message),
                 subdir: args.subdir,
                 worktree: None,
+                labels: None,
                 client_id: args.client_id,
             };
             start(conn, facts, caller, args, true).await?
@@ -70,11 +71,16 @@ pub async fn resolve(
                 reason,
             }
         }
+        Request::PurgeSession(args) => {
+            let reason = reason(args.reason)?;
+            Action::PurgeSession { session: find(conn, caller, &args.session_id).await?, reason }
+        }
         Request::ResumeSession(args) => resume::resolve(conn, facts, caller, args, explained).await?,
         Request::InterruptSession(args) => {
             let reason = reason(args.reason)?;
             Action::InterruptSession { session: find(conn, caller, &args.session_id).await?, reason }
         }
+        Request::LabelSession(args) => labels::resolve(conn, caller, args).await?,
         Request::RenameSession(args) => {
             let title =
                 SessionTitle::parse(&args.title).map_err(|problem| Fault::invalid("title", problem))?;
@@ -86,6 +92,7 @@ pub async fn resolve(
             let reason = reason(args.reason)?;
             Action::ReadSession { session: find(conn, caller, &args.session_id).await?, window, reason }
         }
+        Request::SearchSessions(args) => search::resolve(args)?,
         Request::Attach(args) => {
             let reason = reason(args.reason)?;
             Action::Attach { session: find(conn, caller, &args.session_id).await?, input: args.input, reason }
@@ -121,7 +128,9 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         Action::ShowSession(session)
         | Action::SendMessage { session, .. }
         | Action::EndSession { session, .. }
+        | Action::PurgeSession { session, .. }
         | Action::InterruptSession { session, .. }
+        | Action::LabelSession { session, .. }
         | Action::RenameSession { session, .. }
         | Action::ReadSession { session, .. }
         | Action::Attach { session, .. }
@@ -137,6 +146,7 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::ListAgents
         | Action::ListComputers
         | Action::ListSessions(_)
+        | Action::SearchSessions(_)
         | Action::ListAudit(_)
         | Action::VerifyAudit
         | Action::ShowConfig
@@ -270,6 +280,7 @@ async fn start(
             .thinking_mode
             .or(personal.and_then(|p| p.thinking_mode))
             .unwrap_or(ThinkingMode::Slow),
+        labels: labels::checked(args.labels.unwrap_or_default())?,
         message,
         client_id: client_id(args.client_id)?,
         existing: None,
@@ -317,6 +328,7 @@ async fn session_query(conn: &Conn, caller: &Caller, args: &ListSessions) -> Res
         agent: args.agent.clone(),
         owner: args.owner.clone(),
         since: moment("since", args.since.as_deref())?,
+        labels: labels::filter(args.label.as_deref())?,
         children_of,
         all_computers: args.all_computers.unwrap_or(false),
         after: args.cursor.as_deref().map(cursor::session).transpose()?,
@@ -412,11 +424,11 @@ pub(super) fn reason(text: Option<String>) -> Result<Option<String>, Fault> {
     Ok(Some(text.to_owned()))
 }
 
-fn moment(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, Fault> {
+pub(super) fn moment(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, Fault> {
     text.map(|text| Timestamp::parse(text).map_err(|problem| Fault::invalid(field, problem))).transpose()
 }
 
-fn limit(limit: Option<i64>) -> Result<u64, Fault> {
+pub(super) fn limit(limit: Option<i64>) -> Result<u64, Fault> {
     match limit {
         None => Ok(PAGE_DEFAULT),
         Some(n) => u64::try_from(n)

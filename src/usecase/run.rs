@@ -11,10 +11,10 @@ use crate::store::audit::Place;
 use crate::store::connect::Store;
 use crate::store::session::Filter;
 use crate::store::writer::Tx;
-use crate::store::{activity, audit, instance, message, outbox, session, setting, transcript, verify};
+use crate::store::{activity, audit, instance, label, message, outbox, session, setting, transcript, verify};
 use crate::usecase::resolve::{no_session, no_user, unavailable};
 use crate::usecase::turns::READING;
-use crate::usecase::{Facts, content, cursor, resume};
+use crate::usecase::{Facts, content, cursor, labels, purge, resume};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::{
     AgentRow, AgentsReply, AuditReply, ChainRow, ComputerRow, ComputersReply, ConfigReply, ConfigRow,
@@ -34,6 +34,8 @@ pub const RESUME: &str = "resume";
 pub const INTERRUPT: &str = "interrupt";
 /// The effect that removes a session's worktree once it has ended.
 pub const REMOVE_WORKTREE: &str = "remove_worktree";
+/// The effect that deletes all that is kept of a session, and then its row.
+pub const PURGE: &str = "purge";
 /// The setting that keeps a personal config layer.
 pub const PERSONAL: &str = "personal";
 
@@ -80,6 +82,8 @@ pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
             draft.about(session).because(reason.as_deref()).with_detail(&json!({ "remove_worktree": true }))
         }
         Action::EndSession { session, reason, .. }
+        | Action::PurgeSession { session, reason }
+        | Action::LabelSession { session, reason, .. }
         | Action::InterruptSession { session, reason }
         | Action::RenameSession { session, reason, .. }
         | Action::SendMessage { session, reason, .. }
@@ -238,12 +242,15 @@ pub async fn read(store: &Store, facts: &Facts, permit: Permit) -> Result<Reply,
         Action::ShowConfig => return Err(not_here("config.show")),
         Action::Health => return Err(not_here("health")),
         Action::Attach { .. } => return Err(not_here("attach")),
+        Action::SearchSessions(_) => return Err(not_here("transcript.search")),
         Action::Reload => return Err(not_here("reload")),
         Action::StartSession(_)
         | Action::SendMessage { .. }
         | Action::EndSession { .. }
+        | Action::PurgeSession { .. }
         | Action::ResumeSession(_)
         | Action::InterruptSession { .. }
+        | Action::LabelSession { .. }
         | Action::RenameSession { .. }
         | Action::PutMyConfig { .. } => {
             return Err(not_here("a change"));
@@ -285,8 +292,12 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
             }
             ended(&session, status, removes)
         }
+        Action::PurgeSession { session, .. } => purge::purge(tx, facts, &session).await?,
         Action::ResumeSession(resumption) => resume::resume(tx, facts, *resumption, profile).await?,
         Action::InterruptSession { session, .. } => interrupt(tx, facts, &session).await?,
+        Action::LabelSession { session, set, remove, .. } => {
+            labels::change(tx, facts, &session, &set, &remove).await?
+        }
         Action::RenameSession { session, title, .. } => {
             session::rename(tx.conn(), session.id, &title).await.map_err(unavailable)?;
             happened(tx, facts, &session, "renamed").await?;
@@ -362,6 +373,7 @@ async fn start(
         ended: None,
     };
     session::insert(tx.conn(), &session).await.map_err(unavailable)?;
+    label::set(tx.conn(), session.id, &new.labels).await.map_err(unavailable)?;
     happened(tx, facts, &session, "created").await?;
     effect(tx, facts, facts.session_id, &session, START).await?;
     if let Some(text) = new.message {
@@ -508,6 +520,7 @@ async fn sessions(
         status: query.status,
         agent: query.agent.clone(),
         since: query.since,
+        labels: query.labels.clone(),
         parent: query.children_of,
         family,
         computer: (!query.all_computers).then(|| facts.computer.to_string()),

@@ -1,6 +1,7 @@
 //! What can be asked, by names. `usecase` resolves names to things. Unknown arguments are refused.
 
 use crate::domain::action::Verb;
+use crate::domain::label::Labels;
 use crate::domain::session::{SessionStatus, ThinkingMode};
 use crate::wire::attach::TerminalSize;
 use serde::{Deserialize, Serialize};
@@ -30,14 +31,20 @@ pub enum Request {
     SendMessage(SendMessage),
     /// End a session.
     EndSession(EndSession),
+    /// Delete an ended session and all that is kept of it.
+    PurgeSession(Steering),
     /// Run an ended session again.
     ResumeSession(Steering),
     /// Interrupt what a session's agent does.
     InterruptSession(Steering),
+    /// Give a session labels, or take some away.
+    LabelSession(LabelSession),
     /// Call a session something else.
     RenameSession(RenameSession),
     /// Read what a session showed.
     ReadSession(GetSessionData),
+    /// Search what was said and done.
+    SearchSessions(SearchSessions),
     /// See a session's terminal live, and type into it.
     Attach(AttachSession),
     /// Be told when a session changes.
@@ -72,10 +79,13 @@ impl Request {
             Self::StartSession(_) | Self::RunAgentCommand(_) => Verb::StartSession,
             Self::SendMessage(_) => Verb::SendMessage,
             Self::EndSession(_) => Verb::EndSession,
+            Self::PurgeSession(_) => Verb::PurgeSession,
             Self::ResumeSession(_) => Verb::ResumeSession,
             Self::InterruptSession(_) => Verb::InterruptSession,
+            Self::LabelSession(_) => Verb::LabelSession,
             Self::RenameSession(_) => Verb::RenameSession,
             Self::ReadSession(_) => Verb::ReadSession,
+            Self::SearchSessions(_) => Verb::SearchSessions,
             Self::Attach(args) => match args.input {
                 true => Verb::Attach,
                 false => Verb::AttachReadOnly,
@@ -110,6 +120,9 @@ pub struct ListSessions {
     /// Only sessions with activity at or after this RFC 3339 time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
+    /// Only sessions with this label, written name=value; several with commas between them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// Only sessions that this session's agent started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub children_of: Option<String>,
@@ -157,6 +170,9 @@ pub struct StartSession {
     /// Whether the session gets a git worktree and branch of its own; the project must be a git repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worktree: Option<bool>,
+    /// Labels it gets: names and values of a-z, 0-9, `.`, `_`, `-`, `/` and `:`, at most 16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Labels>,
     /// An id of the client's own: asking again with the same one starts nothing new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
@@ -203,7 +219,7 @@ pub struct SendMessage {
     pub reason: Option<String>,
 }
 
-/// Arguments of `resume_session` and `interrupt_session`.
+/// Arguments of `resume_session` and `interrupt_session`, and of deleting a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Steering {
@@ -225,6 +241,51 @@ pub struct RenameSession {
     /// Why, where the session is somebody else's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// A change of a session's labels.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LabelSession {
+    /// The session's id, or a unique prefix of at least 8 characters.
+    pub session_id: String,
+    /// Labels it gets, by name; one that it has gets the new value.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub set: Labels,
+    /// Names of labels it loses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<String>,
+    /// Why, where the session is somebody else's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Arguments of `search_sessions`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SearchSessions {
+    /// Words that must all be there; `"words one after the other"`, `begin*`, `-not`. At most 1,000 bytes.
+    pub query: String,
+    /// Only in sessions of this project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// Only what was said or done at or after this RFC 3339 time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Only what was said or done at or before this RFC 3339 time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// Why, to search everybody's sessions (admins): 10 characters or more. It is written down for each session of
+    /// somebody else's whose text is shown. Without it only your own sessions are searched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Where the previous page ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Hits at most, 1 to 100; 50 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub limit: Option<i64>,
 }
 
 /// Arguments of `end_session`.

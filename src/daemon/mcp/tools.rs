@@ -4,12 +4,12 @@ use crate::daemon::mcp::schema;
 use crate::domain::action::Verb;
 use crate::wire::fault::Fault;
 use crate::wire::reply::{
-    AgentsReply, ComputersReply, ContentReply, EndedReply, ProjectsReply, SentReply, SessionReply,
-    SessionsReply, StartedReply, WatchingReply, WhoamiReply,
+    AgentsReply, ComputersReply, ContentReply, EndedReply, ProjectsReply, SearchReply, SentReply,
+    SessionReply, SessionsReply, StartedReply, WatchingReply, WhoamiReply,
 };
 use crate::wire::request::{
-    EndSession, GetSessionData, ListSessions, Request, RunAgentCommand, SendMessage, SessionRef,
-    StartSession, Steering,
+    EndSession, GetSessionData, ListSessions, Request, RunAgentCommand, SearchSessions, SendMessage,
+    SessionRef, StartSession, Steering,
 };
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde::de::DeserializeOwned;
@@ -165,6 +165,18 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
             schema::output::<ContentReply>(),
             READ,
             |args| some(args, Request::ReadSession),
+        ),
+        entry(
+            "search_sessions",
+            Verb::SearchSessions,
+            "Search sessions",
+            "Searches what was said and done in your agents' sessions. All words of the query must be there; \"words one \
+             after the other\", begin*, -not. Gives the text around each match, the latest first. An admin who gives a \
+             reason searches everybody's sessions; that is written down for each session shown.",
+            schema::input::<SearchSessions>(),
+            schema::output::<SearchReply>(),
+            READ,
+            |args| some(args, Request::SearchSessions),
         ),
         entry(
             "subscribe",

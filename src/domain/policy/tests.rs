@@ -2,8 +2,9 @@
 //! change of this table.
 
 use super::{Denied, Rules, judge};
-use crate::domain::action::{Action, NewMessage, NewSession, Resumption, SessionQuery, Window};
+use crate::domain::action::{Action, NewMessage, NewSession, Resumption, SearchQuery, SessionQuery, Window};
 use crate::domain::caller::{Caller, PersonRef, Role, Rule, Via};
+use crate::domain::label::Labels;
 use crate::domain::person::{PersonId, Standing};
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
 use crate::domain::timestamp::Timestamp;
@@ -80,6 +81,7 @@ fn new_session() -> NewSession {
         agent: "claude".to_owned(),
         can_be_restricted: true,
         thinking_mode: ThinkingMode::Slow,
+        labels: Labels::new(),
         message: None,
         client_id: None,
         existing: None,
@@ -100,6 +102,14 @@ fn sessions_of(owner: Option<&str>) -> Action {
         owner: owner.map(str::to_owned),
         ..SessionQuery::default()
     }))
+}
+
+fn labelling(session: Box<Session>, reason: Option<String>) -> Action {
+    Action::LabelSession { session, set: Labels::new(), remove: vec![], reason }
+}
+
+fn search(reason: Option<String>) -> Action {
+    Action::SearchSessions(Box::new(SearchQuery { reason, ..SearchQuery::default() }))
 }
 
 fn title() -> SessionTitle {
@@ -155,17 +165,21 @@ fn a_session_is_resumed_with_what_its_owner_may_today() {
 type Make = fn(&dyn Fn() -> Box<Session>) -> Action;
 
 /// Actions on a session, made for whichever session the column wants.
-const ON_SESSION: [(&str, Make); 18] = [
+const ON_SESSION: [(&str, Make); 22] = [
     ("show", |s| Action::ShowSession(s())),
     ("read", |s| Action::ReadSession { session: s(), window: Window::default(), reason: None }),
     ("read, with reason", |s| Action::ReadSession { session: s(), window: Window::default(), reason: why() }),
     ("send", |s| Action::SendMessage { session: s(), message: message(), reason: None }),
     ("send, with reason", |s| Action::SendMessage { session: s(), message: message(), reason: why() }),
     ("end", |s| Action::EndSession { session: s(), remove_worktree: false, reason: None }),
+    ("purge", |s| Action::PurgeSession { session: s(), reason: None }),
+    ("purge, with reason", |s| Action::PurgeSession { session: s(), reason: why() }),
     ("resume", |s| resumption(s(), None, |_| {})),
     ("resume, with reason", |s| resumption(s(), why(), |_| {})),
     ("interrupt", |s| Action::InterruptSession { session: s(), reason: None }),
     ("interrupt, reason", |s| Action::InterruptSession { session: s(), reason: why() }),
+    ("label", |s| labelling(s(), None)),
+    ("label, with reason", |s| labelling(s(), why())),
     ("rename", |s| Action::RenameSession { session: s(), title: title(), reason: None }),
     ("rename, with reason", |s| Action::RenameSession { session: s(), title: title(), reason: why() }),
     ("watch", |s| Action::Attach { session: s(), input: false, reason: None }),
@@ -235,6 +249,8 @@ fn table(rules: &Rules) -> String {
         }
     }
     rows.extend::<Vec<(String, Box<dyn Fn() -> Action>)>>(vec![
+        ("search".to_owned(), Box::new(|| search(None))),
+        ("search, with reason".to_owned(), Box::new(|| search(why()))),
         ("audit list".to_owned(), Box::new(|| Action::ListAudit(Box::default()))),
         ("audit verify".to_owned(), Box::new(|| Action::VerifyAudit)),
         ("config show".to_owned(), Box::new(|| Action::ShowConfig)),

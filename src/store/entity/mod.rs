@@ -9,6 +9,7 @@ pub mod message;
 pub mod outbox;
 pub mod person;
 pub mod session;
+pub mod session_label;
 pub mod setting;
 pub mod transcript_entry;
 pub mod transcript_file;
