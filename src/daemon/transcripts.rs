@@ -72,13 +72,7 @@ struct OpenLog {
 /// Follows until stopped. `before` are the sessions that an earlier daemon left open, whether or not they have ended
 /// since.
 pub async fn run(app: Arc<App>, before: Vec<Session>, stop: CancellationToken) {
-    let redactor = match Redactor::new(&[]) {
-        Ok(redactor) => Arc::new(redactor),
-        Err((_, why)) => {
-            tracing::error!(why, "no transcripts are kept: credentials could not be taken out of them");
-            return;
-        }
-    };
+    let (mut redactor, mut patterns): (Option<Arc<Redactor>>, Vec<String>) = (None, Vec::new());
     let mut resting: HashMap<SessionId, Followed> =
         before.into_iter().filter_map(|session| begin(&app, session)).map(|f| (f.session.id, f)).collect();
     let mut working: JoinSet<(SessionId, Option<Followed>)> = JoinSet::new();
@@ -91,6 +85,22 @@ pub async fn run(app: Arc<App>, before: Vec<Session>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = tick.tick() => {}
         }
+        // A reload reaches what is read from here on.
+        let wanted = &app.settings().loaded.config.sessions.redact;
+        if redactor.is_none() || patterns != *wanted {
+            match Redactor::new(wanted) {
+                Ok(made) => (redactor, patterns) = (Some(Arc::new(made)), wanted.clone()),
+                // The config was checked, so this does not happen; if it does, nothing is kept rather than a secret.
+                Err((_, why)) => {
+                    tracing::error!(
+                        why,
+                        "no transcripts are kept: credentials could not be taken out of them"
+                    );
+                    continue;
+                }
+            }
+        }
+        let Some(redactor) = &redactor else { continue };
         while let Some(done) = working.try_join_next() {
             let Ok((id, followed)) = done else { continue };
             in_hand.remove(&id);
@@ -117,7 +127,7 @@ pub async fn run(app: Arc<App>, before: Vec<Session>, stop: CancellationToken) {
         for (followed, last) in due {
             let id = followed.session.id;
             in_hand.insert(id);
-            let (app, redactor) = (Arc::clone(&app), Arc::clone(&redactor));
+            let (app, redactor) = (Arc::clone(&app), Arc::clone(redactor));
             working.spawn(async move { (id, step(&app, &redactor, followed, last).await) });
         }
     }

@@ -17,8 +17,10 @@ mod parity;
 mod postgres;
 mod process;
 mod resume;
+mod retention;
 mod review;
 mod runner;
+mod search;
 #[cfg(target_os = "linux")]
 mod service;
 mod sessions;
