@@ -2,7 +2,7 @@
 //! and that a daemon killed in the middle leaves the rest to the next one.
 
 use crate::postgres::{Db, on_both};
-use crate::search::{count, ended_of, say};
+use crate::search::{FULL, count, ended_of, say};
 use crate::world::{ANN, BOB, CID, DOT, EVE, SHELL, World};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use teleclaude::daemon::retention;
 use teleclaude::domain::session::SessionId;
 use teleclaude::domain::timestamp::Timestamp;
 use teleclaude::domain::transcript::EntryKind;
-use teleclaude::store::activity;
+use teleclaude::store::{self, activity, outbox};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -47,6 +47,7 @@ async fn what_is_old_goes_and_the_session_stays() {
     on_both(async |db| {
         let world = World::everybody(db)
             .config("retention: { transcripts_days: 10, recordings_days: 20, activity_days: 30 }")
+            .config(FULL)
             .config(SHELL)
             .start()
             .await;
@@ -137,7 +138,7 @@ async fn for_ever_is_for_ever() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_is_purged_and_its_trail_stays() {
     on_both(async |db| {
-        let world = World::everybody(db).config(SHELL).start().await;
+        let world = World::everybody(db).config(FULL).config(SHELL).start().await;
         let (id, other) = (ended_shell(&world, BOB).await, ended_shell(&world, BOB).await);
         let session = SessionId(Uuid::parse_str(&id).unwrap());
         say(world.app.store(), session, 1, &[(EntryKind::Text, "some needle"); 500]).await;
@@ -152,7 +153,7 @@ async fn a_session_is_purged_and_its_trail_stays() {
         assert_eq!(world.rest(DOT, "DELETE", &path, None).await.status, 404);
         assert_eq!(world.rest(EVE, "DELETE", &path, None).await.status, 404);
         let answer = world.rest(ANN, "DELETE", &path, None).await;
-        assert_eq!((answer.status, &answer.body["field"]), (400, &json!("reason")), "{answer:?}");
+        assert_eq!((answer.status, &answer.body["field"]), (422, &json!("reason")), "{answer:?}");
         assert!(actions(&world, "session.purge").await.is_empty());
 
         let answer = world.rest(BOB, "DELETE", &path, None).await;
@@ -184,6 +185,43 @@ async fn a_session_is_purged_and_its_trail_stays() {
         assert_eq!(answer.status, 200, "{answer:?}");
         until_gone(&world, "sessions", 1).await;
         assert_eq!(actions(&world, "session.purge").await[1]["reason"], "asked to by its owner");
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_daemon_began_the_next_one_finishes() {
+    on_both(async |db| {
+        let world = World::everybody(db).start().await;
+        let id = ended_of(&world, BOB, "bob", 1).await;
+        let kept = ended_of(&world, BOB, "bob", 2).await;
+        for id in [id, kept] {
+            say(world.app.store(), id, 1, &[(EntryKind::Text, "some needle"); 200]).await;
+        }
+        // As a daemon leaves it that is killed in the middle: acknowledged, and a part of it done.
+        let (at, effect) = (Timestamp::from_micros(1), Uuid::now_v7());
+        crate::store::change(world.app.store(), move |tx| {
+            Box::pin(async move {
+                assert!(store::retention::begin_purge(tx.conn(), id, at).await?);
+                assert!(!store::retention::begin_purge(tx.conn(), id, at).await?);
+                assert_eq!(store::retention::delete_some(tx.conn(), id, 50).await?, 50);
+                let effect = outbox::Effect {
+                    id: effect,
+                    computer: "here".to_owned(),
+                    kind: "purge".to_owned(),
+                    session: id,
+                    payload: "{}".to_owned(),
+                    created: at,
+                };
+                outbox::insert(tx.conn(), &effect).await
+            })
+        })
+        .await
+        .unwrap();
+        until_gone(&world, "sessions", 1).await;
+        assert_eq!((rows(&world.db, "transcript_entries").await, rows(&world.db, "outbox").await), (200, 0));
+        assert_eq!(actions(&world, "session.purge").await.len(), 1);
         world.end().await;
     })
     .await;
