@@ -12,6 +12,7 @@ mod memory;
 mod postgres;
 mod report;
 mod rows;
+mod search;
 mod socket;
 mod start;
 
@@ -30,6 +31,8 @@ pub struct Plan {
     pub connections: Vec<usize>,
     /// Sizes of the table of sessions.
     pub sessions: Vec<u32>,
+    /// Entries of transcripts that are searched.
+    pub entries: u32,
     /// Connections that are opened to weigh one.
     pub idle: usize,
     /// Starts of a process that is timed.
@@ -45,6 +48,7 @@ impl Plan {
             rounds: 3,
             connections: vec![1, 16, 256, 1_000],
             sessions: vec![10_000, 100_000, 1_000_000],
+            entries: 200_000,
             idle: 900,
             starts: 15,
             only: Vec::new(),
@@ -57,6 +61,7 @@ impl Plan {
             rounds: 1,
             connections: vec![1, 16],
             sessions: vec![10_000, 100_000],
+            entries: 20_000,
             idle: 200,
             starts: 5,
             only: Vec::new(),
@@ -74,7 +79,7 @@ pub fn progress(what: &str) {
     let _ = writeln!(std::io::stderr(), "bench: {what}");
 }
 
-const USAGE: &str = "bench [--quick] [--json FILE] [--exe FILE] [socket] [rows] [memory] [start]";
+const USAGE: &str = "bench [--quick] [--json FILE] [--exe FILE] [socket] [rows] [search] [memory] [start]";
 
 fn main() {
     let mut args = std::env::args().skip(1).peekable();
@@ -94,7 +99,7 @@ fn main() {
             }
             // cargo says so to every bench.
             "--bench" => {}
-            "socket" | "rows" | "memory" | "start" => plan.only.push(word),
+            "socket" | "rows" | "search" | "memory" | "start" => plan.only.push(word),
             _ => panic!("{word}: not known. {USAGE}"),
         }
     }
@@ -109,6 +114,9 @@ fn main() {
         }
         if plan.wants("rows") {
             rows::measure(&plan, &mut report).await;
+        }
+        if plan.wants("search") {
+            search::measure(&plan, &mut report).await;
         }
         if plan.wants("socket") {
             socket::measure(&plan, &mut report).await;

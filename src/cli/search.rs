@@ -137,7 +137,13 @@ mod tests {
             searched: "own".to_owned(),
             next_cursor: Some("h5".to_owned()),
         };
-        insta::assert_snapshot!(page(&reply, &plain()), @"");
+        insta::assert_snapshot!(page(&reply, &plain()), @r"
+        019a5d2e  2026-11-21T11:57:00Z (3m ago)  assistant  ann  Fix \x1b[2J
+            … the ⟦login⟧ page and ⟦login⟧.rs
+        019a5d2e  2026-11-21T11:57:00Z (3m ago)  tool_call Bash  ann  Fix \x1b[2J
+            … the ⟦login⟧ page and ⟦login⟧.rs
+        more: --cursor h5
+        ");
         reply.hits.clear();
         assert_eq!(page(&reply, &plain()), "Nothing found so far.\nmore: --cursor h5\n");
     }

@@ -386,7 +386,7 @@ mod tests {
         let long = format!("{} needle {}", "before ".repeat(100), "after ".repeat(100));
         let text = shown("needle", &long);
         assert!(
-            text.starts_with("… before") && text.contains(" ⟦needle⟧ after") && text.ends_with('…'),
+            text.starts_with("…before") && text.contains(" ⟦needle⟧ after") && text.ends_with('…'),
             "{text}"
         );
         assert!(text.chars().count() < 250, "{text}");
@@ -402,7 +402,7 @@ mod tests {
         #[test]
         fn nothing_panics_and_every_match_is_a_part(query in any::<String>(), text in any::<String>()) {
             for word in words(&text) {
-                assert!(!word.key.is_empty() || text[word.at.clone()].chars().all(|c| !c.is_ascii()));
+                assert!(!word.key.is_empty(), "{word:?}");
                 assert!(word.key.chars().all(|c| c.is_ascii_alphanumeric() || !c.is_ascii()), "{word:?}");
             }
             let _ = unescaped(&text);

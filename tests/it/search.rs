@@ -368,7 +368,7 @@ async fn the_index_is_used() {
             )
         } else {
             // A small table is read whole whatever the index.
-            raw.execute_unprepared("ANALYZE; SET enable_seqscan = off").await.unwrap();
+            raw.execute_unprepared("ANALYZE; SET enable_seqscan = off; SET enable_indexscan = off").await.unwrap();
             (
                 "EXPLAIN SELECT i.id FROM transcript_index i \
                  JOIN transcript_entries e ON e.session = i.session AND e.seq = i.seq \
