@@ -63,6 +63,10 @@ impl MigrationTrait for Step {
                 .take(),
         )
         .await?;
+        // What goes with a session is found by it.
+        for (name, table) in [("messages_session", "messages"), ("outbox_session", "outbox")] {
+            m.create_index(Index::create().name(name).table(id(table)).col(id("session")).take()).await?;
+        }
         m.create_index(Index::create().name("activity_old").table(id("activity")).col(id("at")).take()).await
     }
 }

@@ -1,5 +1,5 @@
-//! `teleclaude sessions purge`: deletes ended sessions with all that is kept of them, one or those that are old, and
-//! waits until they are gone.
+//! `teleclaude sessions purge`: deletes ended sessions with all that is kept of them, one or those that are old.
+//! They are gone for everybody with the answer; what is kept of them goes in the background.
 
 use crate::cli::bulk::{self, again_when_limited};
 use crate::cli::console::Console;

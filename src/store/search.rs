@@ -23,6 +23,9 @@ use uuid::Uuid;
 /// Entries of the backlog that are indexed at a time.
 const FILLED: u64 = 50;
 
+/// On Postgres, places that are looked through one by one before its index is asked.
+const LATEST: i64 = 4_096;
+
 /// Among which entries it is searched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
@@ -74,51 +77,97 @@ pub async fn candidates(
     before: Option<i64>,
     limit: u64,
 ) -> Result<Vec<Candidate>, StoreError> {
-    let backend = conn.get_database_backend();
-    let mut values: Vec<Value> = vec![
-        question(backend, query, scope.owner).into(),
-        before.unwrap_or(i64::MAX).into(),
-        i64::try_from(limit).unwrap_or(i64::MAX).into(),
-    ];
-    let mut filter = String::new();
-    for (condition, value) in [
-        ("s.project =", scope.project.clone().map(Value::from)),
-        ("e.at >=", scope.since.map(|at| at.micros().into())),
-        ("e.at <=", scope.until.map(|at| at.micros().into())),
-    ] {
-        if let Some(value) = value {
-            values.push(value);
-            filter.push_str(&format!(" AND {condition} ${}", values.len()));
-        }
-    }
-    let columns =
-        "i.id AS place, i.session, i.seq, e.at, e.speaker, e.kind, e.tool, e.failed, e.sub_agent, e.text";
-    let sql = match backend {
+    let asked = Asked { conn, question: question(conn.get_database_backend(), query, scope.owner), scope };
+    if conn.get_database_backend() == DbBackend::Sqlite {
         // A cross join keeps the order: the index first, which gives its rows in the order that is wanted.
-        DbBackend::Sqlite => format!(
-            "SELECT {columns} FROM transcript_words CROSS JOIN transcript_index i ON i.id = transcript_words.rowid \
-             CROSS JOIN transcript_entries e ON e.session = i.session AND e.seq = i.seq \
-             CROSS JOIN sessions s ON s.id = i.session \
-             WHERE transcript_words MATCH $1 AND transcript_words.rowid < $2 AND s.purge IS NULL{filter} \
-             ORDER BY transcript_words.rowid DESC LIMIT $3"
-        ),
-        _ => format!(
-            "SELECT {columns} FROM transcript_index i \
-             JOIN transcript_entries e ON e.session = i.session AND e.seq = i.seq \
-             JOIN sessions s ON s.id = i.session \
-             WHERE i.words @@ $1::tsquery AND i.id < $2 AND s.purge IS NULL{filter} \
-             ORDER BY i.id DESC LIMIT $3"
-        ),
+        let from = "transcript_words CROSS JOIN transcript_index i ON i.id = transcript_words.rowid \
+                    CROSS JOIN transcript_entries e ON e.session = i.session AND e.seq = i.seq \
+                    CROSS JOIN sessions s ON s.id = i.session \
+                    WHERE transcript_words MATCH $1 AND transcript_words.rowid < $2 AND $4 < $2";
+        return asked
+            .rows(from, "transcript_words.rowid", (i64::MIN, before.unwrap_or(i64::MAX)), limit)
+            .await;
+    }
+    // This index gives all rows at once, in no order: good for few. Words that are everywhere are among the latest, too.
+    let top = match before {
+        Some(before) => before,
+        None => latest(conn).await?.saturating_add(1),
     };
-    let rows = conn.query_all_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
-    rows.iter()
-        .map(|row| {
-            let kept = transcript_entry::Model::from_query_result(row, "")?;
-            let session = SessionId(kept.session);
-            let (seq, entry) = transcript::entry(kept)?;
-            Ok(Candidate { place: row.try_get("", "place")?, session, seq, entry })
-        })
-        .collect()
+    let middle = top.saturating_sub(LATEST);
+    let joined = "JOIN transcript_entries e ON e.session = i.session AND e.seq = i.seq \
+                  JOIN sessions s ON s.id = i.session";
+    // The function keeps this condition from the index.
+    let from = format!(
+        "transcript_index i {joined} \
+         WHERE coalesce(i.words, ''::tsvector) @@ $1::tsquery AND i.id < $2 AND i.id >= $4"
+    );
+    let mut found = asked.rows(&from, "i.id", (middle, top), limit).await?;
+    let left = limit.saturating_sub(found.len() as u64);
+    if left > 0 {
+        // The sum keeps the order from the primary key, and the offset keeps the joins outside.
+        let from = format!(
+            "(SELECT id + 0 AS id, session, seq FROM transcript_index \
+             WHERE words @@ $1::tsquery AND id < $2 AND $4 < $2 ORDER BY 1 DESC OFFSET 0) i {joined} WHERE TRUE"
+        );
+        found.extend(asked.rows(&from, "i.id", (i64::MIN, middle), left).await?);
+    }
+    Ok(found)
+}
+
+/// The last place that is taken.
+async fn latest(conn: &Conn) -> Result<i64, StoreError> {
+    let sql = "SELECT max(id) AS id FROM transcript_index";
+    let row = conn.query_one_raw(Statement::from_string(conn.get_database_backend(), sql)).await?;
+    let id: Option<i64> = row.map(|row| row.try_get("", "id")).transpose()?.flatten();
+    Ok(id.unwrap_or(0))
+}
+
+/// A question, and among what it is asked.
+struct Asked<'a> {
+    conn: &'a Conn,
+    question: String,
+    scope: &'a Scope,
+}
+
+impl Asked<'_> {
+    /// Rows of `from`, which takes the question as $1 and the places from $4 and before $2, in the order of `place`.
+    async fn rows(
+        &self,
+        from: &str,
+        place: &str,
+        (first, before): (i64, i64),
+        limit: u64,
+    ) -> Result<Vec<Candidate>, StoreError> {
+        let scope = self.scope;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut values: Vec<Value> =
+            vec![self.question.clone().into(), before.into(), limit.into(), first.into()];
+        let mut filter = String::new();
+        for (condition, value) in [
+            ("s.project =", scope.project.clone().map(Value::from)),
+            ("e.at >=", scope.since.map(|at| at.micros().into())),
+            ("e.at <=", scope.until.map(|at| at.micros().into())),
+        ] {
+            if let Some(value) = value {
+                values.push(value);
+                filter.push_str(&format!(" AND {condition} ${}", values.len()));
+            }
+        }
+        let sql = format!(
+            "SELECT i.id AS place, i.session, i.seq, e.at, e.speaker, e.kind, e.tool, e.failed, e.sub_agent, e.text \
+             FROM {from} AND s.purge IS NULL{filter} ORDER BY {place} DESC LIMIT $3"
+        );
+        let statement = Statement::from_sql_and_values(self.conn.get_database_backend(), sql, values);
+        let rows = self.conn.query_all_raw(statement).await?;
+        rows.iter()
+            .map(|row| {
+                let kept = transcript_entry::Model::from_query_result(row, "")?;
+                let session = SessionId(kept.session);
+                let (seq, entry) = transcript::entry(kept)?;
+                Ok(Candidate { place: row.try_get("", "place")?, session, seq, entry })
+            })
+            .collect()
+    }
 }
 
 /// The question as the engine's own language has it. A word has letters and digits only, so none is a sign of it.

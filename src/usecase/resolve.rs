@@ -159,7 +159,8 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
 
 /// The session as it is now.
 async fn again(conn: &Conn, session: &Session) -> Result<Session, Fault> {
-    let now = session::by_id(conn, session.id).await.map_err(unavailable)?;
+    // One that is being purged is not there any more.
+    let now = session::by_ids(conn, &[session.id]).await.map_err(unavailable)?.pop();
     now.ok_or_else(|| no_session(&session.id.to_string()))
 }
 

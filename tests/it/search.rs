@@ -129,7 +129,14 @@ async fn pages_go_back_in_the_order_of_writing() {
         let store = db.open().await;
         keep(&store, a_session(1, 0)).await;
         keep(&store, a_session(2, 0)).await;
+        // On Postgres the first are beyond those that are looked through one by one.
         for n in 1..=10 {
+            if n == 6 && !matches!(db.engine, Engine::Sqlite { .. }) {
+                let raw = raw(&db).await;
+                let skip = "SELECT setval(pg_get_serial_sequence('transcript_index', 'id'), 10000)";
+                raw.query_one_raw(Statement::from_string(raw.get_database_backend(), skip)).await.unwrap();
+                raw.close().await.unwrap();
+            }
             say(&store, a_session(1 + u128::from(n % 2 == 0), 0).id, n, &[(EntryKind::Text, "needle")]).await;
         }
         let query = Query::parse("needle").unwrap();
@@ -368,12 +375,13 @@ async fn the_index_is_used() {
             )
         } else {
             // A small table is read whole whatever the index.
-            raw.execute_unprepared("ANALYZE; SET enable_seqscan = off; SET enable_indexscan = off").await.unwrap();
+            raw.execute_unprepared("VACUUM ANALYZE").await.unwrap();
+            raw.execute_unprepared("SET enable_seqscan = off; SET enable_indexscan = off").await.unwrap();
             (
-                "EXPLAIN SELECT i.id FROM transcript_index i \
+                "EXPLAIN SELECT i.id FROM (SELECT id + 0 AS id, session, seq FROM transcript_index \
+                 WHERE words @@ '''word7'''::tsquery AND id < 1000000 ORDER BY 1 DESC OFFSET 0) i \
                  JOIN transcript_entries e ON e.session = i.session AND e.seq = i.seq \
-                 JOIN sessions s ON s.id = i.session WHERE i.words @@ '''word7'''::tsquery AND i.id < 1000000 \
-                 AND s.purge IS NULL ORDER BY i.id DESC LIMIT 5",
+                 JOIN sessions s ON s.id = i.session WHERE s.purge IS NULL ORDER BY i.id DESC LIMIT 5",
                 "QUERY PLAN",
                 "Bitmap Index Scan on transcript_words",
             )
