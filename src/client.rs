@@ -11,12 +11,12 @@ use crate::wire::inbox::{Inbox, InboxReply, WhoRead};
 use crate::wire::limits::TOKEN_HEADER;
 use crate::wire::reply::{
     AgentsReply, AnsweredReply, AuditReply, ComputersReply, ConfigReply, ContentReply, EndedReply,
-    HealthReply, HeardReply, MyConfigReply, ProjectsReply, ReloadedReply, SentReply, SessionReply,
-    SessionsReply, StartedReply, WhoamiReply,
+    HealthReply, HeardReply, MyConfigReply, ProjectsReply, PurgedReply, ReloadedReply, SearchReply,
+    SentReply, SessionReply, SessionsReply, StartedReply, WhoamiReply,
 };
 use crate::wire::request::{
-    AnswerSession, EndSession, GetSessionData, ListSessions, PutMyConfig, RenameSession, ReportHook,
-    RunAgentCommand, SendMessage, StartSession, Steering,
+    AnswerSession, EndSession, GetSessionData, LabelSession, ListSessions, PutMyConfig, RenameSession,
+    ReportHook, RunAgentCommand, SearchSessions, SendMessage, StartSession, Steering,
 };
 use http::header::{ACCEPT, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, StatusCode};
@@ -188,6 +188,12 @@ impl Client {
         self.post(&format!("/sessions/{}/end", encoded(&asked.session_id)), &fields).await
     }
 
+    /// Deletes an ended session and all that is kept of it.
+    pub async fn purge_session(&self, asked: &Steering) -> Result<Answer<PurgedReply>, ClientError> {
+        let fields = without_session(asked)?;
+        self.ask(Method::DELETE, &format!("/sessions/{}", encoded(&asked.session_id)), Some(&fields)).await
+    }
+
     /// Runs an ended session again.
     pub async fn resume_session(&self, asked: &Steering) -> Result<Answer<SessionReply>, ClientError> {
         let fields = without_session(asked)?;
@@ -198,6 +204,13 @@ impl Client {
     pub async fn interrupt_session(&self, asked: &Steering) -> Result<Answer<SessionReply>, ClientError> {
         let fields = without_session(asked)?;
         self.post(&format!("/sessions/{}/interrupt", encoded(&asked.session_id)), &fields).await
+    }
+
+    /// Gives a session labels, or takes some away.
+    pub async fn label_session(&self, asked: &LabelSession) -> Result<Answer<SessionReply>, ClientError> {
+        let fields = without_session(asked)?;
+        let path = format!("/sessions/{}/labels", encoded(&asked.session_id));
+        self.ask(Method::PATCH, &path, Some(&fields)).await
     }
 
     /// Calls a session something else.
@@ -222,6 +235,11 @@ impl Client {
     pub async fn transcript(&self, asked: &GetSessionData) -> Result<Answer<ContentReply>, ClientError> {
         let rest = query(asked, &["session_id"])?;
         self.get(&format!("/sessions/{}/transcript{rest}", encoded(&asked.session_id))).await
+    }
+
+    /// What was said and done.
+    pub async fn search(&self, asked: &SearchSessions) -> Result<Answer<SearchReply>, ClientError> {
+        self.get(&format!("/search{}", query(asked, &[])?)).await
     }
 
     /// One's messages.

@@ -13,6 +13,7 @@ mod memory;
 mod postgres;
 mod report;
 mod rows;
+mod search;
 mod socket;
 mod start;
 mod witness;
@@ -34,6 +35,8 @@ pub struct Plan {
     pub sessions: Vec<u32>,
     /// Rows of the audit log.
     pub audit_rows: i64,
+    /// Entries of transcripts that are searched.
+    pub entries: u32,
     /// Connections that are opened to weigh one.
     pub idle: usize,
     /// Starts of a process that is timed.
@@ -50,6 +53,7 @@ impl Plan {
             connections: vec![1, 16, 256, 1_000],
             sessions: vec![10_000, 100_000, 1_000_000],
             audit_rows: 1_000_000,
+            entries: 200_000,
             idle: 900,
             starts: 15,
             only: Vec::new(),
@@ -63,6 +67,7 @@ impl Plan {
             connections: vec![1, 16],
             sessions: vec![10_000, 100_000],
             audit_rows: 100_000,
+            entries: 20_000,
             idle: 200,
             starts: 5,
             only: Vec::new(),
@@ -80,7 +85,8 @@ pub fn progress(what: &str) {
     let _ = writeln!(std::io::stderr(), "bench: {what}");
 }
 
-const USAGE: &str = "bench [--quick] [--json FILE] [--exe FILE] [socket] [rows] [audit] [memory] [start]";
+const USAGE: &str =
+    "bench [--quick] [--json FILE] [--exe FILE] [socket] [rows] [search] [audit] [memory] [start]";
 
 fn main() {
     let mut args = std::env::args().skip(1).peekable();
@@ -100,7 +106,7 @@ fn main() {
             }
             // cargo says so to every bench.
             "--bench" => {}
-            "socket" | "rows" | "audit" | "memory" | "start" => plan.only.push(word),
+            "socket" | "rows" | "search" | "audit" | "memory" | "start" => plan.only.push(word),
             _ => panic!("{word}: not known. {USAGE}"),
         }
     }
@@ -118,6 +124,9 @@ fn main() {
         }
         if plan.wants("audit") {
             audit::measure(&plan, &mut report).await;
+        }
+        if plan.wants("search") {
+            search::measure(&plan, &mut report).await;
         }
         if plan.wants("socket") {
             socket::measure(&plan, &mut report).await;

@@ -64,7 +64,7 @@ pub async fn measure(plan: &Plan, report: &mut Report) {
     );
 }
 
-async fn open(engine: &Engine) -> Store {
+pub async fn open(engine: &Engine) -> Store {
     let options = Options { engine: engine.clone(), computer: COMPUTER.to_owned(), auto_migrate: true };
     Store::open(options, Arc::new(|| Timestamp::from(SystemTime::now()))).await.unwrap()
 }
@@ -184,7 +184,7 @@ pub fn draft(action: &str) -> AuditDraft {
     }
 }
 
-fn a_session(n: u32) -> Session {
+pub fn a_session(n: u32) -> Session {
     let at = Timestamp::from_micros(BEGIN + i64::from(n));
     Session {
         id: SessionId(Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0000 + u128::from(n))),
@@ -213,7 +213,7 @@ fn a_session(n: u32) -> Session {
     }
 }
 
-async fn put(store: &Store, kept: Session) -> SessionId {
+pub async fn put(store: &Store, kept: Session) -> SessionId {
     let id = kept.id;
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     let unit = store.write(deadline, move |tx| {

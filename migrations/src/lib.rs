@@ -9,8 +9,10 @@ mod m0004_transcripts;
 mod m0005_worktrees;
 mod m0006_needs_input;
 mod m0007_subscriptions;
+mod m0008_search;
 mod m0009_inbox;
 mod m0010_checkpoints;
+mod m0011_retention;
 
 use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use sea_orm_migration::sea_query::{Alias, Query};
@@ -29,8 +31,10 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_worktrees::Step),
             Box::new(m0006_needs_input::Step),
             Box::new(m0007_subscriptions::Step),
+            Box::new(m0008_search::Step),
             Box::new(m0009_inbox::Step),
             Box::new(m0010_checkpoints::Step),
+            Box::new(m0011_retention::Step),
         ]
     }
 }

@@ -18,15 +18,18 @@ pub mod follow;
 pub mod health;
 pub mod hook;
 pub mod inbox;
+pub mod label;
 pub mod man;
 pub mod mcp;
 pub mod people;
 pub mod personal;
 pub mod place;
 pub mod progress;
+pub mod purge;
 pub mod reason;
 pub mod render;
 pub mod resume;
+pub mod search;
 pub mod sessions;
 pub mod transcript;
 pub mod when;
@@ -70,6 +73,8 @@ enum Command {
     Sessions(sessions::Args),
     /// Show what a session showed
     Transcript(transcript::Args),
+    /// Search what was said and done in sessions
+    Search(search::Args),
     /// List the folders you may work in
     Projects,
     /// List the agents you may run
@@ -208,6 +213,7 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             Command::Whoami(args) => whoami::run(console, client, args, json).await,
             Command::Sessions(args) => sessions::run(console, client, args, json).await,
             Command::Transcript(args) => transcript::run(console, client, args, json).await,
+            Command::Search(args) => search::run(console, client, args, json).await,
             Command::Projects => catalogue::run_projects(console, client, json).await,
             Command::Agents => catalogue::run_agents(console, client, json).await,
             Command::Computers => catalogue::run_computers(console, client, json).await,

@@ -8,6 +8,8 @@ use crate::cli::end;
 use crate::cli::end_all;
 use crate::cli::export;
 use crate::cli::failure::Failure;
+use crate::cli::label;
+use crate::cli::purge;
 use crate::cli::reason;
 use crate::cli::render::{
     Cell, DIM, GREEN, Look, YELLOW, ago, cell, moment, more, pairs, short, short_length, table, visible,
@@ -103,6 +105,8 @@ enum Command {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Delete ended sessions and all that is kept of them; the audit log stays
+    Purge(purge::Args),
     /// Run an ended session again, its agent going on where it was
     Resume {
         /// The session's id, or the first 8 characters of it or more
@@ -148,6 +152,8 @@ enum Command {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Give a session labels, or take some away
+    Label(label::Args),
     /// Call a session something else
     Rename {
         /// The session's id, or the first 8 characters of it or more
@@ -179,6 +185,9 @@ struct List {
     /// Only with activity since then: 2h, 7d, or an RFC 3339 time
     #[arg(long, value_parser = when::parse, value_name = "WHEN")]
     since: Option<When>,
+    /// Only with this label; of several all
+    #[arg(long, value_name = "NAME=VALUE")]
+    label: Vec<String>,
     /// Only those that this session's agent started
     #[arg(long, value_name = "ID")]
     children_of: Option<String>,
@@ -216,6 +225,9 @@ struct Start {
     /// Give it a git worktree and a branch of its own
     #[arg(long)]
     worktree: bool,
+    /// Give it a label; several times for several
+    #[arg(long, value_name = "NAME=VALUE")]
+    label: Vec<String>,
     /// An id of your own: starting again with the same one starts nothing new
     #[arg(long, value_name = "TEXT")]
     client_id: Option<String>,
@@ -287,6 +299,7 @@ pub async fn run(console: &mut Console<'_>, client: &Client, args: &Args, json: 
         Some(Command::End { id: Some(id), reason, remove_worktree, .. }) => {
             end::run(console, client, id, reason.as_deref(), *remove_worktree, json).await
         }
+        Some(Command::Purge(args)) => purge::run(console, client, args, json).await,
         Some(Command::Resume { id: None, since, lost, yes, .. }) => {
             let since = since.as_ref().map(|when| when.rfc3339(console.look.now));
             let which = resume::Which { since: since.as_deref(), lost: *lost };
@@ -313,6 +326,7 @@ pub async fn run(console: &mut Console<'_>, client: &Client, args: &Args, json: 
             };
             answer::run(console, client, given, json).await
         }
+        Some(Command::Label(args)) => label::run(console, client, args, json).await,
         Some(Command::Rename { id, title, reason }) => {
             let mut asked =
                 RenameSession { session_id: id.clone(), title: title.clone(), reason: reason.clone() };
@@ -347,6 +361,7 @@ async fn run_list(
         agent: list.agent.clone(),
         owner: list.owner.clone(),
         since: list.since.as_ref().map(|when| when.rfc3339(console.look.now)),
+        label: (!list.label.is_empty()).then(|| list.label.join(",")),
         children_of: list.children_of.clone(),
         all_computers: list.all_computers.then_some(true),
         cursor: list.cursor.clone(),
@@ -374,6 +389,7 @@ async fn run_start(
         message: start.message.as_deref().map(|message| message_text(console, message)).transpose()?,
         subdir: start.subdir.clone(),
         worktree: start.worktree.then_some(true),
+        labels: label::of_arguments(&start.label)?,
         client_id: start.client_id.clone(),
     };
     let answer = client.start_session(&asked).await?;
@@ -410,7 +426,7 @@ pub fn page(reply: &SessionsReply, look: &Look) -> String {
         return format!("No sessions.\n{}", more(reply.next_cursor.as_deref(), look));
     }
     let length = short_length(reply.sessions.iter().map(|s| s.session_id.as_str()));
-    let rows: Vec<_> = reply
+    let mut rows: Vec<Vec<Cell>> = reply
         .sessions
         .iter()
         .map(|s| {
@@ -425,7 +441,13 @@ pub fn page(reply: &SessionsReply, look: &Look) -> String {
             ]
         })
         .collect();
-    let head = ["ID", "STATUS", "AGENT", "PROJECT", "OWNER", "ACTIVE", "TITLE"];
+    let mut head = vec!["ID", "STATUS", "AGENT", "PROJECT", "OWNER", "ACTIVE", "TITLE"];
+    if reply.sessions.iter().any(|s| !s.labels.is_empty()) {
+        head.push("LABELS");
+        for (row, session) in rows.iter_mut().zip(&reply.sessions) {
+            row.push(cell(label::shown(&session.labels)));
+        }
+    }
     format!("{}{}", table(&head, &rows, look), more(reply.next_cursor.as_deref(), look))
 }
 
@@ -474,6 +496,7 @@ pub fn one(s: &SessionReply, look: &Look) -> String {
         ("Computer", Some(s.computer.clone())),
         ("Child of", s.parent_session_id.clone()),
         ("Agent's id", s.native_session_id.clone()),
+        ("Labels", (!s.labels.is_empty()).then(|| label::shown(&s.labels))),
         ("Attached", (!attached.is_empty()).then(|| attached.join(", "))),
         ("Created", Some(moment(&s.created_at, look))),
         ("Active", Some(moment(&s.last_activity, look))),
@@ -503,6 +526,7 @@ pub fn sent(reply: &SentReply) -> String {
 mod tests {
     use super::*;
     use crate::cli::render::plain;
+    use crate::domain::label::Labels;
 
     fn session(id: &str) -> SessionReply {
         SessionReply {
@@ -530,6 +554,7 @@ mod tests {
             ended_at: None,
             open_requests: 0,
             needs_input: Vec::new(),
+            labels: Labels::new(),
             attached: Vec::new(),
         }
     }

@@ -7,6 +7,7 @@ use crate::config::schema::Config;
 use crate::config::schema::access::{PersonEntry, is_os_name};
 use crate::config::schema::agents::{ID, LOGIN_SHELL};
 use crate::domain::caller::Role;
+use crate::domain::redact::Redactor;
 use crate::domain::session::Profile;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -24,6 +25,7 @@ pub(super) fn check(config: &Config, mode: Mode, origins: &Origins) -> (Vec<Prob
     rules.roles(config);
     rules.agents(config);
     rules.numbers(config);
+    rules.patterns(config);
     if mode == Mode::SingleUser && !config.people.is_empty() {
         rules.warnings.push("people: not used in single-user mode".to_owned());
     }
@@ -250,6 +252,16 @@ impl Rules<'_> {
         }
         if config.sessions.scrollback_lines > 1_000_000 {
             self.wrong("sessions.scrollback_lines", "must be at most 1000000");
+        }
+    }
+
+    fn patterns(&mut self, config: &Config) {
+        // To compile what is known, too, takes a moment, which the runner would spend with every session.
+        if config.sessions.redact.is_empty() {
+            return;
+        }
+        if let Err((at, problem)) = Redactor::new(&config.sessions.redact) {
+            self.wrong(format!("sessions.redact[{at}]"), problem);
         }
     }
 }

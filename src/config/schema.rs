@@ -150,6 +150,8 @@ pub struct Sessions {
     pub idle_end_hours: u32,
     /// Lines of the screen's history kept.
     pub scrollback_lines: u32,
+    /// Patterns of what is taken out of transcripts, beside the shapes of keys that are known; at most 64, of 1,000 bytes.
+    pub redact: Vec<String>,
     /// The recording.
     pub recording: Recording,
 }
@@ -161,6 +163,7 @@ impl Default for Sessions {
             notice: "Sessions on this system are subject to admin audit.".to_owned(),
             idle_end_hours: 72,
             scrollback_lines: 10_000,
+            redact: Vec::new(),
             recording: Recording::default(),
         }
     }

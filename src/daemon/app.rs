@@ -124,7 +124,12 @@ impl App {
             pruning: tokio::sync::Mutex::default(),
             socket: parts.loaded.config.socket.to_string_lossy().into_owned(),
             recordings: Arc::new(parts.loaded.paths.state_dir.join("recordings")),
-            settings: ArcSwap::from_pointee(Settings { people, limits, loaded: parts.loaded }),
+            settings: ArcSwap::from_pointee(Settings {
+                people,
+                limits,
+                redactor: settings::redactor(&parts.loaded),
+                loaded: parts.loaded,
+            }),
             environment: parts.environment,
             clock: parts.clock,
             names,
@@ -218,6 +223,11 @@ impl App {
     /// A variable of the daemon's own environment that is set and not empty.
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.environment.var(name).filter(|value| !value.is_empty())
+    }
+
+    /// The folder in which recordings lie.
+    pub fn recordings(&self) -> &std::path::Path {
+        &self.recordings
     }
 
     /// The home of the daemon's own user.
@@ -328,6 +338,7 @@ impl App {
             Reply::Started(_)
             | Reply::Sent(_)
             | Reply::Ended(_)
+            | Reply::Purged(_)
             | Reply::Changed(_)
             | Reply::Answered(_)
             | Reply::Heard(_) => self.work.notify_one(),

@@ -10,6 +10,7 @@ use crate::daemon::app::App;
 use crate::daemon::backend::{Event, SessionChange, SessionEvent};
 use crate::daemon::hosts::{HostError, Outcome};
 use crate::daemon::life;
+use crate::daemon::purge;
 use crate::daemon::settings::Settings;
 use crate::daemon::tokens::Tokens;
 use crate::daemon::worktrees;
@@ -25,7 +26,7 @@ use crate::store::outbox::{self, Effect};
 use crate::store::writer::WriteError;
 use crate::store::{hook, host, question, session};
 use crate::usecase::question::ANSWER;
-use crate::usecase::run::{END, INTERRUPT, REMOVE_WORKTREE, RESUME, START};
+use crate::usecase::run::{END, INTERRUPT, PURGE, REMOVE_WORKTREE, RESUME, START};
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -120,6 +121,7 @@ async fn apply(app: &App, effect: &Effect) -> Result<(), StoreError> {
         END if session.status == SessionStatus::Ending => end(app, effect, &session).await,
         INTERRUPT if session.status == SessionStatus::Running => interrupt(app, effect, &session).await,
         ANSWER if session.status == SessionStatus::Running => answers::answer(app, effect, &session).await,
+        PURGE => purge::purge(app, effect, &session).await,
         REMOVE_WORKTREE => remove_worktree(app, effect, &session).await,
         _ => done(app, effect).await,
     }
@@ -523,7 +525,7 @@ fn typed(session: &Session, message: &message::Message) -> Message {
     Message { id: message.id.to_string(), text: message.text.clone(), typing }
 }
 
-fn told(app: &App, session: &Session) {
+pub(super) fn told(app: &App, session: &Session) {
     app.tell(Event::Session(SessionEvent {
         session_id: session.id,
         owner: session.owner,
@@ -533,12 +535,13 @@ fn told(app: &App, session: &Session) {
     }));
 }
 
-type UnitFuture<'a> = futures_util::future::BoxFuture<'a, Result<(), StoreError>>;
+type UnitFuture<'a, T> = futures_util::future::BoxFuture<'a, Result<T, StoreError>>;
 
 /// One unit of the writer's, with this file's patience.
-pub(super) async fn write<F>(app: &App, unit: F) -> Result<(), StoreError>
+pub(super) async fn write<F, T>(app: &App, unit: F) -> Result<T, StoreError>
 where
-    F: for<'a> FnMut(&'a mut crate::store::writer::Tx) -> UnitFuture<'a> + Send + 'static,
+    F: for<'a> FnMut(&'a mut crate::store::writer::Tx) -> UnitFuture<'a, T> + Send + 'static,
+    T: Send + 'static,
 {
     app.store().write(Instant::now() + WRITE, unit).await.map_err(|error| match error {
         WriteError::Refused(error) | WriteError::Store(error) => error,

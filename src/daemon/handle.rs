@@ -14,7 +14,7 @@ use crate::domain::policy::{self, Denied, Permit};
 use crate::store::writer::WriteError;
 use crate::usecase::resolve::{refresh, resolve};
 use crate::usecase::resume::owner_uid;
-use crate::usecase::{Explained, Facts, run, witness};
+use crate::usecase::{Explained, Facts, labels, run, search, witness};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::Reply;
 use crate::wire::request::Request;
@@ -117,8 +117,10 @@ async fn resolved_and_judged(
         Verb::StartSession
         | Verb::SendMessage
         | Verb::EndSession
+        | Verb::PurgeSession
         | Verb::ResumeSession
         | Verb::InterruptSession
+        | Verb::LabelSession
         | Verb::RenameSession
         | Verb::MarkInbox
         | Verb::HoldAudit
@@ -129,10 +131,11 @@ async fn resolved_and_judged(
             let changed = action.session().filter(|_| asks).map(SessionEvent::of_row);
             let told =
                 action.session().filter(|session| !session.is_own(&caller)).map(|s| (s.owner, s.owner_uid));
-            let reply = change(app, facts, caller, action, call.deadline).await?;
+            let mut reply = change(app, facts, caller, action, call.deadline).await?;
             if let Some(event) = changed {
                 app.tell(Event::Session(event));
             }
+            labels::done(app.store().reader(), &mut reply).await;
             app.after_change(&reply);
             told.into_iter().for_each(|(owner, uid)| app.tell_owner(owner, uid));
             if let Reply::Started(started) = &reply {
@@ -142,6 +145,14 @@ async fn resolved_and_judged(
                 tracing::info!(action = verb.name(), "done");
             }
             Ok(Done::Reply(reply))
+        }
+        Verb::SearchSessions => {
+            let permit = judge(app, &facts, &caller, action, call.deadline).await?;
+            let found = search::search(app.store().reader(), &facts, permit).await?;
+            // Which sessions' text is shown is known only now; it leaves once every row is kept.
+            witness::commit(app.store(), found.rows, call.deadline).await?;
+            found.told.into_iter().for_each(|(owner, uid)| app.tell_owner(owner, uid));
+            Ok(Done::Reply(found.reply))
         }
         Verb::AttachReadOnly | Verb::Attach => {
             let permit = judge(app, &facts, &caller, action, call.deadline).await?;
@@ -192,6 +203,7 @@ async fn read(
         | Action::PruneAudit { .. } => audit_log::done(app, &facts, written.into_permit(), deadline).await,
         _ => {
             let mut reply = run::read(app.store(), &facts, written).await?;
+            labels::show(app.store().reader(), &mut reply).await?;
             if let Reply::Session(row) = &mut reply {
                 row.attached = app.attachments().rows(&row.session_id);
             }

@@ -10,6 +10,7 @@ use crate::daemon::peer::Names;
 use crate::daemon::rates::Allowance;
 use crate::domain::caller::Role;
 use crate::domain::people::{ConfigPerson, Listed, PeopleMap, Selector, Sources};
+use crate::domain::redact::Redactor;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub struct Settings {
     pub people: PeopleMap,
     /// The bounds of the socket.
     pub limits: Arc<Limits>,
+    /// Takes credentials out of transcripts. Without it none are kept.
+    pub redactor: Option<Arc<Redactor>>,
 }
 
 impl Settings {
@@ -43,6 +46,17 @@ impl Settings {
         let limits = self.loaded.config.roles.of(role);
         Allowance { per_minute: limits.requests_per_minute, burst: limits.burst }
     }
+}
+
+/// What takes credentials out of transcripts, by this config. It was checked, so it can be made; if not, nothing is kept
+/// rather than a secret.
+pub fn redactor(loaded: &Loaded) -> Option<Arc<Redactor>> {
+    Redactor::new(&loaded.config.sessions.redact)
+        .map(Arc::new)
+        .inspect_err(|(_, why)| {
+            tracing::error!(why, "no transcripts are kept: their credentials cannot be taken out")
+        })
+        .ok()
 }
 
 /// What the config says about people, with group names looked up. The directory and bans are added by the caller.

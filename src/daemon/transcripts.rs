@@ -9,7 +9,6 @@ use crate::agent::transcript;
 use crate::daemon::app::App;
 use crate::daemon::backend::{Backend as _, Event, SessionChange, SessionEvent};
 use crate::daemon::transcripts::log::{Followed, Look};
-use crate::domain::redact::Redactor;
 use crate::domain::session::{Session, SessionId, SessionStatus};
 use crate::store::error::StoreError;
 use crate::store::session;
@@ -86,15 +85,8 @@ impl Copying {
 /// Follows until stopped. `before` are the sessions that an earlier daemon left open, whether or not they have ended
 /// since.
 pub async fn run(app: Arc<App>, before: Vec<Session>, stop: CancellationToken) {
-    let redactor = match Redactor::new(&[]) {
-        Ok(redactor) => Arc::new(redactor),
-        Err((_, why)) => {
-            tracing::error!(why, "no transcripts are kept: credentials could not be taken out of them");
-            return;
-        }
-    };
     let mut events = app.watch();
-    let mut all = All { app, redactor, woken: HashMap::new(), tasks: JoinSet::new() };
+    let mut all = All { app, woken: HashMap::new(), tasks: JoinSet::new() };
     for session in before {
         all.follow(session);
     }
@@ -129,7 +121,6 @@ pub async fn run(app: Arc<App>, before: Vec<Session>, stop: CancellationToken) {
 /// Everything that is followed.
 struct All {
     app: Arc<App>,
-    redactor: Arc<Redactor>,
     /// Rings where something happened.
     woken: HashMap<SessionId, Arc<Notify>>,
     tasks: JoinSet<SessionId>,
@@ -167,15 +158,15 @@ impl All {
             return;
         }
         let end = self.app.copying().last_end(id);
-        let Some(followed) = Followed::begin(&self.app, &self.redactor, session) else {
+        let Some(followed) = Followed::begin(&self.app, session) else {
             self.app.copying().done(id, end);
             return;
         };
         let woken = Arc::new(Notify::new());
         self.woken.insert(id, Arc::clone(&woken));
-        let (app, redactor) = (Arc::clone(&self.app), Arc::clone(&self.redactor));
+        let app = Arc::clone(&self.app);
         self.tasks.spawn(async move {
-            let end = to_the_end(&app, &redactor, followed, &woken).await;
+            let end = to_the_end(&app, followed, &woken).await;
             app.copying().done(id, end);
             id
         });
@@ -183,12 +174,7 @@ impl All {
 }
 
 /// Follows one session until it is over and all of its log is kept; gives which of its ends that was.
-async fn to_the_end(
-    app: &App,
-    redactor: &Arc<Redactor>,
-    mut followed: Followed,
-    woken: &Notify,
-) -> Option<u64> {
+async fn to_the_end(app: &App, mut followed: Followed, woken: &Notify) -> Option<u64> {
     let (mut pause, mut again, mut tries) = (EVERY, AGAIN, 0);
     let (mut last, mut end, mut look_at) = (false, None, Instant::now());
     loop {
@@ -239,7 +225,7 @@ async fn to_the_end(
                 tries += u32::from(last);
                 sleep(again).await;
                 again = (again * 2).min(AGAIN_AT_LEAST);
-                followed = Followed::begin(app, redactor, followed.session.clone())?;
+                followed = Followed::begin(app, followed.session.clone())?;
                 continue;
             }
         }

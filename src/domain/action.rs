@@ -6,9 +6,11 @@ use crate::domain::caller::Caller;
 use crate::domain::export::ExportFormat;
 use crate::domain::hold::HoldScope;
 use crate::domain::hook::HookEvent;
+use crate::domain::label::Labels;
 use crate::domain::note::VerifierKey;
 use crate::domain::notice::{InboxQuery, MineQuery};
 use crate::domain::project::Project;
+use crate::domain::query::Query;
 use crate::domain::question::{Answer, Question};
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
 use crate::domain::timestamp::Timestamp;
@@ -52,12 +54,30 @@ pub enum Action {
         /// Why.
         reason: Option<String>,
     },
+    /// Deleting an ended session and all that is kept of it.
+    PurgeSession {
+        /// The session.
+        session: Box<Session>,
+        /// Why.
+        reason: Option<String>,
+    },
     /// Running an ended session again.
     ResumeSession(Box<Resumption>),
     /// Interrupting what a session's agent does.
     InterruptSession {
         /// The session.
         session: Box<Session>,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Giving a session labels, or taking some away.
+    LabelSession {
+        /// The session.
+        session: Box<Session>,
+        /// Labels it gets.
+        set: Labels,
+        /// Names of labels it loses.
+        remove: Vec<String>,
         /// Why.
         reason: Option<String>,
     },
@@ -99,6 +119,8 @@ pub enum Action {
         /// Why.
         reason: Option<String>,
     },
+    /// Searching what was said and done in sessions.
+    SearchSessions(Box<SearchQuery>),
     /// Seeing a session's terminal as it changes, and typing into it.
     Attach {
         /// The session.
@@ -223,6 +245,8 @@ pub struct NewSession {
     pub can_be_restricted: bool,
     /// Which of its models.
     pub thinking_mode: ThinkingMode,
+    /// Labels it gets.
+    pub labels: Labels,
     /// What to type first.
     pub message: Option<NewMessage>,
     /// The client's own id for this request.
@@ -297,6 +321,8 @@ pub struct SessionQuery {
     pub owner: Option<String>,
     /// Only with activity at or after.
     pub since: Option<Timestamp>,
+    /// Only with these labels.
+    pub labels: Labels,
     /// Only those this session's agent started.
     pub children_of: Option<SessionId>,
     /// Also those of other machines.
@@ -304,6 +330,25 @@ pub struct SessionQuery {
     /// The last row of the page before.
     pub after: Option<(Timestamp, SessionId)>,
     /// Rows at most.
+    pub limit: u64,
+}
+
+/// What is searched for, among which sessions, and which page of what is found.
+#[derive(Clone, Debug, Default)]
+pub struct SearchQuery {
+    /// What for.
+    pub query: Query,
+    /// Only in sessions of this project.
+    pub project: Option<String>,
+    /// Only said or done at or after.
+    pub since: Option<Timestamp>,
+    /// Only said or done at or before.
+    pub until: Option<Timestamp>,
+    /// Why; with a reason an admin searches everybody's sessions.
+    pub reason: Option<String>,
+    /// The place of the last hit of the page before.
+    pub before: Option<i64>,
+    /// Hits at most.
     pub limit: u64,
 }
 
@@ -392,10 +437,14 @@ pub enum Verb {
     SendMessage,
     /// Ending.
     EndSession,
+    /// Deleting.
+    PurgeSession,
     /// Running again.
     ResumeSession,
     /// Interrupting.
     InterruptSession,
+    /// Giving it labels.
+    LabelSession,
     /// Calling it something else.
     RenameSession,
     /// Answering what is asked.
@@ -404,6 +453,8 @@ pub enum Verb {
     ExportSession,
     /// Reading content.
     ReadSession,
+    /// Searching content.
+    SearchSessions,
     /// Seeing a terminal live.
     AttachReadOnly,
     /// Seeing a terminal live and typing into it.
@@ -459,12 +510,15 @@ impl Verb {
         Self::StartSession,
         Self::SendMessage,
         Self::EndSession,
+        Self::PurgeSession,
         Self::ResumeSession,
         Self::InterruptSession,
+        Self::LabelSession,
         Self::RenameSession,
         Self::AnswerSession,
         Self::ExportSession,
         Self::ReadSession,
+        Self::SearchSessions,
         Self::AttachReadOnly,
         Self::Attach,
         Self::ReportHook,
@@ -500,12 +554,15 @@ impl Verb {
             Self::StartSession => "session.start",
             Self::SendMessage => "session.send",
             Self::EndSession => "session.end",
+            Self::PurgeSession => "session.purge",
             Self::ResumeSession => "session.resume",
             Self::InterruptSession => "session.interrupt",
+            Self::LabelSession => "session.label",
             Self::RenameSession => "session.title",
             Self::AnswerSession => "session.answer",
             Self::ExportSession => "transcript.export",
             Self::ReadSession => "transcript.read",
+            Self::SearchSessions => "transcript.search",
             Self::AttachReadOnly => "session.watch",
             Self::Attach => "session.attach",
             Self::ReportHook => "session.hook",
@@ -544,12 +601,15 @@ impl Action {
             Self::StartSession(_) => Verb::StartSession,
             Self::SendMessage { .. } => Verb::SendMessage,
             Self::EndSession { .. } => Verb::EndSession,
+            Self::PurgeSession { .. } => Verb::PurgeSession,
             Self::ResumeSession(_) => Verb::ResumeSession,
             Self::InterruptSession { .. } => Verb::InterruptSession,
+            Self::LabelSession { .. } => Verb::LabelSession,
             Self::RenameSession { .. } => Verb::RenameSession,
             Self::AnswerSession(_) => Verb::AnswerSession,
             Self::ExportSession { .. } => Verb::ExportSession,
             Self::ReadSession { .. } | Self::FollowSession { .. } => Verb::ReadSession,
+            Self::SearchSessions(_) => Verb::SearchSessions,
             Self::Attach { input: false, .. } => Verb::AttachReadOnly,
             Self::Attach { input: true, .. } => Verb::Attach,
             Self::ReportHook { .. } => Verb::ReportHook,
@@ -581,7 +641,9 @@ impl Action {
             Self::ShowSession(session)
             | Self::SendMessage { session, .. }
             | Self::EndSession { session, .. }
+            | Self::PurgeSession { session, .. }
             | Self::InterruptSession { session, .. }
+            | Self::LabelSession { session, .. }
             | Self::RenameSession { session, .. }
             | Self::ExportSession { session, .. }
             | Self::ReadSession { session, .. }

@@ -103,6 +103,7 @@ pub const fn least_role(verb: Verb) -> Role {
         | Verb::ShowSession
         | Verb::ExportSession
         | Verb::ReadSession
+        | Verb::SearchSessions
         | Verb::AttachReadOnly
         | Verb::ReadInbox
         | Verb::MarkInbox
@@ -117,6 +118,7 @@ pub const fn least_role(verb: Verb) -> Role {
         | Verb::RenameSession
         | Verb::AnswerSession
         | Verb::Attach => Role::Contributor,
+        Verb::PurgeSession | Verb::LabelSession => Role::Contributor,
         Verb::ListAudit | Verb::VerifyAudit | Verb::Reload => Role::Admin,
         Verb::ExportAudit | Verb::FollowAudit | Verb::ShowAuditKeys | Verb::RotateAuditKey => Role::Admin,
         Verb::PruneAudit | Verb::HoldAudit | Verb::ListHolds => Role::Admin,
@@ -154,6 +156,7 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         Verb::ExportSession => false,
         Verb::ExportAudit | Verb::FollowAudit | Verb::ShowAuditKeys | Verb::RotateAuditKey => false,
         Verb::PruneAudit | Verb::HoldAudit | Verb::ListHolds => false,
+        Verb::PurgeSession | Verb::LabelSession | Verb::SearchSessions => false,
     }
 }
 
@@ -231,6 +234,12 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
                 record = Some("transcript.read");
             }
         }
+        Action::SearchSessions(query) => {
+            // With a reason an admin searches everybody's; each session whose text is shown is a row.
+            if caller.role == Role::Admin && query.reason.is_some() {
+                record = Some("transcript.search");
+            }
+        }
         Action::Attach { session, input: false, reason } => {
             if reach(caller, session, Itself::Allowed)? == Whose::Anothers {
                 if rules.require_reason && reason.is_none() {
@@ -265,6 +274,13 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
             reach(caller, session, Itself::Refused)?;
             record = Some("session.end");
         }
+        Action::PurgeSession { session, reason } => {
+            let whose = reach(caller, session, Itself::Refused)?;
+            if whose == Whose::Anothers && rules.require_reason && reason.is_none() {
+                return Err(Denied::Reason("deleting somebody else's session needs a reason"));
+            }
+            record = Some("session.purge");
+        }
         Action::ResumeSession(resumption) => {
             let (session, reason) = (&resumption.session, resumption.reason.as_deref());
             steer(caller, session, reason, rules, "resuming somebody else's session needs a reason")?;
@@ -275,6 +291,12 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
             let why = "interrupting somebody else's session needs a reason";
             if steer(caller, session, reason.as_deref(), rules, why)? == Whose::Anothers {
                 record = Some("session.interrupt");
+            }
+        }
+        Action::LabelSession { session, reason, .. } => {
+            let why = "labelling somebody else's session needs a reason";
+            if steer(caller, session, reason.as_deref(), rules, why)? == Whose::Anothers {
+                record = Some("session.label");
             }
         }
         Action::RenameSession { session, reason, .. } => {

@@ -2,11 +2,15 @@
 //! index. It knows the shapes that providers give their keys, so ordinary code stays as it is; what has no shape (a
 //! password in a sentence) it cannot know.
 
-use regex::{Captures, Regex, RegexSet};
+use regex::{Captures, Regex, RegexBuilder, RegexSet};
 use std::borrow::Cow;
 
 /// Own patterns, at most.
 pub const PATTERNS_MAX: usize = 64;
+/// Bytes of one of them, at most.
+pub const PATTERN_BYTES_MAX: usize = 1_000;
+/// Bytes that one of them may need once it is compiled.
+const COMPILED_MAX: usize = 256 * 1024;
 
 /// What is looked for: the name that stands in its place, and the pattern. Where a pattern has a group `secret`, only
 /// that part goes. The shapes are those that the providers document for their keys.
@@ -55,16 +59,22 @@ impl Redactor {
         let (names, all): (Vec<&str>, Vec<String>) = known.into_iter().chain(own).unzip();
         let mut each = Vec::with_capacity(all.len());
         for (i, pattern) in all.iter().enumerate() {
-            let regex = Regex::new(pattern).map_err(|e| (i.saturating_sub(SHAPES.len()), e.to_string()))?;
+            let own = i.checked_sub(SHAPES.len());
+            if own.is_some() && pattern.len() > PATTERN_BYTES_MAX {
+                let problem = format!("may have at most {PATTERN_BYTES_MAX} bytes");
+                return Err((own.unwrap_or(0), problem));
+            }
+            let mut built = RegexBuilder::new(pattern);
+            if own.is_some() {
+                built.size_limit(COMPILED_MAX);
+            }
+            let regex = built.build().map_err(|e| (own.unwrap_or(0), in_one_line(&e)))?;
             if regex.is_match("") {
-                return Err((
-                    i.saturating_sub(SHAPES.len()),
-                    "matches nothing at all, so everywhere".to_owned(),
-                ));
+                return Err((own.unwrap_or(0), "matches nothing at all, so everywhere".to_owned()));
             }
             each.push(regex);
         }
-        let any = RegexSet::new(&all).map_err(|e| (0, e.to_string()))?;
+        let any = RegexSet::new(&all).map_err(|e| (0, in_one_line(&e)))?;
         Ok(Self { names: names.into_iter().map(str::to_owned).collect(), any, each })
     }
 
@@ -89,6 +99,13 @@ impl Redactor {
         }
         text
     }
+}
+
+/// What is wrong with a pattern: the crate draws a picture, and says it below.
+fn in_one_line(problem: &regex::Error) -> String {
+    let text = problem.to_string();
+    let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    format!("is no pattern: {}", last.trim().trim_start_matches("error: "))
 }
 
 #[cfg(test)]
@@ -183,6 +200,12 @@ mod tests {
         assert_eq!(Redactor::new(&["ok".to_owned(), "(".to_owned()]).unwrap_err().0, 1);
         assert_eq!(Redactor::new(&["x*".to_owned()]).unwrap_err().0, 0);
         assert!(Redactor::new(&vec!["a".to_owned(); PATTERNS_MAX + 1]).is_err());
+        assert_eq!(Redactor::new(&["(".to_owned()]).unwrap_err().1, "is no pattern: unclosed group");
+        for large in ["a".repeat(1_001), r"\w{1000}".to_owned()] {
+            assert_eq!(Redactor::new(&["ok".to_owned(), large]).unwrap_err().0, 1);
+        }
+        let part = Redactor::new(&[r"ticket (?P<secret>\d{6})".to_owned()]).unwrap();
+        assert_eq!(part.redact("see ticket 123456."), "see ticket [redacted: pattern].");
     }
 
     proptest! {

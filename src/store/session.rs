@@ -1,5 +1,6 @@
 //! Sessions as kept: one row each, changed only by what happens to the session. Lists go newest activity first.
 
+use crate::domain::label::Labels;
 use crate::domain::person::PersonId;
 use crate::domain::session::{
     Exit, Profile, Session, SessionActivity, SessionId, SessionStatus, SessionTitle, ThinkingMode, Worktree,
@@ -8,6 +9,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
 use crate::store::entity::session::{ActiveModel, Column, Entity, Model};
 use crate::store::error::StoreError;
+use crate::store::label;
 use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -34,6 +36,8 @@ pub struct Filter {
     pub parent: Option<SessionId>,
     /// Only on this computer.
     pub computer: Option<String>,
+    /// Only with these labels.
+    pub labels: Labels,
     /// This session and those its agent started: what an agent may see.
     pub family: Option<SessionId>,
 }
@@ -87,6 +91,7 @@ pub async fn insert(conn: &Conn, session: &Session) -> Result<(), StoreError> {
         worktree: Set(s.worktree.is_some()),
         worktree_path: text_null(s.worktree.as_ref().and_then(|w| w.path.clone())),
         worktree_branch: text_null(s.worktree.and_then(|w| w.branch)),
+        purge: Set(None),
     };
     let again = OnConflict::column(Column::Id).do_nothing().to_owned();
     Entity::insert(row).on_conflict(again).exec_without_returning(conn).await?;
@@ -98,7 +103,17 @@ pub async fn by_id(conn: &Conn, id: SessionId) -> Result<Option<Session>, StoreE
     Entity::find_by_id(id.0).one(conn).await?.map(session).transpose()
 }
 
-/// The session with this id or, unambiguously, this beginning of an id (hexadecimal, with or without hyphens),
+/// The sessions with these ids, in no order; those that are not there, or are being purged, are left out.
+pub async fn by_ids(conn: &Conn, ids: &[SessionId]) -> Result<Vec<Session>, StoreError> {
+    let rows = Entity::find()
+        .filter(Column::Id.is_in(ids.iter().map(|id| id.0)))
+        .filter(Column::Purge.is_null())
+        .all(conn)
+        .await?;
+    rows.into_iter().map(session).collect()
+}
+
+/// The session with this id, unless it is being purged, or, unambiguously, this beginning of an id (hexadecimal, with or without hyphens),
 /// among `owner`'s or all, and of those among `family`'s own and its children. The caller sees to the beginning being
 /// long enough.
 pub async fn find(
@@ -108,7 +123,10 @@ pub async fn find(
     family: Option<SessionId>,
 ) -> Result<Found, StoreError> {
     let Some((first, last)) = range(name) else { return Ok(Found::None) };
-    let mut query = Entity::find().filter(Column::Id.gte(first)).filter(Column::Id.lte(last));
+    let mut query = Entity::find()
+        .filter(Column::Id.gte(first))
+        .filter(Column::Id.lte(last))
+        .filter(Column::Purge.is_null());
     if let Some((owner, uid)) = owner {
         query = query.filter(Column::Owner.eq(owner.0)).filter(Column::OwnerUid.eq(i64::from(uid)));
     }
@@ -158,7 +176,7 @@ pub async fn page(
     after: Option<(Timestamp, SessionId)>,
     limit: u64,
 ) -> Result<Vec<Session>, StoreError> {
-    let mut query = Entity::find();
+    let mut query = Entity::find().filter(Column::Purge.is_null());
     if let Some((owner, uid)) = filter.owner {
         query = query.filter(Column::Owner.eq(owner.0)).filter(Column::OwnerUid.eq(i64::from(uid)));
     }
@@ -172,6 +190,9 @@ pub async fn page(
         if let Some(value) = value {
             query = query.filter(column.eq(value));
         }
+    }
+    for (name, value) in &filter.labels {
+        query = query.filter(Column::Id.in_subquery(label::with(name, value)));
     }
     if let Some(parent) = filter.parent {
         query = query.filter(Column::Parent.eq(parent.0));
@@ -298,6 +319,7 @@ pub async fn resume(conn: &Conn, id: SessionId, profile: Profile, at: Timestamp)
     let update = Entity::update_many()
         .filter(Column::Id.eq(id.0))
         .filter(Column::Status.eq(SessionStatus::Ended.name()))
+        .filter(Column::Purge.is_null())
         .col_expr(Column::Status, Expr::val(SessionStatus::Starting.name()))
         .col_expr(Column::Profile, Expr::val(profile.name()))
         .col_expr(Column::Exit, Expr::val(None::<String>))
@@ -394,7 +416,7 @@ fn not_before(at: Timestamp) -> Expr {
         .into()
 }
 
-fn session(row: Model) -> Result<Session, StoreError> {
+pub(super) fn session(row: Model) -> Result<Session, StoreError> {
     let unreadable = StoreError::Unreadable;
     Ok(Session {
         id: SessionId(row.id),

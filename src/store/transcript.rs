@@ -7,11 +7,12 @@ use crate::domain::transcript::{Entry, EntryKind, Speaker, Usage};
 use crate::store::conn::Conn;
 use crate::store::entity::{transcript_entry, transcript_file, usage};
 use crate::store::error::StoreError;
+use crate::store::search;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 /// Rows in one statement.
-const ROWS: usize = 200;
+pub(super) const ROWS: usize = 200;
 
 /// One of the logs that a session's entries came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,7 +121,7 @@ pub async fn follow(
     Ok(next)
 }
 
-/// Keeps entries, the first of them as number `first`. What is kept under a number stays: doing it twice is once.
+/// Keeps entries, and indexes them, the first of them as number `first`. What is kept under a number stays: doing it twice is once.
 pub async fn append(
     conn: &Conn,
     session: SessionId,
@@ -143,7 +144,7 @@ pub async fn append(
         let again = OnConflict::columns([Column::Session, Column::Seq]).do_nothing().to_owned();
         transcript_entry::Entity::insert_many(rows).on_conflict(again).exec_without_returning(conn).await?;
     }
-    Ok(())
+    search::index(conn, session, first, entries).await
 }
 
 /// Keeps costs, the first of them as number `first`; twice is once.
@@ -235,7 +236,7 @@ pub async fn totals(conn: &Conn, session: SessionId) -> Result<Vec<Total>, Store
     Ok(totals)
 }
 
-fn entry(row: transcript_entry::Model) -> Result<(i64, Entry), StoreError> {
+pub(super) fn entry(row: transcript_entry::Model) -> Result<(i64, Entry), StoreError> {
     let entry = Entry {
         at: row.at.map(Timestamp::from_micros),
         speaker: Speaker::parse(&row.speaker).ok_or(StoreError::Unreadable("speaker"))?,

@@ -49,6 +49,17 @@ pub fn inbox(text: &str) -> Result<(i64, Uuid), Fault> {
     read.ok_or_else(not_a_cursor)
 }
 
+/// A place among hits.
+pub fn of_hit(place: i64) -> String {
+    format!("h{place:x}")
+}
+
+/// Reads [`of_hit`] back.
+pub fn hit(text: &str) -> Result<i64, Fault> {
+    let read = text.strip_prefix('h').and_then(|place| i64::from_str_radix(place, 16).ok());
+    read.filter(|place| *place > 0).ok_or_else(not_a_cursor)
+}
+
 fn not_a_cursor() -> Fault {
     Fault::invalid("cursor", "is not one that a list gave")
         .hint("pass next_cursor of the page before, unchanged")
@@ -56,7 +67,7 @@ fn not_a_cursor() -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use super::{audit, inbox, of_audit, of_inbox, of_session, session};
+    use super::{audit, hit, inbox, of_audit, of_inbox, of_session, session};
     use crate::domain::session::SessionId;
     use crate::domain::timestamp::Timestamp;
     use proptest::prelude::{any, proptest};
@@ -78,6 +89,7 @@ mod tests {
             let _ = session(&text);
             let _ = audit(&text);
             let _ = inbox(&text);
+            let _ = hit(&text);
         }
     }
 }

@@ -10,12 +10,15 @@ pub mod export;
 pub mod follow;
 pub mod hook;
 pub mod inbox;
+pub mod labels;
 pub mod markdown;
 pub mod place;
+pub mod purge;
 pub mod question;
 pub mod resolve;
 pub mod resume;
 pub mod run;
+pub mod search;
 pub mod turns;
 pub mod witness;
 

@@ -10,7 +10,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
 use crate::store::session::{self, Found};
 use crate::usecase::follow::Place;
-use crate::usecase::{Explained, Facts, audit, cursor, hook, inbox, place, question, resume};
+use crate::usecase::{Explained, Facts, audit, cursor, hook, inbox, labels, place, question, resume, search};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::follow::FollowSession;
 use crate::wire::limits::{
@@ -49,6 +49,7 @@ pub async fn resolve(
                 message: Some(message),
                 subdir: args.subdir,
                 worktree: None,
+                labels: None,
                 client_id: args.client_id,
             };
             start(conn, facts, caller, args, true).await?
@@ -72,11 +73,16 @@ pub async fn resolve(
                 reason,
             }
         }
+        Request::PurgeSession(args) => {
+            let reason = reason(args.reason)?;
+            Action::PurgeSession { session: find(conn, caller, &args.session_id).await?, reason }
+        }
         Request::ResumeSession(args) => resume::resolve(conn, facts, caller, args, explained).await?,
         Request::InterruptSession(args) => {
             let reason = reason(args.reason)?;
             Action::InterruptSession { session: find(conn, caller, &args.session_id).await?, reason }
         }
+        Request::LabelSession(args) => labels::resolve(conn, caller, args).await?,
         Request::RenameSession(args) => {
             let title =
                 SessionTitle::parse(&args.title).map_err(|problem| Fault::invalid("title", problem))?;
@@ -98,6 +104,7 @@ pub async fn resolve(
             let (following, reason) = (following(&args)?, reason(args.reason)?);
             Action::FollowSession { session: find(conn, caller, &args.session_id).await?, following, reason }
         }
+        Request::SearchSessions(args) => search::resolve(args)?,
         Request::Attach(args) => {
             let reason = reason(args.reason)?;
             Action::Attach { session: find(conn, caller, &args.session_id).await?, input: args.input, reason }
@@ -144,7 +151,9 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         Action::ShowSession(session)
         | Action::SendMessage { session, .. }
         | Action::EndSession { session, .. }
+        | Action::PurgeSession { session, .. }
         | Action::InterruptSession { session, .. }
+        | Action::LabelSession { session, .. }
         | Action::RenameSession { session, .. }
         | Action::ExportSession { session, .. }
         | Action::ReadSession { session, .. }
@@ -169,6 +178,7 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::ListSessions(_)
         | Action::Inbox(_)
         | Action::WhoReadMine(_)
+        | Action::SearchSessions(_)
         | Action::ListAudit(_)
         | Action::VerifyAudit(_)
         | Action::ExportAudit { .. }
@@ -189,7 +199,8 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
 
 /// The session as it is now.
 async fn again(conn: &Conn, session: &Session) -> Result<Session, Fault> {
-    let now = session::by_id(conn, session.id).await.map_err(unavailable)?;
+    // One that is being purged is not there any more.
+    let now = session::by_ids(conn, &[session.id]).await.map_err(unavailable)?.pop();
     now.ok_or_else(|| no_session(&session.id.to_string()))
 }
 
@@ -310,6 +321,7 @@ async fn start(
             .thinking_mode
             .or(personal.and_then(|p| p.thinking_mode))
             .unwrap_or(ThinkingMode::Slow),
+        labels: labels::checked(args.labels.unwrap_or_default())?,
         message,
         client_id: client_id(args.client_id)?,
         existing: None,
@@ -357,6 +369,7 @@ async fn session_query(conn: &Conn, caller: &Caller, args: &ListSessions) -> Res
         agent: args.agent.clone(),
         owner: args.owner.clone(),
         since: moment("since", args.since.as_deref())?,
+        labels: labels::filter(args.label.as_deref())?,
         children_of,
         all_computers: args.all_computers.unwrap_or(false),
         after: args.cursor.as_deref().map(cursor::session).transpose()?,

@@ -11,12 +11,12 @@ use crate::store;
 use crate::store::connect::Store;
 use crate::store::session::Filter;
 use crate::store::writer::Tx;
-use crate::store::{activity, instance, message, outbox, session, setting, transcript};
+use crate::store::{activity, instance, label, message, outbox, session, setting, transcript};
 use crate::usecase::resolve::{no_session, no_user, unavailable};
 use crate::usecase::turns::READING;
 use crate::usecase::witness::Written;
 use crate::usecase::{
-    Facts, audit as usecase_audit, children, content, cursor, hook, inbox, question, resume,
+    Facts, audit as usecase_audit, children, content, cursor, hook, inbox, labels, purge, question, resume,
 };
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::{
@@ -37,6 +37,8 @@ pub const RESUME: &str = "resume";
 pub const INTERRUPT: &str = "interrupt";
 /// The effect that removes a session's worktree once it has ended.
 pub const REMOVE_WORKTREE: &str = "remove_worktree";
+/// The effect that deletes all that is kept of a session, and then its row.
+pub const PURGE: &str = "purge";
 /// The setting that keeps a personal config layer.
 pub const PERSONAL: &str = "personal";
 
@@ -88,6 +90,8 @@ pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
             draft.about(session).because(reason.as_deref()).with_detail(&json!({ "remove_worktree": true }))
         }
         Action::EndSession { session, reason, .. }
+        | Action::PurgeSession { session, reason }
+        | Action::LabelSession { session, reason, .. }
         | Action::InterruptSession { session, reason }
         | Action::RenameSession { session, reason, .. }
         | Action::SendMessage { session, reason, .. }
@@ -243,12 +247,15 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         Action::Attach { .. } => return Err(not_here("attach")),
         Action::FollowSession { .. } => return Err(not_here("following")),
         Action::ExportSession { .. } => return Err(not_here("export")),
+        Action::SearchSessions(_) => return Err(not_here("transcript.search")),
         Action::Reload => return Err(not_here("reload")),
         Action::StartSession(_)
         | Action::SendMessage { .. }
         | Action::EndSession { .. }
+        | Action::PurgeSession { .. }
         | Action::ResumeSession(_)
         | Action::InterruptSession { .. }
+        | Action::LabelSession { .. }
         | Action::RenameSession { .. }
         | Action::AnswerSession(_)
         | Action::ReportHook { .. }
@@ -296,8 +303,12 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
             }
             ended(&session, status, removes)
         }
+        Action::PurgeSession { session, .. } => purge::purge(tx, facts, &session).await?,
         Action::ResumeSession(resumption) => resume::resume(tx, facts, *resumption, profile).await?,
         Action::InterruptSession { session, .. } => interrupt(tx, facts, &session).await?,
+        Action::LabelSession { session, set, remove, .. } => {
+            labels::change(tx, facts, &session, &set, &remove).await?
+        }
         Action::RenameSession { session, title, .. } => {
             session::rename(tx.conn(), session.id, &title).await.map_err(unavailable)?;
             happened(tx, facts, &session, "renamed").await?;
@@ -384,6 +395,7 @@ async fn start(
         ended: None,
     };
     session::insert(tx.conn(), &session).await.map_err(unavailable)?;
+    label::set(tx.conn(), session.id, &new.labels).await.map_err(unavailable)?;
     happened(tx, facts, &session, "created").await?;
     effect(tx, facts, facts.session_id, &session, START).await?;
     if let Some(text) = new.message {
@@ -530,6 +542,7 @@ async fn sessions(
         status: query.status,
         agent: query.agent.clone(),
         since: query.since,
+        labels: query.labels.clone(),
         parent: query.children_of,
         family,
         computer: (!query.all_computers).then(|| facts.computer.to_string()),

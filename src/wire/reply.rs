@@ -2,6 +2,7 @@
 
 use crate::domain::audit::AuditEntry;
 use crate::domain::caller::{Caller, Role};
+use crate::domain::label::Labels;
 use crate::domain::session::Session;
 use crate::wire::attach::AttachedRow;
 use crate::wire::audit::{AuditKeysReply, HoldRow, HoldsReply, PrunedReply};
@@ -33,7 +34,9 @@ pub enum Reply {
     Sent(SentReply),
     /// To `EndSession`.
     Ended(EndedReply),
-    /// To `ResumeSession`, `InterruptSession` and `RenameSession`.
+    /// To `PurgeSession`.
+    Purged(PurgedReply),
+    /// To `ResumeSession`, `InterruptSession`, `LabelSession` and `RenameSession`.
     Changed(Box<SessionReply>),
     /// To `AnswerSession`.
     Answered(AnsweredReply),
@@ -41,6 +44,8 @@ pub enum Reply {
     Heard(HeardReply),
     /// To `ReadSession`.
     Content(Box<ContentReply>),
+    /// To `SearchSessions`.
+    Hits(SearchReply),
     /// To `Subscribe` and `StopNotifications`.
     Watching(WatchingReply),
     /// To `Inbox`.
@@ -284,6 +289,9 @@ pub struct SessionReply {
     /// What its agent asks. Only where one session is asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs_input: Vec<NeedsInputRow>,
+    /// Its labels.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
     /// Who sees its terminal now. Only where one session is asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attached: Vec<AttachedRow>,
@@ -316,6 +324,7 @@ impl From<&Session> for SessionReply {
             ended_at: s.ended.map(|e| e.to_string()),
             open_requests: 0,
             needs_input: Vec::new(),
+            labels: Labels::new(),
             attached: Vec::new(),
         }
     }
@@ -403,6 +412,60 @@ pub struct EndedReply {
     /// Its worktree, if it has one that stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worktree_path: Option<String>,
+}
+
+/// A session that is being deleted, with all that is kept of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PurgedReply {
+    /// The session.
+    pub session_id: String,
+    /// Its worktree, if it has one: it stays if something in it is unsaved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worktree_path: Option<String>,
+}
+
+/// What was found, the last that was written down first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SearchReply {
+    /// The hits.
+    pub hits: Vec<HitRow>,
+    /// Whose sessions were searched: own or all.
+    pub searched: String,
+    /// Where the next page begins; null when this is the last. A page may have few hits, or none, and not be the last.
+    #[schemars(required, extend("type" = ["string", "null"]))]
+    pub next_cursor: Option<String>,
+}
+
+/// Something that was said or done, and has what was searched for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HitRow {
+    /// In which session.
+    pub session_id: String,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Whose it is.
+    pub owner_person: String,
+    /// In which project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// Which agent's.
+    pub agent: String,
+    /// Its number in the session's transcript.
+    #[schemars(range(min = 1))]
+    pub seq: i64,
+    /// When, if the agent says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// user, assistant, system or tool.
+    pub role: String,
+    /// text, thinking, tool_call, tool_result or notice.
+    pub kind: String,
+    /// The tool, of calls and results.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    /// The text around the first match on one line, at most some 250 characters; matches stand between `⟦` and `⟧`.
+    pub snippet: String,
 }
 
 /// A page of what a session showed.

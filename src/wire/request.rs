@@ -2,6 +2,7 @@
 
 use crate::domain::action::Verb;
 use crate::domain::audit::AuditOutcome;
+use crate::domain::label::Labels;
 use crate::domain::session::{SessionStatus, ThinkingMode};
 use crate::wire::attach::TerminalSize;
 use crate::wire::audit::{
@@ -37,10 +38,14 @@ pub enum Request {
     SendMessage(SendMessage),
     /// End a session.
     EndSession(EndSession),
+    /// Delete an ended session and all that is kept of it.
+    PurgeSession(Steering),
     /// Run an ended session again.
     ResumeSession(Steering),
     /// Interrupt what a session's agent does.
     InterruptSession(Steering),
+    /// Give a session labels, or take some away.
+    LabelSession(LabelSession),
     /// Call a session something else.
     RenameSession(RenameSession),
     /// Answer what a session's agent asks.
@@ -51,6 +56,8 @@ pub enum Request {
     ReadSession(GetSessionData),
     /// Read on while it is said.
     FollowSession(FollowSession),
+    /// Search what was said and done.
+    SearchSessions(SearchSessions),
     /// See a session's terminal live, and type into it.
     Attach(AttachSession),
     /// What a hook of an agent's tells of its own session.
@@ -107,12 +114,15 @@ impl Request {
             Self::StartSession(_) | Self::RunAgentCommand(_) => Verb::StartSession,
             Self::SendMessage(_) => Verb::SendMessage,
             Self::EndSession(_) => Verb::EndSession,
+            Self::PurgeSession(_) => Verb::PurgeSession,
             Self::ResumeSession(_) => Verb::ResumeSession,
             Self::InterruptSession(_) => Verb::InterruptSession,
+            Self::LabelSession(_) => Verb::LabelSession,
             Self::RenameSession(_) => Verb::RenameSession,
             Self::AnswerSession(_) => Verb::AnswerSession,
             Self::ExportSession(_) => Verb::ExportSession,
             Self::ReadSession(_) | Self::FollowSession(_) => Verb::ReadSession,
+            Self::SearchSessions(_) => Verb::SearchSessions,
             Self::Attach(args) => match args.input {
                 true => Verb::Attach,
                 false => Verb::AttachReadOnly,
@@ -160,6 +170,9 @@ pub struct ListSessions {
     /// Only sessions with activity at or after this RFC 3339 time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
+    /// Only sessions with this label, written name=value; several with commas between them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// Only sessions that this session's agent started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub children_of: Option<String>,
@@ -207,6 +220,9 @@ pub struct StartSession {
     /// Whether the session gets a git worktree and branch of its own; the project must be a git repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worktree: Option<bool>,
+    /// Labels it gets: names and values of a-z, 0-9, `.`, `_`, `-`, `/` and `:`, at most 16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Labels>,
     /// An id of the client's own: asking again with the same one starts nothing new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
@@ -253,7 +269,7 @@ pub struct SendMessage {
     pub reason: Option<String>,
 }
 
-/// Arguments of `resume_session` and `interrupt_session`.
+/// Arguments of `resume_session` and `interrupt_session`, and of deleting a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Steering {
@@ -292,6 +308,23 @@ pub struct AnswerSession {
     pub reason: Option<String>,
 }
 
+/// A change of a session's labels.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LabelSession {
+    /// The session's id, or a unique prefix of at least 8 characters.
+    pub session_id: String,
+    /// Labels it gets, by name; one that it has gets the new value.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub set: Labels,
+    /// Names of labels it loses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<String>,
+    /// Why, where the session is somebody else's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
 /// What a hook was given by its agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -301,6 +334,34 @@ pub struct ReportHook {
     /// The agent's words about it, as far as they are of use here.
     #[serde(default)]
     pub input: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Arguments of `search_sessions`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SearchSessions {
+    /// Words that must all be there; `"words one after the other"`, `begin*`, `-not`. At most 1,000 bytes.
+    pub query: String,
+    /// Only in sessions of this project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// Only what was said or done at or after this RFC 3339 time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Only what was said or done at or before this RFC 3339 time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// Why, to search everybody's sessions (admins): 10 characters or more. It is written down for each session of
+    /// somebody else's whose text is shown. Without it only your own sessions are searched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Where the previous page ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Hits at most, 1 to 100; 50 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub limit: Option<i64>,
 }
 
 /// Arguments of `end_session`.

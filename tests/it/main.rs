@@ -25,8 +25,10 @@ mod postgres;
 mod process;
 mod queue;
 mod resume;
+mod retention;
 mod review;
 mod runner;
+mod search;
 #[cfg(target_os = "linux")]
 mod service;
 mod sessions;

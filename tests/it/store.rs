@@ -43,7 +43,7 @@ fn soon() -> Instant {
     Instant::now() + Duration::from_secs(30)
 }
 
-fn at(second: i64) -> Timestamp {
+pub fn at(second: i64) -> Timestamp {
     Timestamp::from_micros(NOW + second * 1_000_000)
 }
 
@@ -51,7 +51,7 @@ fn draft(action: &str) -> AuditDraft {
     AuditDraft::by_daemon(7, action, AuditOutcome::Success, at(0))
 }
 
-fn a_session(n: u128, second: i64) -> Session {
+pub fn a_session(n: u128, second: i64) -> Session {
     Session {
         id: SessionId(Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0000 + n)),
         title: Some(SessionTitle::parse("a title").unwrap()),
@@ -80,7 +80,7 @@ fn a_session(n: u128, second: i64) -> Session {
 }
 
 /// Runs one change with its rows.
-async fn change<T: Send + 'static>(
+pub async fn change<T: Send + 'static>(
     store: &Store,
     unit: impl for<'a> FnMut(&'a mut Tx) -> futures_util::future::BoxFuture<'a, Result<T, StoreError>>
     + Send
@@ -89,7 +89,7 @@ async fn change<T: Send + 'static>(
     store.write(soon(), unit).await
 }
 
-async fn keep(store: &Store, session: Session) {
+pub async fn keep(store: &Store, session: Session) {
     change(store, move |tx| {
         let session = session.clone();
         async move { session::insert(tx.conn(), &session).await }.boxed()

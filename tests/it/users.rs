@@ -104,7 +104,7 @@ fn is_unknown_tool(mcp: &mut Mcp, tool: &str) {
     assert_eq!(refused["error"], invented["error"], "{tool}");
 }
 
-const TOOLS: [&str; 7] = [
+const TOOLS: [&str; 8] = [
     "list_projects",
     "list_agents",
     "list_computers",
@@ -112,6 +112,7 @@ const TOOLS: [&str; 7] = [
     "start_session",
     "get_session",
     "get_session_data",
+    "search_sessions",
 ];
 
 #[test]

@@ -223,3 +223,42 @@ fn the_command_line_starts_in_a_worktree_and_removes_it() {
         assert!(none.status.success(), "{}", process::said(&none));
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purged_session_leaves_no_worktree_but_one_with_something_unsaved() {
+    on_both(async |db| {
+        let world = World::everybody(db).config(AGENTS).start().await;
+        repository(&world.path("project"));
+        let (clean, clean_path, _) = running(&world).await;
+        let (unsaved, unsaved_path, _) = running(&world).await;
+        fs::write(unsaved_path.join("new"), "unsaved").unwrap();
+        for id in [&clean, &unsaved] {
+            end(&world, id, json!({})).await;
+            let answer = world.rest(BOB, "DELETE", &format!("/sessions/{id}"), None).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert!(answer.body["worktree_path"].is_string(), "{answer:?}");
+        }
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        let done = loop {
+            let rows = world.audit().await;
+            let done: Vec<Value> = rows
+                .into_iter()
+                .filter(|row| row["action"] == "session.purge" && row["actor"] == "daemon")
+                .collect();
+            if done.len() == 2 {
+                break done;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "never purged: {done:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        for row in done {
+            let detail: Value = serde_json::from_str(row["detail"].as_str().unwrap()).unwrap();
+            let kept = if row["session_id"] == json!(unsaved) { json!(unsaved_path) } else { Value::Null };
+            assert_eq!(detail["worktree_kept"], kept, "{row}");
+        }
+        assert!(!clean_path.exists());
+        assert_eq!(fs::read_to_string(unsaved_path.join("new")).unwrap(), "unsaved");
+        world.end().await;
+    })
+    .await;
+}

@@ -61,7 +61,8 @@ impl App {
             .with_detail(&serde_json::json!({ "changed": changed, "needs_restart": needs_restart }));
         self.store.append(deadline, row).await.map_err(witness::unavailable)?;
         let limits = settings::limits(&loaded);
-        self.settings.store(Arc::new(Settings { people, limits, loaded }));
+        let redactor = settings::redactor(&loaded);
+        self.settings.store(Arc::new(Settings { people, limits, redactor, loaded }));
         self.tell(Event::Catalogue);
         Ok(ReloadedReply { changed, needs_restart })
     }
@@ -83,7 +84,12 @@ impl App {
             .await
             .map_err(crate::usecase::resolve::unavailable)?;
         let limits = Arc::clone(&old.limits);
-        self.settings.store(Arc::new(Settings { people, limits, loaded: old.loaded.clone() }));
+        self.settings.store(Arc::new(Settings {
+            people,
+            limits,
+            redactor: old.redactor.clone(),
+            loaded: old.loaded.clone(),
+        }));
         Ok(())
     }
 }

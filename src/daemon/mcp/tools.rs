@@ -6,11 +6,11 @@ use crate::wire::fault::Fault;
 use crate::wire::inbox::{Inbox, InboxReply, WhoRead};
 use crate::wire::reply::{
     AgentsReply, AnsweredReply, AuditReply, ComputersReply, ContentReply, EndedReply, ProjectsReply,
-    SentReply, SessionReply, SessionsReply, StartedReply, WatchingReply, WhoamiReply,
+    SearchReply, SentReply, SessionReply, SessionsReply, StartedReply, WatchingReply, WhoamiReply,
 };
 use crate::wire::request::{
     AnswerSession, EndSession, GetSessionData, ListAudit, ListSessions, Request, RunAgentCommand,
-    SendMessage, SessionRef, StartSession, Steering,
+    SearchSessions, SendMessage, SessionRef, StartSession, Steering,
 };
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde::de::DeserializeOwned;
@@ -178,6 +178,18 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
             schema::output::<ContentReply>(),
             READ,
             |args| some(args, Request::ReadSession),
+        ),
+        entry(
+            "search_sessions",
+            Verb::SearchSessions,
+            "Search sessions",
+            "Searches what was said and done in your agents' sessions. All words of the query must be there; \"words one \
+             after the other\", begin*, -not. Gives the text around each match, the latest first. An admin who gives a \
+             reason searches everybody's sessions; that is written down for each session shown.",
+            schema::input::<SearchSessions>(),
+            schema::output::<SearchReply>(),
+            READ,
+            |args| some(args, Request::SearchSessions),
         ),
         entry(
             "subscribe",

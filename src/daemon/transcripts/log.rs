@@ -52,7 +52,6 @@ pub struct Followed {
     /// The session as it was last seen.
     pub session: Session,
     format: TranscriptFormat,
-    redactor: Arc<Redactor>,
     /// When it is looked for again.
     search_at: Instant,
     /// A log that shrank begins anew.
@@ -90,7 +89,7 @@ struct OpenLog {
 
 impl Followed {
     /// Something to follow, if the session's agent writes a log and has said which.
-    pub fn begin(app: &App, redactor: &Arc<Redactor>, session: Session) -> Option<Self> {
+    pub fn begin(app: &App, session: Session) -> Option<Self> {
         let format = app.settings().loaded.config.agents.by_name.get(&session.agent)?.transcript;
         if session.native_id.is_none() || transcript::folder(format).is_empty() {
             return None;
@@ -98,7 +97,6 @@ impl Followed {
         Some(Self {
             session,
             format,
-            redactor: Arc::clone(redactor),
             search_at: Instant::now(),
             anew: false,
             pause: SEARCH_EVERY,
@@ -132,8 +130,9 @@ impl Followed {
             }
         }
         let Some(log) = &mut self.open else { return Look::Nothing };
+        let Some(redactor) = app.settings().redactor.clone() else { return Look::Later };
         let before = log.identity.clone();
-        match take(app, &self.redactor, &self.session, log).await {
+        match take(app, redactor, &self.session, log).await {
             Ok(Some(Took { length: 0, .. })) => {
                 let due = self.search_at <= Instant::now() || (last && !self.looked_last);
                 self.looked_last = last;
@@ -311,12 +310,12 @@ enum Trouble {
 /// Reads a piece and keeps what it says. `None`: the log became shorter, so it is another.
 async fn take(
     app: &App,
-    redactor: &Arc<Redactor>,
+    redactor: Arc<Redactor>,
     session: &Session,
     log: &mut OpenLog,
 ) -> Result<Option<Took>, Trouble> {
     let (file, at) = (Arc::clone(&log.file), log.at);
-    let (reader, redactor) = (Arc::clone(&log.reader), Arc::clone(redactor));
+    let reader = Arc::clone(&log.reader);
     // What an earlier daemon kept was clean.
     let known = usize::try_from(log.kept.entries - log.entries).unwrap_or(0);
     let read =

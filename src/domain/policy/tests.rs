@@ -2,11 +2,14 @@
 //! change of this table.
 
 use super::{Denied, Rules, judge};
-use crate::domain::action::{Action, NewAnswer, NewMessage, NewSession, Resumption, SessionQuery, Window};
+use crate::domain::action::{
+    Action, NewAnswer, NewMessage, NewSession, Resumption, SearchQuery, SessionQuery, Window,
+};
 use crate::domain::audit_format::AuditFormat;
 use crate::domain::caller::{Caller, PersonRef, Role, Rule, Via};
 use crate::domain::export::ExportFormat;
 use crate::domain::hold::HoldScope;
+use crate::domain::label::Labels;
 use crate::domain::notice::{InboxQuery, Mark};
 use crate::domain::person::{PersonId, Standing};
 use crate::domain::question::Answer;
@@ -85,6 +88,7 @@ fn new_session() -> NewSession {
         agent: "claude".to_owned(),
         can_be_restricted: true,
         thinking_mode: ThinkingMode::Slow,
+        labels: Labels::new(),
         message: None,
         client_id: None,
         existing: None,
@@ -105,6 +109,14 @@ fn sessions_of(owner: Option<&str>) -> Action {
         owner: owner.map(str::to_owned),
         ..SessionQuery::default()
     }))
+}
+
+fn labelling(session: Box<Session>, reason: Option<String>) -> Action {
+    Action::LabelSession { session, set: Labels::new(), remove: vec![], reason }
+}
+
+fn search(reason: Option<String>) -> Action {
+    Action::SearchSessions(Box::new(SearchQuery { reason, ..SearchQuery::default() }))
 }
 
 fn title() -> SessionTitle {
@@ -169,7 +181,7 @@ fn answer(session: Box<Session>, reason: Option<String>) -> Action {
 type Make = fn(&dyn Fn() -> Box<Session>) -> Action;
 
 /// Actions on a session, made for whichever session the column wants.
-const ON_SESSION: [(&str, Make); 23] = [
+const ON_SESSION: &[(&str, Make)] = &[
     ("show", |s| Action::ShowSession(s())),
     ("read", |s| Action::ReadSession { session: s(), window: Window::default(), reason: None }),
     ("read, with reason", |s| Action::ReadSession { session: s(), window: Window::default(), reason: why() }),
@@ -178,10 +190,14 @@ const ON_SESSION: [(&str, Make); 23] = [
     ("send", |s| Action::SendMessage { session: s(), message: message(), reason: None }),
     ("send, with reason", |s| Action::SendMessage { session: s(), message: message(), reason: why() }),
     ("end", |s| Action::EndSession { session: s(), remove_worktree: false, reason: None }),
+    ("purge", |s| Action::PurgeSession { session: s(), reason: None }),
+    ("purge, with reason", |s| Action::PurgeSession { session: s(), reason: why() }),
     ("resume", |s| resumption(s(), None, |_| {})),
     ("resume, with reason", |s| resumption(s(), why(), |_| {})),
     ("interrupt", |s| Action::InterruptSession { session: s(), reason: None }),
     ("interrupt, reason", |s| Action::InterruptSession { session: s(), reason: why() }),
+    ("label", |s| labelling(s(), None)),
+    ("label, with reason", |s| labelling(s(), why())),
     ("rename", |s| Action::RenameSession { session: s(), title: title(), reason: None }),
     ("rename, with reason", |s| Action::RenameSession { session: s(), title: title(), reason: why() }),
     ("answer", |s| answer(s(), None)),
@@ -254,6 +270,8 @@ fn table(rules: &Rules) -> String {
         }
     }
     rows.extend::<Vec<(String, Box<dyn Fn() -> Action>)>>(vec![
+        ("search".to_owned(), Box::new(|| search(None))),
+        ("search, with reason".to_owned(), Box::new(|| search(why()))),
         ("inbox".to_owned(), Box::new(|| Action::Inbox(Box::default()))),
         (
             "inbox, marking".to_owned(),

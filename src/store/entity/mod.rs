@@ -14,6 +14,7 @@ pub mod needs_input;
 pub mod outbox;
 pub mod person;
 pub mod session;
+pub mod session_label;
 pub mod setting;
 pub mod subscription;
 pub mod transcript_entry;

@@ -38,6 +38,7 @@ pub struct Model {
     pub worktree: bool,
     pub worktree_path: Option<String>,
     pub worktree_branch: Option<String>,
+    pub purge: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
