@@ -2,6 +2,7 @@
 //! connecting, answering, and the size of an answer. Typed methods for REST; what answers mean to people is `cli`'s.
 
 pub mod attach;
+pub mod credentials;
 
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::limits::TOKEN_HEADER;

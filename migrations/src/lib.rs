@@ -7,6 +7,7 @@ mod m0002_sessions;
 mod m0003_audit;
 mod m0004_transcripts;
 mod m0005_worktrees;
+mod m0011_credentials;
 
 use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use sea_orm_migration::sea_query::{Alias, Query};
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_audit::Step),
             Box::new(m0004_transcripts::Step),
             Box::new(m0005_worktrees::Step),
+            Box::new(m0011_credentials::Step),
         ]
     }
 }

@@ -166,6 +166,11 @@ const fn changes(request: &Request) -> bool {
         | Request::Subscribe(_)
         | Request::StopNotifications(_)
         | Request::PutMyConfig(_)
+        | Request::PutCredential(_)
+        | Request::DeleteCredential(_)
+        | Request::ImportCredentials(_)
+        | Request::GenerateKey
+        | Request::RotateKey
         | Request::Reload => true,
         Request::Whoami
         | Request::Health
@@ -179,6 +184,8 @@ const fn changes(request: &Request) -> bool {
         | Request::ListAudit(_)
         | Request::VerifyAudit
         | Request::ShowConfig
+        | Request::ListCredentials(_)
+        | Request::ShowKeys
         | Request::ExplainPerson(_) => false,
     }
 }

@@ -7,6 +7,7 @@
 use crate::daemon::app::App;
 use crate::daemon::attach::{self, Attachment};
 use crate::daemon::backend::Call;
+use crate::daemon::keys;
 use crate::daemon::settings::Settings;
 use crate::domain::action::{Action, Verb};
 use crate::domain::caller::{Caller, Peer, Role};
@@ -111,7 +112,10 @@ async fn resolved_and_judged(
         | Verb::ResumeSession
         | Verb::InterruptSession
         | Verb::RenameSession
-        | Verb::PutMyConfig => {
+        | Verb::PutMyConfig
+        | Verb::PutCredential
+        | Verb::DeleteCredential
+        | Verb::ImportCredentials => {
             let reply = change(app, facts, caller, action, call.deadline).await?;
             app.after_change(&reply);
             if let Reply::Started(started) = &reply {
@@ -140,13 +144,18 @@ async fn read(
     deadline: Instant,
 ) -> Result<Reply, Fault> {
     let permit = judge(app, &facts, &caller, action, deadline).await?;
-    if let Some(draft) = run::record(&facts, &permit).filter(|_| !matches!(permit.action(), Action::Reload)) {
+    // Theirs is written with what they do.
+    let by_itself = matches!(permit.action(), Action::Reload | Action::GenerateKey | Action::RotateKey);
+    if let Some(draft) = run::record(&facts, &permit).filter(|_| !by_itself) {
         app.store().append(deadline, draft).await.map_err(audit_unavailable)?;
     }
     match permit.action() {
         Action::Health => Ok(Reply::Health(app.health(&caller))),
         Action::ShowConfig => Ok(Reply::Config(app.config_rows(settings, &caller))),
         Action::Reload => app.reload(Some((permit.caller(), &facts))).await.map(Reply::Reloaded),
+        Action::ShowKeys => keys::shown(app).await.map(Reply::Keys),
+        Action::GenerateKey => keys::generate(app, permit.caller(), &facts, deadline).await.map(Reply::Keys),
+        Action::RotateKey => keys::rotate(app, permit.caller(), &facts, deadline).await.map(Reply::Keys),
         _ => {
             let mut reply = run::read(app.store(), &facts, permit).await?;
             if let Reply::Session(row) = &mut reply {

@@ -7,7 +7,7 @@ use crate::daemon::app::{App, Parts};
 use crate::daemon::front::Front;
 use crate::daemon::hosts::Hosts;
 use crate::daemon::listen::Socket;
-use crate::daemon::{attach, database, effects, jobs, life, listen, manager, transcripts};
+use crate::daemon::{attach, database, effects, jobs, keys, life, listen, manager, transcripts};
 use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::timestamp::Timestamp;
 use crate::platform::process;
@@ -98,6 +98,7 @@ pub async fn run(daemon: Daemon, stop: CancellationToken) -> anyhow::Result<()> 
     });
     let transcripts = tokio::spawn(transcripts::run(Arc::clone(&app), open, after.clone()));
     let jobs = tokio::spawn(jobs::run(Arc::clone(&app), stop.clone()));
+    let keys = tokio::spawn(keys::run(Arc::clone(&app), stop.clone()));
     let reloads = tokio::spawn(reload_on_hangup(Arc::clone(&app), hangups, stop.clone()));
     let front = Arc::new(Front::new(app.clone(), app.names().clone(), app.connections().clone()));
     manager::ready(&app);
@@ -106,7 +107,7 @@ pub async fn run(daemon: Daemon, stop: CancellationToken) -> anyhow::Result<()> 
     let served = listen::serve(socket, front, stop.clone()).await;
     stop.cancel();
     after.cancel();
-    for task in [life, adopting, transcripts, jobs, reloads, told] {
+    for task in [life, adopting, transcripts, jobs, keys, reloads, told] {
         // Each ends by its token; one that does not is left behind.
         let _ = tokio::time::timeout(Duration::from_secs(2), task).await;
     }

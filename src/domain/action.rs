@@ -2,6 +2,7 @@
 
 use crate::domain::audit::AuditOutcome;
 use crate::domain::caller::Caller;
+use crate::domain::credential::{CredentialChange, Holder};
 use crate::domain::project::Project;
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
 use crate::domain::timestamp::Timestamp;
@@ -100,6 +101,21 @@ pub enum Action {
         /// The keys it sets.
         keys: Vec<String>,
     },
+    /// Names of credentials.
+    ListCredentials(Holder),
+    /// Keeping or deleting credentials.
+    ChangeCredentials {
+        /// Whose.
+        holder: Holder,
+        /// What is done.
+        change: Box<CredentialChange>,
+    },
+    /// How the encryption keys are.
+    ShowKeys,
+    /// The first encryption key.
+    GenerateKey,
+    /// Another encryption key, and everything encrypted anew with it.
+    RotateKey,
     /// Why somebody is who they are.
     ExplainPerson {
         /// Who that is, as the map says now.
@@ -288,6 +304,20 @@ pub enum Verb {
     ShowConfig,
     /// One's own layer.
     PutMyConfig,
+    /// Names of credentials.
+    ListCredentials,
+    /// A credential.
+    PutCredential,
+    /// Deleting one.
+    DeleteCredential,
+    /// Many at once.
+    ImportCredentials,
+    /// The encryption keys.
+    ShowKeys,
+    /// The first of them.
+    GenerateKey,
+    /// Another of them.
+    RotateKey,
     /// Explaining a mapping.
     ExplainPerson,
     /// Reading the config again.
@@ -318,6 +348,13 @@ impl Verb {
         Self::VerifyAudit,
         Self::ShowConfig,
         Self::PutMyConfig,
+        Self::ListCredentials,
+        Self::PutCredential,
+        Self::DeleteCredential,
+        Self::ImportCredentials,
+        Self::ShowKeys,
+        Self::GenerateKey,
+        Self::RotateKey,
         Self::ExplainPerson,
         Self::Reload,
     ];
@@ -346,6 +383,13 @@ impl Verb {
             Self::VerifyAudit => "audit.verify",
             Self::ShowConfig => "config.show",
             Self::PutMyConfig => "config.put_mine",
+            Self::ListCredentials => "credentials.list",
+            Self::PutCredential => "credential.put",
+            Self::DeleteCredential => "credential.delete",
+            Self::ImportCredentials => "credential.import",
+            Self::ShowKeys => "key.show",
+            Self::GenerateKey => "key.generate",
+            Self::RotateKey => "key.rotate",
             Self::ExplainPerson => "people.explain",
             Self::Reload => "config.reload",
         }
@@ -354,7 +398,7 @@ impl Verb {
 
 impl Action {
     /// What is done, without to what.
-    pub const fn verb(&self) -> Verb {
+    pub fn verb(&self) -> Verb {
         match self {
             Self::Whoami => Verb::Whoami,
             Self::Health => Verb::Health,
@@ -377,6 +421,15 @@ impl Action {
             Self::VerifyAudit => Verb::VerifyAudit,
             Self::ShowConfig => Verb::ShowConfig,
             Self::PutMyConfig { .. } => Verb::PutMyConfig,
+            Self::ListCredentials(_) => Verb::ListCredentials,
+            Self::ChangeCredentials { change, .. } => match **change {
+                CredentialChange::Put { .. } => Verb::PutCredential,
+                CredentialChange::Delete(_) => Verb::DeleteCredential,
+                CredentialChange::Import { .. } => Verb::ImportCredentials,
+            },
+            Self::ShowKeys => Verb::ShowKeys,
+            Self::GenerateKey => Verb::GenerateKey,
+            Self::RotateKey => Verb::RotateKey,
             Self::ExplainPerson { .. } => Verb::ExplainPerson,
             Self::Reload => Verb::Reload,
         }

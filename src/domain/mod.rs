@@ -3,6 +3,7 @@
 pub mod action;
 pub mod audit;
 pub mod caller;
+pub mod credential;
 pub mod people;
 pub mod person;
 pub mod policy;

@@ -2,6 +2,7 @@
 //! [`run::read`] what changes nothing, [`run::change`] inside the writer's transaction. No sockets, no clock.
 
 pub mod content;
+pub mod credential;
 pub mod cursor;
 pub mod markdown;
 pub mod place;
@@ -10,10 +11,12 @@ pub mod resume;
 pub mod run;
 pub mod turns;
 
+use crate::config::keys::Keys;
 use crate::config::personal::Personal;
 use crate::config::schema::Config;
 use crate::domain::caller::Caller;
 use crate::domain::timestamp::Timestamp;
+use arc_swap::ArcSwap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -54,4 +57,6 @@ pub struct Facts {
     pub personal: Option<Arc<Personal>>,
     /// Folder in which recordings lie.
     pub recordings: Arc<PathBuf>,
+    /// The encryption keys: which are there at the moment of use, not of the request.
+    pub keys: Arc<ArcSwap<Keys>>,
 }

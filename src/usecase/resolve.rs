@@ -9,7 +9,7 @@ use crate::domain::session::{Profile, Session, SessionId, SessionTitle, Thinking
 use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
 use crate::store::session::{self, Found};
-use crate::usecase::{Explained, Facts, cursor, place, resume};
+use crate::usecase::{Explained, Facts, credential, cursor, place, resume};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::limits::{
     CLIENT_ID_BYTES_MAX, CONTENT_CHARS_DEFAULT, CONTENT_CHARS_MAX, MESSAGE_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX,
@@ -111,6 +111,13 @@ pub async fn resolve(
             Action::ExplainPerson { who: Box::new(who), own }
         }
         Request::Reload => Action::Reload,
+        Request::ListCredentials(_)
+        | Request::PutCredential(_)
+        | Request::DeleteCredential(_)
+        | Request::ImportCredentials(_) => credential::resolve(caller, request)?,
+        Request::ShowKeys => Action::ShowKeys,
+        Request::GenerateKey => Action::GenerateKey,
+        Request::RotateKey => Action::RotateKey,
     })
 }
 
@@ -141,6 +148,11 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::VerifyAudit
         | Action::ShowConfig
         | Action::PutMyConfig { .. }
+        | Action::ListCredentials(_)
+        | Action::ChangeCredentials { .. }
+        | Action::ShowKeys
+        | Action::GenerateKey
+        | Action::RotateKey
         | Action::ExplainPerson { .. }
         | Action::Reload => {}
     }

@@ -5,6 +5,7 @@ use crate::config::show;
 use crate::domain::action::{Action, NewMessage, NewSession, SessionQuery, Verb};
 use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::caller::Caller;
+use crate::domain::credential::Holder;
 use crate::domain::policy::{self, Denied, Listing, Permit, Rules};
 use crate::domain::session::{Profile, Session, SessionStatus, Worktree};
 use crate::store::audit::Place;
@@ -14,7 +15,7 @@ use crate::store::writer::Tx;
 use crate::store::{activity, audit, instance, message, outbox, session, setting, transcript, verify};
 use crate::usecase::resolve::{no_session, no_user, unavailable};
 use crate::usecase::turns::READING;
-use crate::usecase::{Facts, content, cursor, resume};
+use crate::usecase::{Facts, content, credential, cursor, resume};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::{
     AgentRow, AgentsReply, AuditReply, ChainRow, ComputerRow, ComputersReply, ConfigReply, ConfigRow,
@@ -87,6 +88,7 @@ pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
         Action::Attach { session, reason, .. } => {
             draft.about(session).because(reason.as_deref()).with_detail(&json!({ "event": "start" }))
         }
+        Action::ChangeCredentials { holder, change } => credential::described(draft, holder, change),
         _ => draft,
     })
 }
@@ -142,6 +144,8 @@ pub fn fault(denied: Denied, action: &Action, caller: &Caller) -> Fault {
             };
             denied_with(format!("the role {role} may not run `{agent}`")).hint("it has no restricted profile")
         }
+        Denied::NotAdmin => denied_with(format!("the role {} may not touch what is the system's", caller.role))
+            .hint("your own credentials need no `system`"),
         Denied::Owner(why) => denied_with(format!("the session's owner may not run it: {why}")),
         Denied::TooManySessions(most) => Fault::new(
             FaultCode::LimitReached,
@@ -235,6 +239,8 @@ pub async fn read(store: &Store, facts: &Facts, permit: Permit) -> Result<Reply,
             let chains = verify::verify(store.reader(), None, |_| {}).await.map_err(unavailable)?;
             Reply::Verified(verified(&chains))
         }
+        Action::ListCredentials(holder) => credential::list(store.reader(), facts, &holder).await?,
+        Action::ShowKeys | Action::GenerateKey | Action::RotateKey => return Err(not_here("a key")),
         Action::ShowConfig => return Err(not_here("config.show")),
         Action::Health => return Err(not_here("health")),
         Action::Attach { .. } => return Err(not_here("attach")),
@@ -245,6 +251,7 @@ pub async fn read(store: &Store, facts: &Facts, permit: Permit) -> Result<Reply,
         | Action::ResumeSession(_)
         | Action::InterruptSession { .. }
         | Action::RenameSession { .. }
+        | Action::ChangeCredentials { .. }
         | Action::PutMyConfig { .. } => {
             return Err(not_here("a change"));
         }
@@ -261,6 +268,9 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
             Some(session) => started(facts, &session),
             None => {
                 needs_runner(facts)?;
+                if let Some(holder) = Holder::of(&caller) {
+                    credential::check(tx.conn(), facts, &holder, &new.agent).await?;
+                }
                 start(tx, facts, &caller, *new, profile).await?
             }
         },
@@ -295,6 +305,9 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
         Action::PutMyConfig { yaml, keys } => {
             setting::put(tx.conn(), caller.uid, PERSONAL, &yaml, facts.now).await.map_err(unavailable)?;
             Reply::MyConfig(MyConfigReply { keys })
+        }
+        Action::ChangeCredentials { holder, change } => {
+            credential::change(tx, facts, &holder, *change).await?
         }
         other => return Err(not_here(other.verb().name())),
     };

@@ -4,6 +4,9 @@ use crate::domain::audit::AuditEntry;
 use crate::domain::caller::{Caller, Role};
 use crate::domain::session::Session;
 use crate::wire::attach::AttachedRow;
+use crate::wire::credential::{
+    CredentialDeletedReply, CredentialRow, CredentialsReply, ImportedReply, KeysReply,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +48,16 @@ pub enum Reply {
     Config(ConfigReply),
     /// To `PutMyConfig`.
     MyConfig(MyConfigReply),
+    /// To `ListCredentials`.
+    Credentials(CredentialsReply),
+    /// To `PutCredential`.
+    Credential(CredentialRow),
+    /// To `DeleteCredential`.
+    CredentialDeleted(CredentialDeletedReply),
+    /// To `ImportCredentials`.
+    Imported(ImportedReply),
+    /// To `ShowKeys`, `GenerateKey` and `RotateKey`.
+    Keys(KeysReply),
     /// To `Reload`.
     Reloaded(ReloadedReply),
 }

@@ -3,6 +3,7 @@
 use crate::domain::action::Verb;
 use crate::domain::session::{SessionStatus, ThinkingMode};
 use crate::wire::attach::TerminalSize;
+use crate::wire::credential::{DeleteCredential, ImportCredentials, ListCredentials, PutCredential};
 use serde::{Deserialize, Serialize};
 
 /// Everything a client can ask. A new verb is one variant here and one of `domain::action::Action`.
@@ -52,6 +53,20 @@ pub enum Request {
     ShowConfig,
     /// Hand over my personal config layer.
     PutMyConfig(PutMyConfig),
+    /// Names of my credentials.
+    ListCredentials(ListCredentials),
+    /// Keep a credential.
+    PutCredential(PutCredential),
+    /// Delete a credential.
+    DeleteCredential(DeleteCredential),
+    /// Keep many, all or none.
+    ImportCredentials(ImportCredentials),
+    /// How the encryption keys are.
+    ShowKeys,
+    /// Make the first encryption key.
+    GenerateKey,
+    /// Make another, and encrypt everything anew with it.
+    RotateKey,
     /// Why is this OS user who they are?
     ExplainPerson(ExplainPerson),
     /// Read the config again.
@@ -85,6 +100,13 @@ impl Request {
             Self::VerifyAudit => Verb::VerifyAudit,
             Self::ShowConfig => Verb::ShowConfig,
             Self::PutMyConfig(_) => Verb::PutMyConfig,
+            Self::ListCredentials(_) => Verb::ListCredentials,
+            Self::PutCredential(_) => Verb::PutCredential,
+            Self::DeleteCredential(_) => Verb::DeleteCredential,
+            Self::ImportCredentials(_) => Verb::ImportCredentials,
+            Self::ShowKeys => Verb::ShowKeys,
+            Self::GenerateKey => Verb::GenerateKey,
+            Self::RotateKey => Verb::RotateKey,
             Self::ExplainPerson(_) => Verb::ExplainPerson,
             Self::Reload => Verb::Reload,
         }

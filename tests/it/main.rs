@@ -6,6 +6,7 @@ mod audit;
 mod bridge;
 mod cli;
 mod config;
+mod credentials;
 mod doctor;
 mod host;
 mod http;

@@ -98,7 +98,7 @@ async fn keep(store: &Store, session: Session) {
 }
 
 /// A connection beside the store, that may do anything.
-async fn raw(db: &Db) -> DatabaseConnection {
+pub async fn raw(db: &Db) -> DatabaseConnection {
     let url = match &db.engine {
         Engine::Sqlite { path, .. } => format!("sqlite://{}", path.display()),
         Engine::Postgres { url } => url.expose_secret().to_owned(),

@@ -13,7 +13,7 @@ use teleclaude::config::paths::{Environment, Os};
 use teleclaude::daemon::app::{App, Parts};
 use teleclaude::daemon::front::Front;
 use teleclaude::daemon::hosts::Hosts;
-use teleclaude::daemon::{connection, effects, http, life};
+use teleclaude::daemon::{connection, effects, http, keys, life};
 use teleclaude::domain::caller::Peer;
 use teleclaude::domain::timestamp::Timestamp;
 use teleclaude::store::connect::{Clock, Options, Store};
@@ -153,6 +153,7 @@ impl Builder {
         let tasks = vec![
             tokio::spawn(life::run(Arc::clone(&app), happened, stop.clone())),
             tokio::spawn(effects::run(Arc::clone(&app), stop.clone())),
+            tokio::spawn(keys::run(Arc::clone(&app), stop.clone())),
         ];
         let front = Arc::new(Front::new(
             Arc::<App>::clone(&app),

@@ -63,6 +63,7 @@ impl App {
         self.store.append(deadline, row).await.map_err(audit_unavailable)?;
         let limits = settings::limits(&loaded);
         self.settings.store(Arc::new(Settings { people, limits, loaded }));
+        self.read_keys().await;
         self.tell(Event::Catalogue);
         Ok(ReloadedReply { changed, needs_restart })
     }

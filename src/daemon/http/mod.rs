@@ -6,6 +6,7 @@ pub mod events;
 pub mod io;
 pub mod problem;
 pub mod rest;
+mod secrets;
 
 use crate::daemon::front::Front;
 use crate::daemon::http::attach::{Upgrades, Way};

@@ -3,6 +3,8 @@
 pub mod activity;
 pub mod audit;
 pub mod ban;
+pub mod credential;
+pub mod encryption_key;
 pub mod host;
 pub mod instance;
 pub mod message;
