@@ -160,10 +160,8 @@ async fn import(
         return console.say_json(&answer.text);
     }
     let reply = answer.reply;
-    let mut said = format!(
-        "{} kept, each read back and decrypted\n",
-        reply.added.len() + reply.replaced.len()
-    );
+    let mut said =
+        format!("{} kept, each read back and decrypted\n", reply.added.len() + reply.replaced.len());
     let system = if system { "--system " } else { "" };
     if !reply.added.is_empty() {
         said += &format!("To undo: teleclaude credentials delete {system}{}\n", reply.added.join(" "));
@@ -245,7 +243,10 @@ mod tests {
             updated_at: "2026-11-21T11:57:00Z".to_owned(),
             key_id: "0123456789abcdef".to_owned(),
         };
-        insta::assert_snapshot!(listed(&CredentialsReply { credentials: vec![row] }, &plain()));
+        insta::assert_snapshot!(listed(&CredentialsReply { credentials: vec![row] }, &plain()), @r"
+        NAME               PUT     CREATED  KEY
+        ANTHROPIC_API_KEY  3m ago  1d ago   0123456789abcdef
+        ");
         assert!(listed(&CredentialsReply { credentials: vec![] }, &plain()).contains("put NAME"));
     }
 
@@ -253,7 +254,8 @@ mod tests {
     fn every_line_that_is_wrong_is_named() {
         let all = env_file::parse("A=1\nb=2\nA=3\nC=\nPATH=/x\n").unwrap();
         let problems = checked(all).unwrap_err().join("\n");
-        for line in ["line 2: the name", "line 3: `A` stands on line 1", "line 4: the value must", "line 5: the name"]
+        for line in
+            ["line 2: the name", "line 3: `A` stands on line 1", "line 4: the value must", "line 5: the name"]
         {
             assert!(problems.contains(line), "{line}: {problems}");
         }

@@ -58,9 +58,9 @@ fn value(text: &str) -> Result<(String, usize), &'static str> {
         let end = end_of_line(0);
         let plain = text[..end].trim();
         // A `#` begins a comment only behind a blank.
-        let comment = plain.char_indices().find(|(at, c)| {
-            *c == '#' && (*at == 0 || plain[..*at].ends_with([' ', '\t']))
-        });
+        let comment = plain
+            .char_indices()
+            .find(|(at, c)| *c == '#' && (*at == 0 || plain[..*at].ends_with([' ', '\t'])));
         let plain = comment.map_or(plain, |(at, _)| plain[..at].trim_end());
         return Ok((plain.to_owned(), end));
     };
@@ -116,8 +116,10 @@ mod tests {
             (10, "G", ""),
             (11, "H", "x=y=="),
         ];
-        let expected: Vec<_> =
-            expected.iter().map(|(line, name, value)| (*line, (*name).to_owned(), (*value).to_owned())).collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(line, name, value)| (*line, (*name).to_owned(), (*value).to_owned()))
+            .collect();
         assert_eq!(pairs(text), expected);
         assert_eq!(pairs(""), []);
         assert_eq!(pairs("A=1")[0].2, "1");

@@ -98,9 +98,11 @@ pub async fn run(
             if json {
                 return console.say_json(&answer.text);
             }
-            let (id, source) = (answer.reply.key_id.unwrap_or_default(), answer.reply.source.unwrap_or_default());
+            let (id, source) =
+                (answer.reply.key_id.unwrap_or_default(), answer.reply.source.unwrap_or_default());
             console.say(&visible(&format!("The key {id} is in {source} (mode 0600)")))?;
-            console.say("\nBack that file up, apart from the database: without it the credentials are lost.\n")
+            console
+                .say("\nBack that file up, apart from the database: without it the credentials are lost.\n")
         }
         Command::Rotate { no_wait } => {
             let mut answer = client.rotate_key().await?;
@@ -142,7 +144,11 @@ fn progress(console: &mut Console<'_>, all: i64, left: i64) {
 fn bar(all: i64, left: i64) -> String {
     let (all, left) = (all.max(0), left.clamp(0, all.max(0)));
     let done = all - left;
-    let full = if all == 0 { BAR } else { usize::try_from(done).unwrap_or(0) * BAR / usize::try_from(all).unwrap_or(1) };
+    let full = if all == 0 {
+        BAR
+    } else {
+        usize::try_from(done).unwrap_or(0) * BAR / usize::try_from(all).unwrap_or(1)
+    };
     let width = all.to_string().len();
     format!("[{}{}] {done:>width$} of {all} encrypted anew", "#".repeat(full), ".".repeat(BAR - full))
 }
@@ -160,7 +166,10 @@ fn rotated(console: &mut Console<'_>, reply: &KeysReply) -> Result<(), Failure> 
     if reply.unreadable > 0 || lost > 0 {
         console.say(&format!("The key {id} is in use\n"))?;
         if reply.unreadable > 0 {
-            console.warn(&format!("{} credentials cannot be decrypted; the daemon's log names them", reply.unreadable));
+            console.warn(&format!(
+                "{} credentials cannot be decrypted; the daemon's log names them",
+                reply.unreadable
+            ));
         }
         if lost > 0 {
             console.warn(&format!("{lost} credentials are encrypted with keys that are not here"));
@@ -236,6 +245,13 @@ mod tests {
                 key("03", true, true, None, 60),
             ],
         };
-        insta::assert_snapshot!(listed(&reply, &plain()));
+        insta::assert_snapshot!(listed(&reply, &plain()), @r"
+        KEY  STATE             CREATED  CREDENTIALS
+        00   retired 1h ago    2h ago   0
+        01   not here          2h ago   2
+        02   going out of use  2h ago   40
+        03   in use            2h ago   60
+        The one in use comes from /var/lib/teleclaude/encryption.keys
+        ");
     }
 }

@@ -126,7 +126,9 @@ impl Keys {
             Err(problem) => keys.problem = Some(format!("the key file {} {problem}", file.display())),
         }
         for name in [PREVIOUS_KEY, KEY] {
-            let Some(key) = secrets.get(name).and_then(|text| Key::parse(text.expose_secret())) else { continue };
+            let Some(key) = secrets.get(name).and_then(|text| Key::parse(text.expose_secret())) else {
+                continue;
+            };
             if name == KEY {
                 let origin = secrets.names().find(|(known, _)| *known == KEY);
                 let origin = origin.map(|(_, origin)| origin.to_string()).unwrap_or_default();

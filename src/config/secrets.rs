@@ -181,7 +181,13 @@ fn take_file(secrets: &mut Secrets, file: &Path, text: &str, problems: &mut Vec<
 fn take_value(secrets: &mut Secrets, file: &Path, name: &str, node: &Node, found: &mut Vec<Problem>) {
     // A name that is not allowed might be a value in the wrong place, so it is not said.
     let wrong = if !is_name(name) {
-        Some((None, "is not the name of a secret", Some("VARIABLE_NAMES, database.password, database.url, encryption.key or encryption.previous_key")))
+        Some((
+            None,
+            "is not the name of a secret",
+            Some(
+                "VARIABLE_NAMES, database.password, database.url, encryption.key or encryption.previous_key",
+            ),
+        ))
     } else if node.raw.is_none() {
         Some((Some(name), "expected text", None))
     } else if matches!(node.kind, Kind::Null) || node.raw.as_deref().is_some_and(str::is_empty) {
@@ -189,7 +195,11 @@ fn take_value(secrets: &mut Secrets, file: &Path, name: &str, node: &Node, found
     } else if name == "database.url" && !node.raw.as_deref().is_some_and(is_database_url) {
         Some((Some(name), "must begin with sqlite:, postgres:// or postgresql://", None))
     } else if is_key(name) && !node.raw.as_deref().is_some_and(|text| Key::parse(text).is_some()) {
-        Some((Some(name), "must be 64 hexadecimal digits", Some("`teleclaude key generate --print` makes one")))
+        Some((
+            Some(name),
+            "must be 64 hexadecimal digits",
+            Some("`teleclaude key generate --print` makes one"),
+        ))
     } else {
         None
     };

@@ -22,7 +22,9 @@ pub async fn of_agent(
     session: &Session,
 ) -> Result<Result<Vec<(String, String)>, String>, StoreError> {
     // That it is gone, or switched off, is said by who looks for more than this.
-    let Some(agent) = settings.loaded.config.agents.by_name.get(&session.agent) else { return Ok(Ok(Vec::new())) };
+    let Some(agent) = settings.loaded.config.agents.by_name.get(&session.agent) else {
+        return Ok(Ok(Vec::new()));
+    };
     let single_user = settings.single_user();
     let shares = agent.share_system_keys || single_user;
     let keys = app.keys().load_full();
@@ -49,7 +51,10 @@ pub async fn of_agent(
         agent.env.iter().filter_map(|name| of(name).map(|value| (name.clone(), value))).collect();
     let bytes: usize = given.iter().map(|(name, value)| name.len() + value.len()).sum();
     if bytes > BYTES_MAX {
-        let why = format!("the credentials of `{}` have {bytes} bytes together; at most {BYTES_MAX} may be given", session.agent);
+        let why = format!(
+            "the credentials of `{}` have {bytes} bytes together; at most {BYTES_MAX} may be given",
+            session.agent
+        );
         return Ok(Err(why));
     }
     Ok(Ok(given))

@@ -20,7 +20,7 @@ use serde_json::json;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
@@ -41,19 +41,25 @@ const WRITE: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub struct Rotation {
     wake: Notify,
-    /// Whether a round is in hand or asked for.
-    busy: AtomicBool,
+    /// Rounds that were asked for, and how many of them are through.
+    asked: AtomicU64,
+    through: AtomicU64,
     /// Credentials that the last round could not decrypt though their key is here.
     unreadable: AtomicU64,
-    /// Held while keys are made.
+    /// Held while keys are made or retired.
     changing: Mutex<()>,
 }
 
 impl Rotation {
     /// Has everything looked at again.
     pub fn wake(&self) {
-        self.busy.store(true, Ordering::Release);
+        self.asked.fetch_add(1, Ordering::AcqRel);
         self.wake.notify_one();
+    }
+
+    /// Whether a round is in hand or asked for.
+    fn busy(&self) -> bool {
+        self.through.load(Ordering::Acquire) < self.asked.load(Ordering::Acquire)
     }
 }
 
@@ -90,7 +96,7 @@ pub async fn shown(app: &App) -> Result<KeysReply, Fault> {
         key_id: in_use.map(|id| id.to_string()),
         source: keys.source().map(ToString::to_string),
         problem: keys.problem.clone(),
-        rotating: app.rotation().busy.load(Ordering::Acquire),
+        rotating: app.rotation().busy(),
         unreadable: i64::try_from(unreadable).unwrap_or(i64::MAX),
         keys: rows,
     })
@@ -100,7 +106,12 @@ pub async fn shown(app: &App) -> Result<KeysReply, Fault> {
 ///
 /// # Errors
 /// `conflict` if there is one.
-pub async fn generate(app: &App, caller: &Caller, facts: &Facts, deadline: Instant) -> Result<KeysReply, Fault> {
+pub async fn generate(
+    app: &App,
+    caller: &Caller,
+    facts: &Facts,
+    deadline: Instant,
+) -> Result<KeysReply, Fault> {
     let _one_at_a_time = app.rotation().changing.lock().await;
     let keys = app.keys().load_full();
     if let (Some(key), Some(source)) = (keys.in_use(), keys.source()) {
@@ -114,7 +125,12 @@ pub async fn generate(app: &App, caller: &Caller, facts: &Facts, deadline: Insta
 ///
 /// # Errors
 /// `conflict` if there is no key yet, or if it is not the daemon's to change.
-pub async fn rotate(app: &App, caller: &Caller, facts: &Facts, deadline: Instant) -> Result<KeysReply, Fault> {
+pub async fn rotate(
+    app: &App,
+    caller: &Caller,
+    facts: &Facts,
+    deadline: Instant,
+) -> Result<KeysReply, Fault> {
     let _one_at_a_time = app.rotation().changing.lock().await;
     let keys = app.keys().load_full();
     let in_use = match (keys.in_use(), keys.source()) {
@@ -132,7 +148,7 @@ pub async fn rotate(app: &App, caller: &Caller, facts: &Facts, deadline: Instant
         }
         (None, _) => KeyId(String::new()),
     };
-    if app.rotation().busy.load(Ordering::Acquire) {
+    if app.rotation().busy() {
         let counts = credential::by_key(app.store().reader(), app.store().computer());
         let counts = counts.await.map_err(unavailable)?;
         if counts.iter().any(|(id, _)| *id != in_use && keys.get(id).is_some()) {
@@ -218,26 +234,25 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = app.rotation().wake.notified() => {}
         }
-        // What wakes it from here on wants another round.
-        if let Err(error) = round(&app, &stop).await {
-            tracing::warn!(%error, "encrypting credentials anew waits for the database");
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(AGAIN) => {}
+        // What is asked for from here on is another round.
+        let asked = app.rotation().asked.load(Ordering::Acquire);
+        match round(&app, &stop).await {
+            Ok(()) => app.rotation().through.store(asked, Ordering::Release),
+            Err(error) => {
+                tracing::warn!(%error, "encrypting credentials anew waits for the database");
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(AGAIN) => {}
+                }
+                app.rotation().wake();
             }
-            app.rotation().wake();
         }
     }
 }
 
 async fn round(app: &App, stop: &CancellationToken) -> Result<(), StoreError> {
-    // Before the keys are looked at: a change after that makes it true again.
-    let done = || app.rotation().busy.store(false, Ordering::Release);
     let keys = app.keys().load_full();
-    let Some(new) = keys.in_use() else {
-        done();
-        return Ok(());
-    };
+    let Some(new) = keys.in_use() else { return Ok(()) };
     let (reader, computer) = (app.store().reader(), app.store().computer());
     let known = encryption_key::all(reader, computer).await?;
     if !known.iter().any(|key| key.id == new.id && key.retired.is_none()) {
@@ -261,12 +276,7 @@ async fn round(app: &App, stop: &CancellationToken) -> Result<(), StoreError> {
         }
     }
     app.rotation().unreadable.store(unreadable, Ordering::Release);
-    retire(app, new.id.clone()).await?;
-    // With keys that were changed meanwhile, another round has been asked for and is in hand.
-    if Arc::ptr_eq(&keys, &app.keys().load_full()) {
-        done();
-    }
-    Ok(())
+    retire(app, new.id.clone()).await
 }
 
 /// Encrypts everything anew that names `old`; gives how many could not be decrypted.
@@ -326,7 +336,13 @@ async fn reseal(app: &App, batch: Arc<Vec<(Kept, Sealed)>>) -> Result<usize, Sto
         .map_err(store_error)
 }
 
+/// Retires what no credential names any longer.
 async fn retire(app: &App, in_use: KeyId) -> Result<(), StoreError> {
+    // A key that is just being made is in the database before it is in use, and must not be taken for an old one.
+    let _one_at_a_time = app.rotation().changing.lock().await;
+    if app.keys().load().in_use().is_none_or(|key| key.id != in_use) {
+        return Ok(());
+    }
     let known = encryption_key::all(app.store().reader(), app.store().computer()).await?;
     if known.iter().all(|key| key.id == in_use || key.retired.is_some()) {
         return Ok(());
@@ -361,4 +377,3 @@ fn store_error(error: WriteError<StoreError>) -> StoreError {
         WriteError::Busy | WriteError::OutcomeUnknown | WriteError::Panicked => StoreError::Timeout,
     }
 }
-

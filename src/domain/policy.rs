@@ -142,7 +142,9 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::ExplainPerson
         | Verb::Reload => false,
         Verb::ResumeSession | Verb::InterruptSession | Verb::RenameSession => false,
-        Verb::ListCredentials | Verb::PutCredential | Verb::DeleteCredential | Verb::ImportCredentials => false,
+        Verb::ListCredentials | Verb::PutCredential | Verb::DeleteCredential | Verb::ImportCredentials => {
+            false
+        }
         Verb::ShowKeys | Verb::GenerateKey | Verb::RotateKey => false,
     }
 }

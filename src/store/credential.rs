@@ -118,12 +118,7 @@ pub async fn under(
         let place = Expr::tuple([Expr::col(Column::Holder), Expr::col(Column::Name)]);
         query = query.filter(place.gt(Expr::tuple([Expr::value(holder), Expr::value(name)])));
     }
-    let rows = query
-        .order_by_asc(Column::Holder)
-        .order_by_asc(Column::Name)
-        .limit(limit)
-        .all(conn)
-        .await?;
+    let rows = query.order_by_asc(Column::Holder).order_by_asc(Column::Name).limit(limit).all(conn).await?;
     Ok(rows.into_iter().map(kept).collect())
 }
 

@@ -71,7 +71,10 @@ pub async fn retire(
 ) -> Result<Vec<KeyId>, StoreError> {
     let mut retired = Vec::new();
     for key in all(conn, computer).await? {
-        if key.id == *in_use || key.retired.is_some() || credential::any_under(conn, computer, &key.id).await? {
+        if key.id == *in_use
+            || key.retired.is_some()
+            || credential::any_under(conn, computer, &key.id).await?
+        {
             continue;
         }
         Entity::update_many()

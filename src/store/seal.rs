@@ -57,7 +57,6 @@ impl<'a> Which<'a> {
     }
 }
 
-
 /// Encrypts a value.
 ///
 /// # Errors

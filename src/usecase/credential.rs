@@ -75,7 +75,10 @@ fn import(args: ImportCredentials) -> Result<CredentialChange, Fault> {
     for (i, one) in args.credentials.into_iter().enumerate() {
         let name = name(&one.name, &format!("credentials[{i}].name"))?;
         if !seen.insert(name.clone()) {
-            return Err(Fault::invalid(&format!("credentials[{i}].name"), format_args!("`{name}` is given twice")));
+            return Err(Fault::invalid(
+                &format!("credentials[{i}].name"),
+                format_args!("`{name}` is given twice"),
+            ));
         }
         let value = value(one.value, &format!("credentials[{i}].value"))?;
         all.push((name, value));
@@ -136,7 +139,8 @@ pub(super) async fn change(
         CredentialChange::Import { all, replace } => {
             let before = credential::of(conn, &facts.computer, holder).await.map_err(unavailable)?;
             let known = |name: &CredentialName| before.iter().any(|kept| kept.name == name.as_str());
-            let (replaced, added): (Vec<_>, Vec<_>) = all.iter().map(|(name, _)| name).partition(|name| known(name));
+            let (replaced, added): (Vec<_>, Vec<_>) =
+                all.iter().map(|(name, _)| name).partition(|name| known(name));
             if !replaced.is_empty() && !replace {
                 let names: Vec<&str> = replaced.iter().map(|name| name.as_str()).collect();
                 return Err(Fault {

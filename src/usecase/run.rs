@@ -144,8 +144,10 @@ pub fn fault(denied: Denied, action: &Action, caller: &Caller) -> Fault {
             };
             denied_with(format!("the role {role} may not run `{agent}`")).hint("it has no restricted profile")
         }
-        Denied::NotAdmin => denied_with(format!("the role {} may not touch what is the system's", caller.role))
-            .hint("your own credentials need no `system`"),
+        Denied::NotAdmin => {
+            denied_with(format!("the role {} may not touch what is the system's", caller.role))
+                .hint("your own credentials need no `system`")
+        }
         Denied::Owner(why) => denied_with(format!("the session's owner may not run it: {why}")),
         Denied::TooManySessions(most) => Fault::new(
             FaultCode::LimitReached,

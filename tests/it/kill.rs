@@ -17,13 +17,13 @@ use teleclaude::host::recording::{self, Code};
 use teleclaude::platform::process;
 
 /// Random numbers that can be had again.
-struct Random {
+pub struct Random {
     seed: u64,
     state: u64,
 }
 
 impl Random {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         let given = std::env::var("TELECLAUDE_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = given.unwrap_or(u64::from(now.subsec_nanos()));
@@ -42,7 +42,7 @@ impl Random {
         self.next() % most
     }
 
-    fn pause(&mut self, most_ms: u64) -> Duration {
+    pub fn pause(&mut self, most_ms: u64) -> Duration {
         Duration::from_micros(self.below(most_ms * 1_000))
     }
 }
