@@ -3,7 +3,7 @@
 
 use super::VALUE;
 use crate::process::{World, said};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -94,4 +94,39 @@ fn keys_and_credentials_from_the_command_line() {
     assert!(!log.contains("invented"), "a value is in the log");
     let argv = std::fs::read(format!("/proc/{}/cmdline", world.pid())).unwrap_or_default();
     assert!(!String::from_utf8_lossy(&argv).contains(&secret));
+}
+
+/// What a terminal shows of a command in which this is typed once it has asked for something.
+fn at_a_terminal(world: &World, args: &[&str], typing: &str) -> String {
+    let pty = nix::pty::openpty(None, None).unwrap();
+    let end = || Stdio::from(pty.slave.try_clone().unwrap());
+    let mut command = world.command(Path::new(EXE));
+    command.arg("--socket").arg(world.socket()).args(args).stdin(end()).stdout(end()).stderr(end());
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    drop(pty.slave);
+    let mut terminal = std::fs::File::from(pty.master);
+    let (mut shown, mut chunk, mut typed) = (String::new(), [0u8; 1024], typing.is_empty());
+    // Its end is an error, once nobody has the other end any longer.
+    while let Ok(bytes @ 1..) = terminal.read(&mut chunk) {
+        shown.push_str(&String::from_utf8_lossy(&chunk[..bytes]));
+        if !typed && shown.contains("(it is not shown): ") {
+            terminal.write_all(format!("{typing}\n").as_bytes()).unwrap();
+            typed = true;
+        }
+    }
+    assert!(child.wait().unwrap().success(), "{shown}");
+    shown
+}
+
+#[test]
+fn what_is_typed_at_a_terminal_is_not_shown_there() {
+    let mut world = World::single("");
+    world.up();
+    assert_eq!(world.me().post("/keys", serde_json::json!({})).unwrap().status, 200);
+    let shown = at_a_terminal(&world, &["credentials", "put", "A_KEY"], VALUE);
+    assert!(shown.contains("A_KEY is kept") && !shown.contains("invented"), "{shown}");
+    let printed = at_a_terminal(&world, &["key", "generate", "--print"], "");
+    let key = printed.lines().find_map(|line| line.trim().strip_prefix("key: ")).unwrap().trim().to_owned();
+    assert!(teleclaude::config::keys::Key::parse(&key).is_some(), "{printed}");
 }
