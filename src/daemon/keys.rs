@@ -7,10 +7,10 @@ use crate::daemon::app::App;
 use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::caller::Caller;
 use crate::domain::credential::KeyId;
-use crate::store::credential::{self, Kept};
+use crate::store::credential::{self, Kept, Resealed};
 use crate::store::encryption_key;
 use crate::store::error::StoreError;
-use crate::store::seal::{self, Sealed, Which};
+use crate::store::seal::{self, SealError, Sealed, Which};
 use crate::store::writer::WriteError;
 use crate::usecase::Facts;
 use crate::usecase::resolve::unavailable;
@@ -26,10 +26,8 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Credentials that are encrypted anew in one unit of the writer's.
+/// Credentials that are encrypted anew in one unit of the writer's: milliseconds, also where all are as long as may be.
 const BATCH: u64 = 50;
-/// How long such a unit may take before it leaves the rest to the next.
-const UNIT: Duration = Duration::from_millis(50);
 /// Between two of them, for everybody else.
 const PAUSE: Duration = Duration::from_millis(2);
 /// Before a round is tried again that the database stopped.
@@ -265,12 +263,12 @@ async fn round(app: &App, stop: &CancellationToken) -> Result<(), StoreError> {
         if old == new.id {
             continue;
         }
-        let Some(old) = keys.get(&old) else {
+        if keys.get(&old).is_none() {
             tracing::warn!(key = %old, credentials = many, "credentials are encrypted with a key that is not here");
             continue;
-        };
-        tracing::info!(from = %old.id, to = %new.id, credentials = many, "credentials are encrypted anew");
-        unreadable += all_under(app, stop, old, new).await?;
+        }
+        tracing::info!(from = %old, to = %new.id, credentials = many, "credentials are encrypted anew");
+        unreadable += all_under(app, stop, &keys, &old).await?;
         if stop.is_cancelled() {
             return Ok(());
         }
@@ -280,60 +278,46 @@ async fn round(app: &App, stop: &CancellationToken) -> Result<(), StoreError> {
 }
 
 /// Encrypts everything anew that names `old`; gives how many could not be decrypted.
-async fn all_under(app: &App, stop: &CancellationToken, old: &Key, new: &Key) -> Result<u64, StoreError> {
-    let (reader, computer) = (app.store().reader(), app.store().computer());
-    let mut after: Option<(String, String)> = None;
+async fn all_under(
+    app: &App,
+    stop: &CancellationToken,
+    keys: &Arc<Keys>,
+    old: &KeyId,
+) -> Result<u64, StoreError> {
+    let mut after = None;
     let mut unreadable = 0;
     while !stop.is_cancelled() {
-        let place = after.as_ref().map(|(holder, name)| (holder.as_str(), name.as_str()));
-        let rows = credential::under(reader, computer, &old.id, place, BATCH).await?;
-        let Some(last) = rows.last() else { break };
-        let last = (last.holder.clone(), last.name.clone());
-        let mut batch = Vec::with_capacity(rows.len());
-        for kept in rows {
-            let which = Which { computer, holder: &kept.holder, name: &kept.name };
-            match seal::open(old, which, &kept.sealed).and_then(|value| seal::seal(new, which, &value)) {
-                Ok(sealed) => batch.push((kept, sealed)),
-                Err(error) => {
-                    unreadable += 1;
-                    tracing::warn!(holder = kept.holder, name = kept.name, key = %old.id, %error, "a credential cannot be decrypted");
-                }
-            }
+        let (keys, old, place) = (Arc::clone(keys), old.clone(), after.clone());
+        let computer: Arc<str> = Arc::from(app.store().computer());
+        let done = app.store().write(Instant::now() + WRITE, move |tx| {
+            let (keys, old, place, computer) =
+                (Arc::clone(&keys), old.clone(), place.clone(), Arc::clone(&computer));
+            Box::pin(async move {
+                let place = place.as_ref().map(|(holder, name): &(String, String)| (&**holder, &**name));
+                let anew = |kept: &Kept| anew(&keys, &computer, kept);
+                credential::reseal(tx.conn(), &computer, &old, place, BATCH, anew).await
+            })
+        });
+        let Resealed { last, left } = done.await.map_err(store_error)?;
+        unreadable += left;
+        if last.is_none() {
+            break;
         }
-        let batch = Arc::new(batch);
-        let done = reseal(app, Arc::clone(&batch)).await?;
-        // What there was no time for is read again.
-        after = match batch.get(done.wrapping_sub(1)).filter(|_| done < batch.len()) {
-            Some((kept, _)) => Some((kept.holder.clone(), kept.name.clone())),
-            None => Some(last),
-        };
+        after = last;
         tokio::time::sleep(PAUSE).await;
     }
     Ok(unreadable)
 }
 
-/// One unit; gives how many of the batch it came to. At least one, if there is one.
-async fn reseal(app: &App, batch: Arc<Vec<(Kept, Sealed)>>) -> Result<usize, StoreError> {
-    if batch.is_empty() {
-        return Ok(0);
-    }
-    let computer: Arc<str> = Arc::from(app.store().computer());
-    app.store()
-        .write(Instant::now() + WRITE, move |tx| {
-            let (batch, computer) = (Arc::clone(&batch), Arc::clone(&computer));
-            Box::pin(async move {
-                let began = Instant::now();
-                for (i, (kept, sealed)) in batch.iter().enumerate() {
-                    if i > 0 && began.elapsed() > UNIT {
-                        return Ok(i);
-                    }
-                    credential::reseal(tx.conn(), &computer, kept, sealed.clone()).await?;
-                }
-                Ok(batch.len())
-            })
-        })
-        .await
-        .map_err(store_error)
+/// The same value, encrypted with the key in use; nothing if it cannot be decrypted.
+fn anew(keys: &Keys, computer: &str, kept: &Kept) -> Option<Sealed> {
+    let which = Which { computer, holder: &kept.holder, name: &kept.name };
+    let (old, new) = (keys.get(&kept.sealed.key_id)?, keys.in_use()?);
+    let sealed = seal::open(old, which, &kept.sealed).and_then(|value| seal::seal(new, which, &value));
+    let wrong = |error: &SealError| {
+        tracing::warn!(holder = kept.holder, name = kept.name, key = %old.id, %error, "a credential cannot be decrypted");
+    };
+    sealed.inspect_err(wrong).ok()
 }
 
 /// Retires what no credential names any longer.

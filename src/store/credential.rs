@@ -8,7 +8,7 @@ use crate::store::error::StoreError;
 use crate::store::seal::Sealed;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
+    ActiveValue::Set, ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Select,
 };
 
 /// A kept credential.
@@ -112,30 +112,71 @@ pub async fn under(
     after: Option<(&str, &str)>,
     limit: u64,
 ) -> Result<Vec<Kept>, StoreError> {
+    let rows = of_key(computer, key, after, limit).all(conn).await?;
+    Ok(rows.into_iter().map(kept).collect())
+}
+
+fn of_key(computer: &str, key: &KeyId, after: Option<(&str, &str)>, limit: u64) -> Select<Entity> {
     let mut query =
         Entity::find().filter(Column::Computer.eq(computer)).filter(Column::KeyId.eq(key.0.as_str()));
     if let Some((holder, name)) = after {
         let place = Expr::tuple([Expr::col(Column::Holder), Expr::col(Column::Name)]);
         query = query.filter(place.gt(Expr::tuple([Expr::value(holder), Expr::value(name)])));
     }
-    let rows = query.order_by_asc(Column::Holder).order_by_asc(Column::Name).limit(limit).all(conn).await?;
-    Ok(rows.into_iter().map(kept).collect())
+    query.order_by_asc(Column::Holder).order_by_asc(Column::Name).limit(limit)
 }
 
-/// Puts `new` in the place of what was kept, if that is still what is kept. When it was put is not changed by that.
-pub async fn reseal(conn: &Conn, computer: &str, old: &Kept, new: Sealed) -> Result<(), StoreError> {
-    Entity::update_many()
-        .col_expr(Column::KeyId, Expr::value(new.key_id.0))
-        .col_expr(Column::Nonce, Expr::value(new.nonce))
-        .col_expr(Column::Sealed, Expr::value(new.sealed))
-        .filter(Column::Computer.eq(computer))
-        .filter(Column::Holder.eq(old.holder.as_str()))
-        .filter(Column::Name.eq(old.name.as_str()))
-        .filter(Column::KeyId.eq(old.sealed.key_id.0.as_str()))
-        .filter(Column::Nonce.eq(old.sealed.nonce.clone()))
-        .exec(conn)
-        .await?;
-    Ok(())
+/// What came of [`reseal`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resealed {
+    /// Holder and name of the last one; none if there was none.
+    pub last: Option<(String, String)>,
+    /// How many stay as they are.
+    pub left: u64,
+}
+
+/// The same as [`under`], and puts what `anew` gives in the place of each; where it gives nothing, all stays. When a
+/// value was put is not changed by that. In the writer's transaction only: nobody else changes a row meanwhile.
+pub async fn reseal(
+    conn: &Conn,
+    computer: &str,
+    key: &KeyId,
+    after: Option<(&str, &str)>,
+    limit: u64,
+    anew: impl Fn(&Kept) -> Option<Sealed>,
+) -> Result<Resealed, StoreError> {
+    let rows = of_key(computer, key, after, limit).all(conn).await?;
+    let last = rows.last().map(|row| (row.holder.clone(), row.name.clone()));
+    let mut left = 0;
+    let mut changed = Vec::with_capacity(rows.len());
+    for row in rows {
+        let (person, uid) = (row.person, row.uid);
+        let kept = kept(row);
+        let Some(sealed) = anew(&kept) else {
+            left += 1;
+            continue;
+        };
+        changed.push(ActiveModel {
+            computer: Set(computer.to_owned()),
+            holder: Set(kept.holder),
+            name: Set(kept.name),
+            person: Set(person),
+            uid: Set(uid),
+            key_id: Set(sealed.key_id.0),
+            nonce: Set(sealed.nonce),
+            sealed: Set(sealed.sealed),
+            created: Set(kept.created.micros()),
+            updated: Set(kept.updated.micros()),
+        });
+    }
+    if !changed.is_empty() {
+        // They are all there: one statement for many updates.
+        let again = OnConflict::columns([Column::Computer, Column::Holder, Column::Name])
+            .update_columns([Column::KeyId, Column::Nonce, Column::Sealed])
+            .to_owned();
+        Entity::insert_many(changed).on_conflict(again).exec_without_returning(conn).await?;
+    }
+    Ok(Resealed { last, left })
 }
 
 fn kept(row: Model) -> Kept {

@@ -33,7 +33,10 @@ fn key_file(f: &Facts) -> Option<Found> {
     };
     if bits(&about) & 0o077 != 0 {
         let seen = format!("{shown}: others can read or write it, so the daemon does not use it");
-        return Some(Found::error(seen, format!("chmod 0600 {word}, then change the key with `teleclaude key rotate`")));
+        return Some(Found::error(
+            seen,
+            format!("chmod 0600 {word}, then change the key with `teleclaude key rotate`"),
+        ));
     }
     f.keeper().filter(|uid| *uid != about.uid())?;
     let keeper = f.keeper_name();

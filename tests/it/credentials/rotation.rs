@@ -42,13 +42,13 @@ fn engine(world: &World, url: Option<&str>) -> Engine {
     }
 }
 
-/// Keeps 10,000 credentials of somebody under a hundred uids, without a daemon.
-async fn seed(world: &World, engine: Engine) {
+/// Keeps a hundred credentials of somebody under each of so many uids, without a daemon.
+async fn seed(world: &World, engine: Engine, people: u32) {
     let options = Options { engine, computer: "here".to_owned(), auto_migrate: false };
     let store = Store::open(options, crate::postgres::clock()).await.unwrap();
     let person: PersonId = person::directory(store.reader()).await.unwrap()[0].id;
     let keys = Arc::new(keys(world));
-    for uid in 0..PEOPLE {
+    for uid in 0..people {
         let keys = Arc::clone(&keys);
         let deadline = tokio::time::Instant::now() + PATIENCE;
         let kept = store.write(deadline, move |tx| {
@@ -134,7 +134,7 @@ async fn killed_in_the_middle(engine_name: &str, mut world: World, url: Option<S
     let me = world.me();
     assert_eq!(me.post("/keys", json!({})).unwrap().status, 200);
     world.kill();
-    seed(&world, engine(&world)).await;
+    seed(&world, engine(&world), PEOPLE).await;
     let (mut moved, mut between) = (0, 0);
     for kill in 0..KILLS {
         world.up();
@@ -207,4 +207,38 @@ async fn twenty_killed_daemons_leave_every_credential_readable_on_postgres() {
     let url = cluster.database("teleclaude");
     let world = World::single(OFTEN).with("TELECLAUDE_DATABASE__URL", &url);
     killed_in_the_middle("PostgreSQL", world, Some(url)).await;
+}
+
+/// Killed just when the key is made: it is whole or not there, and what names it can be read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_being_made_is_there_whole_or_not_at_all() {
+    let mut random = Random::new();
+    let mut world = World::single(OFTEN);
+    world.up();
+    let me = world.me();
+    assert_eq!(me.post("/keys", json!({})).unwrap().status, 200);
+    world.kill();
+    seed(&world, engine(&world, None), 1).await;
+    for kill in 0..KILLS {
+        world.up();
+        through(&me);
+        let asker = me.clone();
+        let asked = std::thread::spawn(move || asker.post("/keys/rotate", json!({})));
+        std::thread::sleep(random.pause(25));
+        world.kill();
+        let answered = asked.join().unwrap();
+        let (named, many) = all_readable(&world, engine(&world, None)).await;
+        assert_eq!(many, EACH, "kill {kill}");
+        let in_use = keys(&world).in_use().unwrap().id.to_string();
+        if let Ok(answer) = answered {
+            assert_eq!(answer.body["key_id"], in_use.as_str(), "what was acknowledged is there");
+        }
+        assert!(named.len() <= 2, "{named:?}");
+    }
+    world.up();
+    let state = through(&me);
+    let known = state["keys"].as_array().unwrap();
+    let in_use: Vec<&Value> = known.iter().filter(|key| key["retired_at"].is_null()).collect();
+    assert!(in_use.len() == 1 && in_use[0]["credentials"] == EACH, "{state}");
+    assert!(known.len() > 1, "no key was made: {state}");
 }
