@@ -1,6 +1,7 @@
 //! `teleclaude key`: the key that credentials are encrypted with. The daemon makes it and keeps it; only `--print`, at a
 //! terminal, ever shows one, and that one is in nobody's use yet.
 
+use crate::cli::bulk::again_when_limited;
 use crate::cli::console::{Console, paint};
 use crate::cli::failure::Failure;
 use crate::cli::render::{DIM, GREEN, Look, YELLOW, ago, cell, table, visible};
@@ -10,10 +11,12 @@ use crate::wire::credential::KeysReply;
 use secrecy::ExposeSecret;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// Between two looks at how far it is.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// It is not waited on for longer than this without any progress.
+const STUCK: Duration = Duration::from_secs(60);
 /// Columns of a progress bar.
 const BAR: usize = 30;
 
@@ -107,10 +110,14 @@ pub async fn run(
         Command::Rotate { no_wait } => {
             let mut answer = client.rotate_key().await?;
             let all = left(&answer.reply);
-            while answer.reply.rotating && !no_wait {
+            let (mut least, mut give_up) = (all, Instant::now() + STUCK);
+            while answer.reply.rotating && !no_wait && Instant::now() < give_up {
                 progress(console, all, left(&answer.reply));
                 sleep(LOOK_EVERY).await;
-                answer = client.keys().await?;
+                answer = again_when_limited(async || client.keys().await).await?;
+                if left(&answer.reply) < least {
+                    (least, give_up) = (left(&answer.reply), Instant::now() + STUCK);
+                }
             }
             if !no_wait {
                 progress(console, all, left(&answer.reply));

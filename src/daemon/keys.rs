@@ -28,8 +28,11 @@ use tokio_util::sync::CancellationToken;
 
 /// Credentials that are encrypted anew in one unit of the writer's: milliseconds, also where all are as long as may be.
 const BATCH: u64 = 50;
-/// Between two of them, for everybody else.
-const PAUSE: Duration = Duration::from_millis(2);
+/// As many where such a unit took longer than this, waiting for its turn included: somebody is in need of the writer.
+const FEW: u64 = 20;
+const LONG: Duration = Duration::from_millis(30);
+/// Between two of them, for everybody else: half as long as the last one took, and at most this.
+const PAUSE: Duration = Duration::from_millis(50);
 /// Before a round is tried again that the database stopped.
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long one of these writes may wait.
@@ -286,7 +289,9 @@ async fn all_under(
 ) -> Result<u64, StoreError> {
     let mut after = None;
     let mut unreadable = 0;
+    let mut many = BATCH;
     while !stop.is_cancelled() {
+        let began = Instant::now();
         let (keys, old, place) = (Arc::clone(keys), old.clone(), after.clone());
         let computer: Arc<str> = Arc::from(app.store().computer());
         let done = app.store().write(Instant::now() + WRITE, move |tx| {
@@ -295,7 +300,7 @@ async fn all_under(
             Box::pin(async move {
                 let place = place.as_ref().map(|(holder, name): &(String, String)| (&**holder, &**name));
                 let anew = |kept: &Kept| anew(&keys, &computer, kept);
-                credential::reseal(tx.conn(), &computer, &old, place, BATCH, anew).await
+                credential::reseal(tx.conn(), &computer, &old, place, many, anew).await
             })
         });
         let Resealed { last, left } = done.await.map_err(store_error)?;
@@ -304,7 +309,8 @@ async fn all_under(
             break;
         }
         after = last;
-        tokio::time::sleep(PAUSE).await;
+        many = if began.elapsed() > LONG { FEW } else { BATCH };
+        tokio::time::sleep(PAUSE.min(began.elapsed() / 2)).await;
     }
     Ok(unreadable)
 }
