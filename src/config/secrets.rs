@@ -194,7 +194,7 @@ fn take_value(secrets: &mut Secrets, file: &Path, name: &str, node: &Node, found
         Some((Some(name), "is empty", Some("leave the line out")))
     } else if name == "database.url" && !node.raw.as_deref().is_some_and(is_database_url) {
         Some((Some(name), "must begin with sqlite:, postgres:// or postgresql://", None))
-    } else if is_key(name) && !node.raw.as_deref().is_some_and(|text| Key::parse(text).is_some()) {
+    } else if is_key(name) && node.raw.as_deref().is_none_or(|text| Key::parse(text).is_none()) {
         Some((
             Some(name),
             "must be 64 hexadecimal digits",
