@@ -3,6 +3,7 @@
 
 pub mod attach;
 pub mod audit;
+pub mod credentials;
 pub mod export;
 pub mod follow;
 

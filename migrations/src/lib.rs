@@ -13,6 +13,7 @@ mod m0008_search;
 mod m0009_inbox;
 mod m0010_checkpoints;
 mod m0011_retention;
+mod m0012_credentials;
 
 use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use sea_orm_migration::sea_query::{Alias, Query};
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_inbox::Step),
             Box::new(m0010_checkpoints::Step),
             Box::new(m0011_retention::Step),
+            Box::new(m0012_credentials::Step),
         ]
     }
 }

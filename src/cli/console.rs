@@ -4,7 +4,9 @@
 use crate::cli::failure::Failure;
 use crate::cli::render::{Look, visible};
 use crate::config::paths::Environment;
+use crate::domain::credential::Secret;
 use crate::domain::timestamp::Timestamp;
+use crate::platform::terminal::Quiet;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::PathBuf;
@@ -25,6 +27,8 @@ pub struct Console<'a> {
     pub input: &'a mut dyn BufRead,
     /// Whether somebody sits there who can be asked.
     pub interactive: bool,
+    /// Whether replies go to a terminal.
+    pub out_is_terminal: bool,
     /// How replies are shown.
     pub look: Look,
     /// Whether errors may be coloured.
@@ -102,6 +106,24 @@ impl Console<'_> {
         (!line.is_empty()).then(|| line.to_owned())
     }
 
+    /// Asks for what is not to be shown, if somebody is there. Nothing typed is no answer.
+    pub fn ask_secret(&mut self, question: &str, max: usize) -> Result<Option<Secret>, Failure> {
+        if !self.interactive {
+            return Ok(None);
+        }
+        let quiet = Quiet::new()
+            .map_err(|e| Failure::Local(format!("the terminal cannot be kept from showing it: {e}")))?;
+        let _ = write!(self.err, "{question} ");
+        let _ = self.err.flush();
+        let mut line = String::new();
+        let read = self.input.take(max as u64 + 2).read_line(&mut line);
+        drop(quiet);
+        self.note("");
+        read.map_err(|e| Failure::usage(format!("the input is not text: {e}")))?;
+        line.truncate(line.trim_end_matches(['\r', '\n']).len());
+        Ok((!line.is_empty()).then(|| Secret::from(line)))
+    }
+
     /// All of the input as text, `max` bytes at most.
     pub fn read_input(&mut self, max: usize) -> Result<String, Failure> {
         let mut text = String::new();
@@ -145,6 +167,7 @@ pub fn with_own<T>(command: impl FnOnce(&mut Console<'_>) -> T) -> T {
     let colour_errors = err.is_terminal() && !plain;
     command(&mut Console {
         interactive,
+        out_is_terminal: out.is_terminal(),
         look,
         colour_errors,
         cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),

@@ -8,16 +8,19 @@ pub mod bulk;
 pub mod catalogue;
 pub mod config;
 pub mod console;
+pub mod credentials;
 pub mod db;
 pub mod doctor;
 pub mod end;
 pub mod end_all;
+pub mod env_file;
 pub mod export;
 pub mod failure;
 pub mod follow;
 pub mod health;
 pub mod hook;
 pub mod inbox;
+pub mod key;
 pub mod label;
 pub mod man;
 pub mod mcp;
@@ -92,6 +95,12 @@ enum Command {
     /// Check and show the config
     #[command(subcommand)]
     Config(config::Command),
+    /// Keep your own API keys, encrypted, for your agents
+    #[command(subcommand)]
+    Credentials(credentials::Command),
+    /// Look after the key that credentials are encrypted with
+    #[command(subcommand)]
+    Key(key::Command),
     /// Look after the database
     #[command(subcommand)]
     Db(db::Command),
@@ -188,6 +197,10 @@ fn perform(cli: &Cli, console: &mut Console<'_>) -> Result<u8, Failure> {
             Some(done) => done?,
             None => ask(cli, console, socket)?,
         },
+        Command::Key(command) => match command.run_alone(console) {
+            Some(done) => done?,
+            None => ask(cli, console, socket)?,
+        },
         _ => ask(cli, console, socket)?,
     }
     Ok(0)
@@ -223,6 +236,8 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             Command::Config(config::Command::Show { origin }) => {
                 config::run_show(console, client, *origin, json).await
             }
+            Command::Credentials(command) => credentials::run(console, client, command, json).await,
+            Command::Key(command) => key::run(console, client, command, json).await,
             Command::Health => health::run(console, client, json).await,
             Command::Reload => health::run_reload(console, client, json).await,
             Command::Daemon

@@ -7,6 +7,7 @@ use crate::config::schema::Config;
 use crate::config::schema::access::{PersonEntry, is_os_name};
 use crate::config::schema::agents::{ID, LOGIN_SHELL};
 use crate::domain::caller::Role;
+use crate::domain::credential;
 use crate::domain::redact::Redactor;
 use crate::domain::session::Profile;
 use std::collections::HashMap;
@@ -271,7 +272,5 @@ fn is_variable(name: &str) -> bool {
     let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && name.len() <= 128;
-    let loader = ["LD_", "DYLD_", "TELECLAUDE_"].iter().any(|p| name.starts_with(p));
-    let ours = ["HOME", "USER", "LOGNAME", "SHELL", "PATH", "TERM", "TMPDIR", "BASH_ENV", "ENV", "IFS"];
-    plain && !loader && !ours.contains(&name)
+    plain && !credential::is_reserved(name)
 }

@@ -1,6 +1,7 @@
 //! Secrets: where they come from and who may see the file. Values are never shown, quoted or compared in
 //! messages; the names are no secret.
 
+use crate::config::keys::{self, Key};
 use crate::config::paths::{Environment, Mode, Paths};
 use crate::config::problem::Problem;
 use crate::config::tree::{self, FILE_BYTES_MAX, Kind, Node};
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 const WELL_KNOWN: [&str; 5] =
     ["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"];
 /// Names that are no variables.
-const DOTTED: [&str; 2] = ["database.password", "database.url"];
+const DOTTED: [&str; 4] = ["database.password", "database.url", keys::KEY, keys::PREVIOUS_KEY];
 
 /// Every secret by its name: a variable's name such as `ANTHROPIC_API_KEY`, or `database.password`.
 #[derive(Clone, Default)]
@@ -180,13 +181,25 @@ fn take_file(secrets: &mut Secrets, file: &Path, text: &str, problems: &mut Vec<
 fn take_value(secrets: &mut Secrets, file: &Path, name: &str, node: &Node, found: &mut Vec<Problem>) {
     // A name that is not allowed might be a value in the wrong place, so it is not said.
     let wrong = if !is_name(name) {
-        Some((None, "is not the name of a secret", Some("VARIABLE_NAMES, database.password or database.url")))
+        Some((
+            None,
+            "is not the name of a secret",
+            Some(
+                "VARIABLE_NAMES, database.password, database.url, encryption.key or encryption.previous_key",
+            ),
+        ))
     } else if node.raw.is_none() {
         Some((Some(name), "expected text", None))
     } else if matches!(node.kind, Kind::Null) || node.raw.as_deref().is_some_and(str::is_empty) {
         Some((Some(name), "is empty", Some("leave the line out")))
     } else if name == "database.url" && !node.raw.as_deref().is_some_and(is_database_url) {
         Some((Some(name), "must begin with sqlite:, postgres:// or postgresql://", None))
+    } else if is_key(name) && node.raw.as_deref().is_none_or(|text| Key::parse(text).is_none()) {
+        Some((
+            Some(name),
+            "must be 64 hexadecimal digits",
+            Some("`teleclaude key generate --print` makes one"),
+        ))
     } else {
         None
     };
@@ -203,6 +216,11 @@ fn take_value(secrets: &mut Secrets, file: &Path, name: &str, node: &Node, found
     }
 }
 
+/// Whether it is an encryption key.
+fn is_key(name: &str) -> bool {
+    [keys::KEY, keys::PREVIOUS_KEY].contains(&name)
+}
+
 fn is_database_url(text: &str) -> bool {
     crate::config::schema::database::DatabaseUrl::parse(text).is_ok()
 }
@@ -215,6 +233,11 @@ fn take_credentials(secrets: &mut Secrets, dir: &Path, problems: &mut Vec<Proble
         match read_file(&entry.path()) {
             Ok(Some((text, _))) => {
                 let value = text.strip_suffix('\n').unwrap_or(&text);
+                if is_key(name) && Key::parse(value).is_none() {
+                    let wrong = Problem::new("must be 64 hexadecimal digits").at(&entry.path(), None);
+                    problems.push(wrong.key(name));
+                    continue;
+                }
                 secrets.set(name, value, SecretOrigin::Credential(entry.path()));
             }
             Ok(None) => {}
@@ -272,6 +295,11 @@ impl Guard {
             }
         }
         complaints
+    }
+
+    /// Whether its owner alone may read and write it.
+    pub(super) const fn private(&self) -> bool {
+        self.mode & 0o077 == 0
     }
 
     /// Whether everybody may write it.

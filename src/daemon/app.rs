@@ -5,6 +5,7 @@ mod identity;
 mod mouths;
 mod reload;
 
+use crate::config::keys::{self, Keys};
 use crate::config::load::Loaded;
 use crate::config::paths::Environment;
 use crate::config::personal::Personal;
@@ -12,6 +13,7 @@ use crate::config::show;
 use crate::daemon::attach::Attachments;
 use crate::daemon::backend::Event;
 use crate::daemon::hosts::Hosts;
+use crate::daemon::keys::Rotation;
 use crate::daemon::limits::Gate;
 use crate::daemon::notary::Notary;
 use crate::daemon::peer::Names;
@@ -33,7 +35,7 @@ use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::{ConfigReply, HealthDetail, HealthReply, Reply};
 use arc_swap::ArcSwap;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -80,6 +82,9 @@ pub struct App {
     reloading: tokio::sync::Mutex<()>,
     notary: Arc<Notary>,
     pruning: tokio::sync::Mutex<()>,
+    keys: Arc<ArcSwap<Keys>>,
+    key_file: PathBuf,
+    rotation: Rotation,
 }
 
 /// What an [`App`] is made of.
@@ -115,7 +120,7 @@ impl App {
             tokens.keep(hash, session, uid);
         }
         let events = broadcast::Sender::new(EVENTS);
-        Ok(Arc::new(Self {
+        let app = Arc::new(Self {
             attachments: Attachments::new(parts.hosts.clone(), events.clone()),
             copying: Arc::default(),
             exports: Arc::default(),
@@ -123,6 +128,7 @@ impl App {
             notary: Arc::new(Notary::open(&parts.loaded.paths.state_dir, parts.store.computer())),
             pruning: tokio::sync::Mutex::default(),
             socket: parts.loaded.config.socket.to_string_lossy().into_owned(),
+            key_file: parts.loaded.paths.state_dir.join(keys::FILE),
             recordings: Arc::new(parts.loaded.paths.state_dir.join("recordings")),
             settings: ArcSwap::from_pointee(Settings {
                 people,
@@ -147,7 +153,11 @@ impl App {
             started: now,
             reloading: tokio::sync::Mutex::default(),
             store: parts.store,
-        }))
+            keys: Arc::default(),
+            rotation: Rotation::default(),
+        });
+        app.read_keys().await;
+        Ok(app)
     }
 
     /// The database.
@@ -193,6 +203,34 @@ impl App {
     /// Where the system's folders begin.
     pub fn system_root(&self) -> &std::path::Path {
         &self.environment.root
+    }
+
+    /// The encryption keys that are there.
+    pub fn keys(&self) -> &ArcSwap<Keys> {
+        &self.keys
+    }
+
+    /// Where the daemon keeps those that it makes.
+    pub fn key_file(&self) -> &Path {
+        &self.key_file
+    }
+
+    /// Reads the encryption keys again, and has whatever names an older one encrypted anew.
+    pub async fn read_keys(&self) {
+        let (settings, file) = (self.settings(), self.key_file.clone());
+        let read = tokio::task::spawn_blocking(move || Keys::read(&settings.loaded.secrets, &file)).await;
+        if let Ok(keys) = read {
+            if let Some(problem) = &keys.problem {
+                tracing::warn!(problem, "credentials cannot be kept or used");
+            }
+            self.keys.store(Arc::new(keys));
+        }
+        self.rotation.wake();
+    }
+
+    /// How far the encryption with another key is.
+    pub fn rotation(&self) -> &Rotation {
+        &self.rotation
     }
 
     /// Names of OS users and groups.
@@ -277,6 +315,7 @@ impl App {
             own_projects: projects,
             personal: self.known_personal(caller.uid),
             recordings: Arc::clone(&self.recordings),
+            keys: Arc::clone(&self.keys),
         }
     }
 
@@ -358,6 +397,7 @@ impl App {
         let status = if problems.is_empty() { "ok" } else { "degraded" };
         let detail = (caller.role == Role::Admin && caller.agent_of.is_none()).then(|| {
             problems.extend(settings.loaded.warnings.iter().cloned());
+            problems.extend(self.keys.load().problem.clone());
             HealthDetail {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 computer: self.computer.to_string(),

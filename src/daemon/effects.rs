@@ -8,6 +8,7 @@ use crate::config::schema::agents::Agent;
 use crate::daemon::answers;
 use crate::daemon::app::App;
 use crate::daemon::backend::{Event, SessionChange, SessionEvent};
+use crate::daemon::credentials;
 use crate::daemon::hosts::{HostError, Outcome};
 use crate::daemon::life;
 use crate::daemon::purge;
@@ -147,7 +148,11 @@ async fn start(app: &App, effect: &Effect, session: &Session) -> Result<(), Stor
         return fail(app, effect, session, "no random numbers for the session token").await;
     }
     let (token, hash) = Tokens::make(random);
-    let (spec, native) = match spec(app, &settings, effect, session, &token).await {
+    let values = match credentials::of_agent(app, &settings, session).await? {
+        Ok(values) => values,
+        Err(why) => return fail(app, effect, session, &why).await,
+    };
+    let (spec, native) = match spec(app, &settings, effect, session, &token, values).await {
         Ok(made) => made,
         Err(why) => return fail(app, effect, session, &why).await,
     };
@@ -271,6 +276,7 @@ async fn spec(
     effect: &Effect,
     session: &Session,
     token: &SecretString,
+    values: Vec<(String, String)>,
 ) -> Result<(StartSpec, Option<String>), String> {
     let config = &settings.loaded.config;
     let agent = config
@@ -283,21 +289,6 @@ async fn spec(
         return Err(format!("the agent `{}` has no {} profile", session.agent, session.profile.name()));
     }
     let paths = app.hosts().paths(session.id);
-    let value_of = |name: &String| {
-        let system = settings.loaded.secrets.get(name).cloned();
-        if settings.single_user() {
-            system.or_else(|| app.variable(name).map(SecretString::from))
-        } else if agent.share_system_keys {
-            system
-        } else {
-            None
-        }
-    };
-    let values: Vec<(String, String)> = agent
-        .env
-        .iter()
-        .filter_map(|name| value_of(name).map(|value| (name.clone(), value.expose_secret().to_owned())))
-        .collect();
     let resumes = effect.kind == RESUME;
     let native = match &session.native_id {
         Some(id) if resumes && agent.resume.is_empty() => {

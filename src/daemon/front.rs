@@ -173,6 +173,11 @@ const fn changes(request: &Request) -> bool {
         | Request::PlaceHold(_)
         | Request::ReleaseHold(_)
         | Request::PutMyConfig(_)
+        | Request::PutCredential(_)
+        | Request::DeleteCredential(_)
+        | Request::ImportCredentials(_)
+        | Request::GenerateKey
+        | Request::RotateKey
         | Request::Reload => true,
         Request::Inbox(args) => args.marks(),
         Request::Whoami
@@ -195,6 +200,8 @@ const fn changes(request: &Request) -> bool {
         | Request::ShowAuditKeys
         | Request::ListHolds(_)
         | Request::ShowConfig
+        | Request::ListCredentials(_)
+        | Request::ShowKeys
         | Request::ExplainPerson(_) => false,
     }
 }

@@ -7,7 +7,7 @@
 use crate::daemon::app::App;
 use crate::daemon::backend::{Call, Event, Live, SessionEvent};
 use crate::daemon::settings::Settings;
-use crate::daemon::{attach, audit_log, children, export, follow};
+use crate::daemon::{attach, audit_log, children, export, follow, keys};
 use crate::domain::action::{Action, Verb};
 use crate::domain::caller::{Caller, Peer, Role};
 use crate::domain::policy::{self, Denied, Permit};
@@ -126,6 +126,9 @@ async fn resolved_and_judged(
         | Verb::HoldAudit
         | Verb::AnswerSession
         | Verb::ReportHook
+        | Verb::PutCredential
+        | Verb::DeleteCredential
+        | Verb::ImportCredentials
         | Verb::PutMyConfig => {
             let asks = matches!(verb, Verb::AnswerSession | Verb::ReportHook);
             let changed = action.session().filter(|_| asks).map(SessionEvent::of_row);
@@ -201,6 +204,9 @@ async fn read(
         | Action::ShowAuditKeys
         | Action::RotateAuditKey
         | Action::PruneAudit { .. } => audit_log::done(app, &facts, written.into_permit(), deadline).await,
+        Action::ShowKeys => keys::shown(app).await.map(Reply::Keys),
+        Action::GenerateKey => keys::generate(app, &caller, &facts, deadline).await.map(Reply::Keys),
+        Action::RotateKey => keys::rotate(app, &caller, &facts, deadline).await.map(Reply::Keys),
         _ => {
             let mut reply = run::read(app.store(), &facts, written).await?;
             labels::show(app.store().reader(), &mut reply).await?;

@@ -3,6 +3,7 @@
 use crate::domain::audit::AuditOutcome;
 use crate::domain::audit_format::AuditFormat;
 use crate::domain::caller::Caller;
+use crate::domain::credential::{CredentialChange, Holder};
 use crate::domain::export::ExportFormat;
 use crate::domain::hold::HoldScope;
 use crate::domain::hook::HookEvent;
@@ -209,6 +210,21 @@ pub enum Action {
         /// The keys it sets.
         keys: Vec<String>,
     },
+    /// Names of credentials.
+    ListCredentials(Holder),
+    /// Keeping or deleting credentials.
+    ChangeCredentials {
+        /// Whose.
+        holder: Holder,
+        /// What is done.
+        change: Box<CredentialChange>,
+    },
+    /// How the encryption keys are.
+    ShowKeys,
+    /// The first encryption key.
+    GenerateKey,
+    /// Another encryption key, and everything encrypted anew with it.
+    RotateKey,
     /// Why somebody is who they are.
     ExplainPerson {
         /// Who that is, as the map says now.
@@ -491,6 +507,20 @@ pub enum Verb {
     ShowConfig,
     /// One's own layer.
     PutMyConfig,
+    /// Names of credentials.
+    ListCredentials,
+    /// A credential.
+    PutCredential,
+    /// Deleting one.
+    DeleteCredential,
+    /// Many at once.
+    ImportCredentials,
+    /// The encryption keys.
+    ShowKeys,
+    /// The first of them.
+    GenerateKey,
+    /// Another of them.
+    RotateKey,
     /// Explaining a mapping.
     ExplainPerson,
     /// Reading the config again.
@@ -537,6 +567,13 @@ impl Verb {
         Self::ListHolds,
         Self::ShowConfig,
         Self::PutMyConfig,
+        Self::ListCredentials,
+        Self::PutCredential,
+        Self::DeleteCredential,
+        Self::ImportCredentials,
+        Self::ShowKeys,
+        Self::GenerateKey,
+        Self::RotateKey,
         Self::ExplainPerson,
         Self::Reload,
     ];
@@ -575,12 +612,19 @@ impl Verb {
             Self::ExportAudit => "audit.export",
             Self::FollowAudit => "audit.follow",
             Self::ShowAuditKeys => "audit.keys",
-            Self::RotateAuditKey => "key.rotate",
+            Self::RotateAuditKey => "audit.key_rotate",
             Self::PruneAudit => "audit.prune",
             Self::HoldAudit => "audit.hold",
             Self::ListHolds => "audit.holds",
             Self::ShowConfig => "config.show",
             Self::PutMyConfig => "config.put_mine",
+            Self::ListCredentials => "credentials.list",
+            Self::PutCredential => "credential.put",
+            Self::DeleteCredential => "credential.delete",
+            Self::ImportCredentials => "credential.import",
+            Self::ShowKeys => "key.show",
+            Self::GenerateKey => "key.generate",
+            Self::RotateKey => "key.rotate",
             Self::ExplainPerson => "people.explain",
             Self::Reload => "config.reload",
         }
@@ -589,7 +633,7 @@ impl Verb {
 
 impl Action {
     /// What is done, without to what.
-    pub const fn verb(&self) -> Verb {
+    pub fn verb(&self) -> Verb {
         match self {
             Self::Whoami => Verb::Whoami,
             Self::Health => Verb::Health,
@@ -630,6 +674,15 @@ impl Action {
             Self::ListHolds { .. } => Verb::ListHolds,
             Self::ShowConfig => Verb::ShowConfig,
             Self::PutMyConfig { .. } => Verb::PutMyConfig,
+            Self::ListCredentials(_) => Verb::ListCredentials,
+            Self::ChangeCredentials { change, .. } => match **change {
+                CredentialChange::Put { .. } => Verb::PutCredential,
+                CredentialChange::Delete(_) => Verb::DeleteCredential,
+                CredentialChange::Import { .. } => Verb::ImportCredentials,
+            },
+            Self::ShowKeys => Verb::ShowKeys,
+            Self::GenerateKey => Verb::GenerateKey,
+            Self::RotateKey => Verb::RotateKey,
             Self::ExplainPerson { .. } => Verb::ExplainPerson,
             Self::Reload => Verb::Reload,
         }

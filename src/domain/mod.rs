@@ -5,6 +5,7 @@ pub mod audit;
 pub mod audit_format;
 pub mod caller;
 pub mod checkpoint;
+pub mod credential;
 pub mod export;
 pub mod hold;
 pub mod hook;

@@ -3,6 +3,7 @@
 
 use crate::domain::action::{Action, NewSession, Resumption, Verb};
 use crate::domain::caller::{Caller, Role};
+use crate::domain::credential::Holder;
 use crate::domain::export::ExportFormat;
 use crate::domain::session::{Profile, Session, SessionId};
 
@@ -90,6 +91,8 @@ pub enum Denied {
     TooManySessions(u64),
     /// The session's owner may not run it today; the text says why.
     Owner(String),
+    /// What is the system's is admins' business.
+    NotAdmin,
 }
 
 /// The least role that may do it to anything at all.
@@ -119,6 +122,10 @@ pub const fn least_role(verb: Verb) -> Role {
         | Verb::AnswerSession
         | Verb::Attach => Role::Contributor,
         Verb::PurgeSession | Verb::LabelSession => Role::Contributor,
+        Verb::ListCredentials | Verb::PutCredential | Verb::DeleteCredential | Verb::ImportCredentials => {
+            Role::Contributor
+        }
+        Verb::ShowKeys | Verb::GenerateKey | Verb::RotateKey => Role::Admin,
         Verb::ListAudit | Verb::VerifyAudit | Verb::Reload => Role::Admin,
         Verb::ExportAudit | Verb::FollowAudit | Verb::ShowAuditKeys | Verb::RotateAuditKey => Role::Admin,
         Verb::PruneAudit | Verb::HoldAudit | Verb::ListHolds => Role::Admin,
@@ -157,6 +164,10 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         Verb::ExportAudit | Verb::FollowAudit | Verb::ShowAuditKeys | Verb::RotateAuditKey => false,
         Verb::PruneAudit | Verb::HoldAudit | Verb::ListHolds => false,
         Verb::PurgeSession | Verb::LabelSession | Verb::SearchSessions => false,
+        Verb::ListCredentials | Verb::PutCredential | Verb::DeleteCredential | Verb::ImportCredentials => {
+            false
+        }
+        Verb::ShowKeys | Verb::GenerateKey | Verb::RotateKey => false,
     }
 }
 
@@ -338,8 +349,25 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
             }
         }
         Action::Reload => record = Some("config.reload"),
+        Action::ListCredentials(holder) => owns(caller, holder)?,
+        Action::ChangeCredentials { holder, .. } => {
+            owns(caller, holder)?;
+            record = Some(verb.name());
+        }
+        Action::ShowKeys => {}
+        Action::GenerateKey | Action::RotateKey => record = Some(verb.name()),
     }
     Ok(Permit { caller: caller.clone(), action, profile, record })
+}
+
+/// Whether the caller keeps these credentials: one's own, or for admins the system's.
+fn owns(caller: &Caller, holder: &Holder) -> Result<(), Denied> {
+    match holder {
+        Holder::System if caller.role < Role::Admin => Err(Denied::NotAdmin),
+        Holder::System => Ok(()),
+        Holder::Person { .. } if Holder::of(caller).as_ref() == Some(holder) => Ok(()),
+        Holder::Person { .. } => Err(Denied::Hidden),
+    }
 }
 
 #[derive(PartialEq, Eq)]

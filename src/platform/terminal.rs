@@ -1,6 +1,6 @@
 //! The terminal that a command was typed in: raw while a session is shown on it, and as it was before afterwards.
 
-use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use nix::sys::termios::{LocalFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read, Write};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -49,6 +49,34 @@ impl Drop for Raw {
         if let Ok(out) = io::stdout().as_fd().try_clone_to_owned() {
             let _ = File::from(out).write_all(&[SWITCH_OFF, BELOW].concat());
         }
+    }
+}
+
+/// The terminal of standard input while it shows nothing of what is typed. Dropping it gives it back.
+pub struct Quiet {
+    fd: OwnedFd,
+    before: Termios,
+}
+
+impl Quiet {
+    /// Switches showing off. What was typed ahead is thrown away: it was shown.
+    ///
+    /// # Errors
+    /// It is no terminal, or not this process's to change.
+    pub fn new() -> io::Result<Self> {
+        let fd = io::stdin().as_fd().try_clone_to_owned()?;
+        let before = tcgetattr(&fd)?;
+        let mut quiet = before.clone();
+        quiet.local_flags.remove(LocalFlags::ECHO);
+        tcsetattr(&fd, SetArg::TCSAFLUSH, &quiet)?;
+        Ok(Self { fd, before })
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        // A terminal that is gone needs nothing.
+        let _ = tcsetattr(&self.fd, SetArg::TCSANOW, &self.before);
     }
 }
 

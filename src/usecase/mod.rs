@@ -5,6 +5,7 @@ pub mod audit;
 pub mod audit_format;
 pub mod children;
 pub mod content;
+pub mod credential;
 pub mod cursor;
 pub mod export;
 pub mod follow;
@@ -22,10 +23,12 @@ pub mod search;
 pub mod turns;
 pub mod witness;
 
+use crate::config::keys::Keys;
 use crate::config::personal::Personal;
 use crate::config::schema::Config;
 use crate::domain::caller::Caller;
 use crate::domain::timestamp::Timestamp;
+use arc_swap::ArcSwap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -66,4 +69,6 @@ pub struct Facts {
     pub personal: Option<Arc<Personal>>,
     /// Folder in which recordings lie.
     pub recordings: Arc<PathBuf>,
+    /// The encryption keys: which are there at the moment of use, not of the request.
+    pub keys: Arc<ArcSwap<Keys>>,
 }

@@ -222,6 +222,7 @@ mod tests {
         }
         let id = Uuid::nil();
         Facts {
+            keys: Arc::default(),
             config: Arc::new(config),
             single_user: false,
             runner: Some(Arc::from(Path::new("/none/runner.sock"))),

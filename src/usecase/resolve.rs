@@ -10,7 +10,9 @@ use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
 use crate::store::session::{self, Found};
 use crate::usecase::follow::Place;
-use crate::usecase::{Explained, Facts, audit, cursor, hook, inbox, labels, place, question, resume, search};
+use crate::usecase::{
+    Explained, Facts, audit, credential, cursor, hook, inbox, labels, place, question, resume, search,
+};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::follow::FollowSession;
 use crate::wire::limits::{
@@ -141,6 +143,13 @@ pub async fn resolve(
             Action::ExplainPerson { who: Box::new(who), own }
         }
         Request::Reload => Action::Reload,
+        Request::ListCredentials(_)
+        | Request::PutCredential(_)
+        | Request::DeleteCredential(_)
+        | Request::ImportCredentials(_) => credential::resolve(caller, request)?,
+        Request::ShowKeys => Action::ShowKeys,
+        Request::GenerateKey => Action::GenerateKey,
+        Request::RotateKey => Action::RotateKey,
     })
 }
 
@@ -191,6 +200,11 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::ListHolds { .. }
         | Action::ShowConfig
         | Action::PutMyConfig { .. }
+        | Action::ListCredentials(_)
+        | Action::ChangeCredentials { .. }
+        | Action::ShowKeys
+        | Action::GenerateKey
+        | Action::RotateKey
         | Action::ExplainPerson { .. }
         | Action::Reload => {}
     }

@@ -3,13 +3,14 @@
 
 use crate::domain::action::{Action, Resumption};
 use crate::domain::caller::Caller;
+use crate::domain::credential::Holder;
 use crate::domain::session::{Profile, Session, SessionStatus};
 use crate::store::conn::Conn;
 use crate::store::session;
 use crate::store::writer::Tx;
 use crate::usecase::resolve::{find, reason, unavailable};
 use crate::usecase::run::{RESUME, effect, happened, needs_runner, rules};
-use crate::usecase::{Explained, Facts, place};
+use crate::usecase::{Explained, Facts, credential, place};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::{Reply, SessionReply};
 use crate::wire::request::Steering;
@@ -95,6 +96,8 @@ pub(super) async fn resume(
         return Err(conflict(format!("session {} cannot run where it ran: {obstacle}", session.id)));
     }
     needs_runner(facts)?;
+    let holder = Holder::Person { person: session.owner, uid: session.owner_uid };
+    credential::check(tx.conn(), facts, &holder, &session.agent).await?;
     if !session::resume(tx.conn(), session.id, profile, facts.now).await.map_err(unavailable)? {
         return Err(runs(&session));
     }

@@ -5,6 +5,7 @@ use crate::config::show;
 use crate::domain::action::{Action, NewMessage, NewSession, SessionQuery, Verb};
 use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::caller::Caller;
+use crate::domain::credential::Holder;
 use crate::domain::policy::{self, Denied, Listing, Permit, Rules};
 use crate::domain::session::{Profile, Session, SessionStatus, Worktree};
 use crate::store;
@@ -16,7 +17,8 @@ use crate::usecase::resolve::{no_session, no_user, unavailable};
 use crate::usecase::turns::READING;
 use crate::usecase::witness::Written;
 use crate::usecase::{
-    Facts, audit as usecase_audit, children, content, cursor, hook, inbox, labels, purge, question, resume,
+    Facts, audit as usecase_audit, children, content, credential, cursor, hook, inbox, labels, purge,
+    question, resume,
 };
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::{
@@ -99,6 +101,7 @@ pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
         Action::Attach { session, reason, .. } | Action::FollowSession { session, reason, .. } => {
             draft.about(session).because(reason.as_deref()).with_detail(&json!({ "event": "start" }))
         }
+        Action::ChangeCredentials { holder, change } => credential::described(draft, holder, change),
         _ => usecase_audit::recorded(draft, permit.action()),
     };
     Some(match permit.action().session().filter(|session| !session.is_own(permit.caller())) {
@@ -160,6 +163,10 @@ pub fn fault(denied: Denied, action: &Action, caller: &Caller) -> Fault {
                 _ => caller.role,
             };
             denied_with(format!("the role {role} may not run `{agent}`")).hint("it has no restricted profile")
+        }
+        Denied::NotAdmin => {
+            denied_with(format!("the role {} may not touch what is the system's", caller.role))
+                .hint("your own credentials need no `system`")
         }
         Denied::Owner(why) => denied_with(format!("the session's owner may not run it: {why}")),
         Denied::TooManySessions(most) => Fault::new(
@@ -242,6 +249,8 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         | Action::ShowAuditKeys
         | Action::RotateAuditKey
         | Action::PruneAudit { .. } => return Err(not_here("what the daemon does to its log itself")),
+        Action::ListCredentials(holder) => credential::list(store.reader(), facts, &holder).await?,
+        Action::ShowKeys | Action::GenerateKey | Action::RotateKey => return Err(not_here("a key")),
         Action::ShowConfig => return Err(not_here("config.show")),
         Action::Health => return Err(not_here("health")),
         Action::Attach { .. } => return Err(not_here("attach")),
@@ -261,6 +270,7 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         | Action::ReportHook { .. }
         | Action::PlaceHold { .. }
         | Action::ReleaseHold { .. }
+        | Action::ChangeCredentials { .. }
         | Action::PutMyConfig { .. } => {
             return Err(not_here("a change"));
         }
@@ -279,6 +289,9 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
             Some(session) => started(facts, &session),
             None => {
                 needs_runner(facts)?;
+                if let Some(holder) = Holder::of(&caller) {
+                    credential::check(tx.conn(), facts, &holder, &new.agent).await?;
+                }
                 start(tx, facts, &caller, *new, profile).await?
             }
         },
@@ -325,6 +338,9 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
         Action::PutMyConfig { yaml, keys } => {
             setting::put(tx.conn(), caller.uid, PERSONAL, &yaml, facts.now).await.map_err(unavailable)?;
             Reply::MyConfig(MyConfigReply { keys })
+        }
+        Action::ChangeCredentials { holder, change } => {
+            credential::change(tx, facts, &holder, *change).await?
         }
         other => return Err(not_here(other.verb().name())),
     };

@@ -70,7 +70,10 @@ pub async fn write_down(
     permit: Permit,
     deadline: Instant,
 ) -> Result<Written, Fault> {
-    let by_themselves = matches!(permit.action(), Action::Reload | Action::PruneAudit { dry_run: false, .. });
+    let by_themselves = matches!(
+        permit.action(),
+        Action::Reload | Action::GenerateKey | Action::RotateKey | Action::PruneAudit { dry_run: false, .. }
+    );
     let row = run::record(facts, &permit).filter(|_| !by_themselves);
     let Some(draft) = row else { return Ok(Written { permit, row: None, told: false }) };
     let session = permit.action().session();

@@ -6,6 +6,9 @@ use crate::domain::label::Labels;
 use crate::domain::session::Session;
 use crate::wire::attach::AttachedRow;
 use crate::wire::audit::{AuditKeysReply, HoldRow, HoldsReply, PrunedReply};
+use crate::wire::credential::{
+    CredentialDeletedReply, CredentialRow, CredentialsReply, ImportedReply, KeysReply,
+};
 use crate::wire::inbox::InboxReply;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -66,6 +69,16 @@ pub enum Reply {
     Config(ConfigReply),
     /// To `PutMyConfig`.
     MyConfig(MyConfigReply),
+    /// To `ListCredentials`.
+    Credentials(CredentialsReply),
+    /// To `PutCredential`.
+    Credential(CredentialRow),
+    /// To `DeleteCredential`.
+    CredentialDeleted(CredentialDeletedReply),
+    /// To `ImportCredentials`.
+    Imported(ImportedReply),
+    /// To `ShowKeys`, `GenerateKey` and `RotateKey`.
+    Keys(KeysReply),
     /// To `Reload`.
     Reloaded(ReloadedReply),
 }

@@ -8,6 +8,7 @@ use crate::wire::attach::TerminalSize;
 use crate::wire::audit::{
     ExportAudit, FollowAudit, ListHolds, PlaceHold, PruneAudit, ReleaseHold, VerifyAudit,
 };
+use crate::wire::credential::{DeleteCredential, ImportCredentials, ListCredentials, PutCredential};
 use crate::wire::export::ExportSession;
 use crate::wire::follow::FollowSession;
 use crate::wire::inbox::{Inbox, WhoRead};
@@ -94,6 +95,20 @@ pub enum Request {
     ShowConfig,
     /// Hand over my personal config layer.
     PutMyConfig(PutMyConfig),
+    /// Names of my credentials.
+    ListCredentials(ListCredentials),
+    /// Keep a credential.
+    PutCredential(PutCredential),
+    /// Delete a credential.
+    DeleteCredential(DeleteCredential),
+    /// Keep many, all or none.
+    ImportCredentials(ImportCredentials),
+    /// How the encryption keys are.
+    ShowKeys,
+    /// Make the first encryption key.
+    GenerateKey,
+    /// Make another, and encrypt everything anew with it.
+    RotateKey,
     /// Why is this OS user who they are?
     ExplainPerson(ExplainPerson),
     /// Read the config again.
@@ -145,6 +160,13 @@ impl Request {
             Self::ListHolds(_) => Verb::ListHolds,
             Self::ShowConfig => Verb::ShowConfig,
             Self::PutMyConfig(_) => Verb::PutMyConfig,
+            Self::ListCredentials(_) => Verb::ListCredentials,
+            Self::PutCredential(_) => Verb::PutCredential,
+            Self::DeleteCredential(_) => Verb::DeleteCredential,
+            Self::ImportCredentials(_) => Verb::ImportCredentials,
+            Self::ShowKeys => Verb::ShowKeys,
+            Self::GenerateKey => Verb::GenerateKey,
+            Self::RotateKey => Verb::RotateKey,
             Self::ExplainPerson(_) => Verb::ExplainPerson,
             Self::Reload => Verb::Reload,
         }

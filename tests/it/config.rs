@@ -243,7 +243,7 @@ fn all_problems_of_all_files_come_at_once() {
     TELECLAUDE_LIMITS__CONNECTIONS: expected a whole number, 0 or more, found text
     /etc/teleclaude/config.yml:3: socket: must be an absolute path
     /etc/teleclaude/config.d/20-b.yml:3: projects[1].name: is the same name as projects[0] at /etc/teleclaude/config.d/20-b.yml:2
-    /etc/teleclaude/secrets.yml:1: is not the name of a secret (VARIABLE_NAMES, database.password or database.url)
+    /etc/teleclaude/secrets.yml:1: is not the name of a secret (VARIABLE_NAMES, database.password, database.url, encryption.key or encryption.previous_key)
     "#);
 }
 

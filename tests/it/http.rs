@@ -143,6 +143,23 @@ async fn every_path_becomes_its_request() {
             "ExplainPerson(ExplainPerson { user: \"Jörg\"",
         ),
         ("POST", "/api/v1/reload".to_owned(), "", "Reload"),
+        ("GET", "/api/v1/credentials?system=true".to_owned(), "", "ListCredentials { system: Some(true) }"),
+        (
+            "PUT",
+            "/api/v1/credentials/A_KEY".to_owned(),
+            r#"{"value":"invented"}"#,
+            "PutCredential { name: \"A_KEY\", value: [secret], system: None }",
+        ),
+        ("DELETE", "/api/v1/credentials/A_KEY".to_owned(), "", "DeleteCredential { name: \"A_KEY\""),
+        (
+            "POST",
+            "/api/v1/credentials/import".to_owned(),
+            r#"{"credentials":[{"name":"A_KEY","value":"invented"}]}"#,
+            "NamedValue { name: \"A_KEY\", value: [secret] }",
+        ),
+        ("GET", "/api/v1/keys".to_owned(), "", "ShowKeys"),
+        ("POST", "/api/v1/keys".to_owned(), "", "GenerateKey"),
+        ("POST", "/api/v1/keys/rotate".to_owned(), "", "RotateKey"),
     ];
     for (method, path, body, request) in cases {
         let answer = client.ask(method, &path, &[], body).await;

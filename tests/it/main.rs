@@ -7,6 +7,7 @@ mod bridge;
 mod children;
 mod cli;
 mod config;
+mod credentials;
 mod doctor;
 mod doors;
 mod export;

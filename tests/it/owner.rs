@@ -112,6 +112,26 @@ fn on_both(test: impl Fn(Machine)) {
 }
 
 #[test]
+fn an_owner_s_own_credential_goes_before_the_shared_one() {
+    on_both(|machine| {
+        let me = machine.world.me();
+        assert_eq!(me.post("/keys", json!({})).unwrap().status, 200);
+        for name in ["INVENTED_KEY", "UNLISTED_KEY"] {
+            let value = json!({ "value": "an-invented-credential" });
+            assert_eq!(me.ask("PUT", &format!("/credentials/{name}"), Some(value)).unwrap().status, 200);
+        }
+        let own = [("INVENTED_KEY".to_owned(), "an-invented-credential".to_owned())];
+        for (asked, agent) in ["shell", "plain"].into_iter().enumerate() {
+            let id = machine.start(&json!({ "project": "shop", "agent": agent }));
+            me.until_status(&id, "running");
+            let (run, _) = machine.runner.asked().remove(asked);
+            assert_eq!(run.values, own, "{agent}");
+        }
+        assert!(!machine.world.log().contains("invented"), "{}", machine.world.log());
+    });
+}
+
+#[test]
 fn the_runner_is_asked_for_what_was_asked_for_and_told_nothing_else() {
     on_both(|machine| {
         let me = machine.world.me();

@@ -13,7 +13,7 @@ use teleclaude::config::paths::{Environment, Os};
 use teleclaude::daemon::app::{App, Parts};
 use teleclaude::daemon::front::Front;
 use teleclaude::daemon::hosts::Hosts;
-use teleclaude::daemon::{children, connection, effects, http, life};
+use teleclaude::daemon::{children, connection, effects, http, keys, life};
 use teleclaude::domain::caller::Peer;
 use teleclaude::domain::timestamp::Timestamp;
 use teleclaude::store::connect::{Clock, Options, Store};
@@ -154,6 +154,7 @@ impl Builder {
             tokio::spawn(life::run(Arc::clone(&app), happened, stop.clone())),
             tokio::spawn(effects::run(Arc::clone(&app), stop.clone())),
             tokio::spawn(children::run(Arc::clone(&app), stop.clone())),
+            tokio::spawn(keys::run(Arc::clone(&app), stop.clone())),
         ];
         let front = Arc::new(Front::new(
             Arc::<App>::clone(&app),

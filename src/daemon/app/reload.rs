@@ -63,6 +63,7 @@ impl App {
         let limits = settings::limits(&loaded);
         let redactor = settings::redactor(&loaded);
         self.settings.store(Arc::new(Settings { people, limits, redactor, loaded }));
+        self.read_keys().await;
         self.tell(Event::Catalogue);
         Ok(ReloadedReply { changed, needs_restart })
     }

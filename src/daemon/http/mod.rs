@@ -9,6 +9,7 @@ pub mod follow;
 pub mod io;
 pub mod problem;
 pub mod rest;
+mod secrets;
 
 use crate::daemon::front::Front;
 use crate::daemon::http::attach::{Upgrades, Way};

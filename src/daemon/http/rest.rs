@@ -2,10 +2,11 @@
 
 use crate::daemon::front::Front;
 use crate::daemon::http::attach::{self, Way};
-use crate::daemon::http::{Body, audit, events, export, follow, problem};
+use crate::daemon::http::{Body, audit, events, export, follow, problem, secrets};
 use crate::daemon::mcp::tools::{arguments, body as json_body};
 use crate::domain::action::Verb;
 use crate::domain::caller::{Peer, Via};
+use crate::wire::credential::{DeleteCredential, ListCredentials};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::inbox::Inbox;
 use crate::wire::limits::TOKEN_HEADER;
@@ -24,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 /// Query parameters that are whole numbers.
 const INTEGERS: [&str; 2] = ["limit", "tail_chars"];
 /// Query parameters that are true or false.
-const BOOLEANS: [&str; 4] = ["all", "all_computers", "follow", "unread"];
+const BOOLEANS: [&str; 5] = ["all", "all_computers", "follow", "system", "unread"];
 
 /// Answers one request.
 pub async fn answer(
@@ -146,6 +147,13 @@ fn route(method: &Method, segments: &[&str]) -> Option<(&'static str, Verb)> {
         ["audit", below @ ..] => return audit::route(method, below),
         ["config"] if get => ("show_config", Verb::ShowConfig),
         ["me", "config"] if put => ("put_my_config", Verb::PutMyConfig),
+        ["credentials"] if get => ("list_credentials", Verb::ListCredentials),
+        ["credentials", "import"] if post => ("import_credentials", Verb::ImportCredentials),
+        ["credentials", _] if put => ("put_credential", Verb::PutCredential),
+        ["credentials", _] if delete => ("delete_credential", Verb::DeleteCredential),
+        ["keys"] if get => ("show_keys", Verb::ShowKeys),
+        ["keys"] if post => ("generate_key", Verb::GenerateKey),
+        ["keys", "rotate"] if post => ("rotate_key", Verb::RotateKey),
         ["people", _, "explain"] if get => ("explain_person", Verb::ExplainPerson),
         ["reload"] if post => ("reload", Verb::Reload),
         _ => return None,
@@ -183,6 +191,16 @@ fn request(name: &str, segments: &[&str], parts: &Parts, body: &[u8]) -> Result<
         "who_read_my_sessions" => Request::WhoReadMine(query(parts, None)?),
         "show_config" => Request::ShowConfig,
         "put_my_config" => Request::PutMyConfig(my_config(parts, body)?),
+        "list_credentials" => Request::ListCredentials(query(parts, None)?),
+        "put_credential" => Request::PutCredential(secrets::put(segments, body)?),
+        "delete_credential" => Request::DeleteCredential(DeleteCredential {
+            name: segments.get(1).copied().unwrap_or_default().to_owned(),
+            system: query::<ListCredentials>(parts, None)?.system,
+        }),
+        "import_credentials" => Request::ImportCredentials(secrets::import(body)?),
+        "show_keys" => Request::ShowKeys,
+        "generate_key" => Request::GenerateKey,
+        "rotate_key" => Request::RotateKey,
         "explain_person" => Request::ExplainPerson(ExplainPerson {
             user: segments.get(1).copied().unwrap_or_default().to_owned(),
         }),

@@ -7,6 +7,7 @@ use crate::domain::action::{
 };
 use crate::domain::audit_format::AuditFormat;
 use crate::domain::caller::{Caller, PersonRef, Role, Rule, Via};
+use crate::domain::credential::{CredentialChange, CredentialName, CredentialValue, Holder, Secret};
 use crate::domain::export::ExportFormat;
 use crate::domain::hold::HoldScope;
 use crate::domain::label::Labels;
@@ -121,6 +122,16 @@ fn search(reason: Option<String>) -> Action {
 
 fn title() -> SessionTitle {
     SessionTitle::parse("another one").unwrap()
+}
+
+fn held(person: PersonId, uid: u32) -> Holder {
+    Holder::Person { person, uid }
+}
+
+fn put(holder: Holder) -> Action {
+    let name = CredentialName::parse("A_KEY").unwrap();
+    let value = CredentialValue::parse(Secret::from("invented".to_owned())).unwrap();
+    Action::ChangeCredentials { holder, change: Box::new(CredentialChange::Put { name, value }) }
 }
 
 /// That of an ended session whose owner is a member today, with one thing otherwise.
@@ -324,6 +335,20 @@ fn table(rules: &Rules) -> String {
             Box::new(|| Action::ExplainPerson { who: Box::new(ann(Role::Member)), own: false }),
         ),
         ("reload".to_owned(), Box::new(|| Action::Reload)),
+        ("credentials: own".to_owned(), Box::new(|| Action::ListCredentials(held(ANN, 1000)))),
+        ("credentials: another's".to_owned(), Box::new(|| Action::ListCredentials(held(BOB, 1001)))),
+        (
+            "credentials: same person, other uid".to_owned(),
+            Box::new(|| Action::ListCredentials(held(ANN, 1002))),
+        ),
+        ("credentials: the system's".to_owned(), Box::new(|| Action::ListCredentials(Holder::System))),
+        ("credential put: own".to_owned(), Box::new(|| put(held(ANN, 1000)))),
+        ("credential put: another's".to_owned(), Box::new(|| put(held(BOB, 1001)))),
+        ("credential put: same person, other uid".to_owned(), Box::new(|| put(held(ANN, 1002)))),
+        ("credential put: the system's".to_owned(), Box::new(|| put(Holder::System))),
+        ("keys show".to_owned(), Box::new(|| Action::ShowKeys)),
+        ("key generate".to_owned(), Box::new(|| Action::GenerateKey)),
+        ("key rotate".to_owned(), Box::new(|| Action::RotateKey)),
     ]);
     let mut text = format!("{:44}", "");
     for (name, _) in &columns {

@@ -1,6 +1,7 @@
 //! The secrets file: who can read it, and whether the daemon gets it all the same. Who could change it is said with the
-//! config files (`configured`). Its content is not looked at.
+//! config files (`configured`). The key file likewise. Their content is not looked at.
 
+use crate::config::keys;
 use crate::install::doctor::Found;
 use crate::install::doctor::facts::Facts;
 use crate::install::doctor::files::{bits, follow, quoted};
@@ -9,12 +10,38 @@ use std::os::unix::fs::MetadataExt as _;
 
 /// Who can read it, and how the daemon does.
 pub fn check(f: &Facts) -> Vec<Found> {
-    match follow(&f.paths.secrets) {
+    let mut all = match follow(&f.paths.secrets) {
         Ok(Some(about)) if f.is_system() => system(f, &about),
         Ok(Some(about)) => vec![single_user(f, &about)],
         Ok(None) => vec![Found::ok("no secrets file")],
         Err(found) => vec![found],
+    };
+    all.extend(key_file(f));
+    all
+}
+
+/// The daemon does not use a key file that anybody else can read, nor one that it cannot.
+fn key_file(f: &Facts) -> Option<Found> {
+    if !f.may_look_inside() {
+        return None;
     }
+    let path = f.paths.state_dir.join(keys::FILE);
+    let (shown, word) = (path.display(), quoted(&path));
+    let about = match follow(&path) {
+        Ok(found) => found?,
+        Err(found) => return Some(found),
+    };
+    if bits(&about) & 0o077 != 0 {
+        let seen = format!("{shown}: others can read or write it, so the daemon does not use it");
+        return Some(Found::error(
+            seen,
+            format!("chmod 0600 {word}, then change the key with `teleclaude key rotate`"),
+        ));
+    }
+    f.keeper().filter(|uid| *uid != about.uid())?;
+    let keeper = f.keeper_name();
+    let seen = format!("{shown}: it is not the daemon's, which cannot read it");
+    Some(Found::error(seen, format!("sudo chown {keeper} {word}")))
 }
 
 fn system(f: &Facts, about: &Metadata) -> Vec<Found> {

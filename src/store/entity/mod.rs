@@ -4,6 +4,8 @@ pub mod activity;
 pub mod audit;
 pub mod ban;
 pub mod checkpoint;
+pub mod credential;
+pub mod encryption_key;
 pub mod hold;
 pub mod hook_state;
 pub mod host;

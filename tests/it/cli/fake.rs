@@ -154,6 +154,7 @@ impl Terminal {
         let code = teleclaude::cli::run(
             words,
             &mut Console {
+                out_is_terminal: false,
                 out,
                 err: &mut err,
                 input: &mut input,

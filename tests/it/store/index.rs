@@ -7,9 +7,11 @@ use sea_orm::ConnectionTrait;
 use sea_orm::Statement;
 use std::time::Duration;
 use teleclaude::domain::audit::AuditOutcome;
+use teleclaude::domain::credential::KeyId;
 use teleclaude::store::activity;
 use teleclaude::store::audit;
 use teleclaude::store::connect::Engine;
+use teleclaude::store::credential;
 use teleclaude::store::inbox;
 use teleclaude::store::message;
 use teleclaude::store::outbox;
@@ -41,6 +43,7 @@ async fn the_store_s_own_queries_use_their_indexes() {
     message::pending(c, s.id, 10).await.unwrap();
     outbox::pending(c, "here", 10).await.unwrap();
     activity::page(c, s.id, Some((at(5), s.id.0)), 10).await.unwrap();
+    credential::under(c, "here", &KeyId("x".to_owned()), Some(("a", "B")), 10).await.unwrap();
     let before = audit::Place { at: at(5), computer: "here".to_owned(), seq: 5 };
     for filter in [
         audit::Filter::default(),
@@ -74,6 +77,7 @@ async fn the_store_s_own_queries_use_their_indexes() {
             "messages_pending",
             "outbox_pending",
             "activity_page",
+            "credentials_key",
             "audit_log_page",
             "audit_log_actor",
             "audit_log_owner",
