@@ -270,6 +270,10 @@ impl Reader {
                 false => "this is no bundle of an audit log",
             };
             self.report.problem = Some(problem.to_owned());
+            // What is missing of the chain is missing because of that.
+            if let Some((head, walk, unknown)) = self.walk.take() {
+                self.found(&head, &walk, unknown, None);
+            }
         }
         self.close();
         self.report

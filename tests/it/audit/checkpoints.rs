@@ -152,7 +152,9 @@ async fn a_log_that_lost_its_end_is_not_signed_any_more_and_says_so() {
         let answer = verified(&world, json!({})).await;
         assert_eq!(answer.body["ok"], false, "{answer:?}");
         let problem = answer.body["chains"][0]["problem"].as_str().unwrap();
-        assert!(problem.contains("truncated") || problem.contains("computed anew"), "{problem}");
+        // PostgreSQL's guards are off, so rows that came later stand behind a hole.
+        let words = ["truncated", "computed anew", "are missing"];
+        assert!(words.iter().any(|word| problem.contains(word)), "{problem}");
 
         // And by one from elsewhere, where that is gone too.
         std::fs::remove_file(world.path("state/audit.checkpoint")).unwrap();

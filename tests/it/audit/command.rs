@@ -72,6 +72,9 @@ async fn an_auditor_with_an_export_and_the_public_key_needs_nobody() {
 
     // A copy, and what the daemon signed last, kept elsewhere.
     let state = world.state();
+    let raw = world.database().await;
+    raw.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await.unwrap();
+    raw.close().await.unwrap();
     std::fs::copy(state.join("teleclaude.db"), &copy).unwrap();
     let point = state.join("audit.checkpoint").display().to_string();
     let verify = ["audit", "verify", "--database", &copy, "--key", &key, "--checkpoint", &point];

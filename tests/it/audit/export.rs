@@ -34,8 +34,7 @@ async fn export(world: &World, uid: u32, query: &str) -> Parts {
         return Parts { status, body: rest.to_owned(), rows: None };
     }
     let mut body = String::new();
-    loop {
-        let Some((length, after)) = rest.split_once("\r\n") else { break };
+    while let Some((length, after)) = rest.split_once("\r\n") {
         let length = usize::from_str_radix(length, 16).unwrap();
         if length == 0 {
             rest = after;

@@ -169,6 +169,8 @@ async fn of_two_prunes_at_once_one_wins_and_the_other_is_told() {
     on_both(async |db| {
         let world = World::everybody(db).start().await;
         rows_of_old(&world, 50, |_, _| {}).await;
+        // The last row never goes.
+        world.audit().await;
         // Another one is at it.
         let turn = world.app.pruning().lock().await;
         let refused = pruned(&world, OLD, false).await;
@@ -192,6 +194,7 @@ async fn what_was_begun_is_finished_and_proves_itself_in_between() {
     on_both(async |db| {
         let world = World::everybody(db).start().await;
         rows_of_old(&world, 60, |_, _| {}).await;
+        world.audit().await;
         // As a daemon leaves it that was killed after the record and the first batch.
         let reader = world.app.store().reader();
         let (first, last, head) =
