@@ -471,9 +471,10 @@ async fn deliver(app: &App, id: SessionId) -> Result<(), StoreError> {
     loop {
         let Some(session) = session::by_id(app.store().reader(), id).await? else { return Ok(()) };
         let Some(next) = message::next_pending(app.store().reader(), id).await? else { return Ok(()) };
-        // It would be typed into the dialogue: the round after the answer comes back to it.
+        // It would be typed into the dialogue: the round after the answer was typed comes back to it.
         if session.status == SessionStatus::Running
-            && !question::open(app.store().reader(), id).await?.is_empty()
+            && (!question::open(app.store().reader(), id).await?.is_empty()
+                || outbox::pending_of(app.store().reader(), &session.computer, id, ANSWER).await?.is_some())
         {
             return Ok(());
         }

@@ -154,6 +154,9 @@ fn arguments_become_requests() {
                 json!({ "session_id": ID, "message_id": "m", "request_id": "r", "state": "pending" })
                     .to_string()
             }
+            l if l.ends_with("/answer") => {
+                json!({ "session_id": ID, "request_id": "r", "state": "answered" }).to_string()
+            }
             l if l.ends_with("/end") => json!({ "session_id": ID, "status": "ending" }).to_string(),
             l if l.starts_with("POST /api/v1/sessions") => row.clone(),
             l if l.starts_with("GET /api/v1/sessions/") => row.clone(),

@@ -143,7 +143,7 @@ fn an_agent_asks_and_is_answered_once() {
             ("first", "yes", "request_id"),
         ] {
             let (status, body) = answer(&me, &id, request, text);
-            assert_eq!((status, &body["field"]), (400, &json!(field)), "{body}");
+            assert_eq!((status, &body["field"]), (422, &json!(field)), "{body}");
         }
         let (status, body) = answer(&me, &id, &Uuid::now_v7().to_string(), "yes");
         assert_eq!((status, &body["code"]), (404, &json!("not_found")), "{body}");
