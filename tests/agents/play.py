@@ -318,7 +318,7 @@ class Story:
 
     def tool(self):
         made = self.world.project / f"made-by-{self.agent}"
-        self.send(f"run: echo it was here >{made.name} && echo the tool says hello && sleep 1")
+        self.send(f"run: echo here >{made.name} && echo the tool says hello && sleep 1")
         self.need("a tool call really happens", bool(until(made.exists)), str(made.name))
         words = "The command is done."
         text = self.shown(words)
@@ -428,9 +428,8 @@ class Story:
         self.need("then it acts", bool(until(made.exists)), made.name)
         twice = self.world.run("sessions", "answer", self.id, "yes", "--request", str(rows[0].get("request_id")))
         self.check("it is answered once", twice.returncode != 0, twice.stderr.strip().splitlines()[0] if twice.stderr else "")
-        words = "Heard: words that are no answer"
-        text = self.shown(words)
-        self.check("the message comes after it", words in text and text.index(words) > text.index("it was allowed"))
+        # The agent may put it into the turn that goes on.
+        self.check("the message comes after it", bool(until(lambda: self.asked("words that are no answer"))))
         self.check("it asks nothing more", self.activity("idle") and not self.session().get("needs_input"))
 
     def trust(self):
