@@ -590,7 +590,7 @@ remove_all() {
     gone "$bin/teleclaude" "$bin/teleclaude-runner" "$bin/teleclaude.teleclaude-new" "$bin/teleclaude-runner.teleclaude-new"
     for shell in bash zsh fish; do gone "$(completions "$shell")"; done
     for page in "$share"/man/man[1-8]/teleclaude.[1-8] "$share"/man/man[1-8]/teleclaude-*.[1-8]; do gone "$page"; done
-    gone "$examples"
+    gone "$examples" "$share/teleclaude/gemini.json"
     if [ "$os" = linux ]; then
         gone "$sysusers" "$tmpfiles" "$root/run/teleclaude.sock" "$root/run/teleclaude-runner.sock" \
             "$root/run/teleclaude-runner"

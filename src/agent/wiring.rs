@@ -203,6 +203,8 @@ mod tests {
         let settings = gemini(Path::new("/usr/bin/teleclaude"));
         assert_eq!(settings["hooks"]["AfterAgent"][0]["hooks"][0]["timeout"], 3_000);
         assert_eq!(settings["mcpServers"]["teleclaude"]["env"]["TELECLAUDE_TOKEN"], "$TELECLAUDE_TOKEN");
+        let installed: Value = serde_json::from_str(include_str!("../../etc/agents/gemini.json")).unwrap();
+        assert_eq!(settings, installed, "what is installed");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! did not arrive; and what is asked no more, because somebody answered at the terminal, is withdrawn.
 
 use crate::agent::answer::{asks, keys};
+use crate::config::schema::agents::TranscriptFormat;
 use crate::daemon::app::App;
 use crate::daemon::backend::{Event, SessionEvent};
 use crate::daemon::effects::{done, write};
@@ -22,6 +23,8 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(4);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Between two steps of an answer, so that the agent has painted.
 const STEP: Duration = Duration::from_millis(300);
+/// An agent that showed nothing for so long does nothing.
+const STILL: Duration = Duration::from_secs(5);
 /// A change on the screen is looked at once it has been painted.
 const PAINTED: Duration = Duration::from_millis(400);
 
@@ -37,9 +40,16 @@ pub(super) async fn answer(app: &App, effect: &Effect, session: &Session) -> Res
     let Some(asked) = asked.filter(|question| question.state == QuestionState::Answered) else {
         return done(app, effect).await;
     };
-    if let Some(became) = typed(app, session.id, &asked).await? {
-        tracing::info!(session = %session.id, became = became.name(), "an answer did not come to its agent");
-        settle(app, session, asked.id, became).await?;
+    match typed(app, session.id, &asked).await? {
+        Some(became) => {
+            tracing::info!(session = %session.id, became = became.name(), "an answer did not come to its agent");
+            settle(app, session, asked.id, became).await?;
+        }
+        // A no is an interruption to them: no hook tells of it.
+        None if asked.answer.as_deref().is_some_and(|text| Answer::parse(text) == Ok(Answer::No)) => {
+            interrupted(app, session).await?;
+        }
+        None => {}
     }
     done(app, effect).await
 }
@@ -104,28 +114,66 @@ async fn settle(app: &App, session: &Session, id: Uuid, became: QuestionState) -
     Ok(())
 }
 
-/// What the screen says of busy and idle. Of an agent whose hooks are heard it says only that something is asked no more.
+/// What the screen says of busy and idle. Of an agent whose hooks are heard it says only that something is asked no more,
+/// or that it has been quiet for long.
 pub(super) async fn screen(
     app: &Arc<App>,
     session: &Session,
     now: SessionActivity,
 ) -> Result<(), StoreError> {
     let (id, at) = (session.id, app.now());
-    if hook::by_session(app.store().reader(), id).await?.is_none() {
-        return write(app, move |tx| {
-            Box::pin(async move { session::activity(tx.conn(), id, now, at).await.map(|_| ()) })
+    // Looked at in there: a hook may be heard in between, and knows better.
+    write(app, move |tx| {
+        Box::pin(async move {
+            let by_hooks = hook::by_session(tx.conn(), id).await?.is_some();
+            match (by_hooks, now) {
+                (false, now) => session::activity(tx.conn(), id, now, at).await.map(drop),
+                (true, SessionActivity::Busy) => session::touch(tx.conn(), id, at).await.map(drop),
+                (true, _) => Ok(()),
+            }
         })
-        .await;
-    }
-    if now == SessionActivity::Busy {
-        write(app, move |tx| Box::pin(async move { session::touch(tx.conn(), id, at).await.map(|_| ()) }))
-            .await?;
+    })
+    .await?;
+    if now == SessionActivity::Idle && is_known(app, session) {
+        let (app, session) = (Arc::clone(app), session.clone());
+        tokio::spawn(async move {
+            if let Err(error) = quiet(&app, &session).await {
+                tracing::warn!(session = %session.id, %error, "what an agent does waits for the database");
+            }
+        });
     }
     look_again(app, session).await
 }
 
+/// An agent that works shows that it does. One whose hooks last told of work, and that shows nothing any more, was
+/// interrupted at its terminal: no hook tells of that.
+async fn quiet(app: &App, session: &Session) -> Result<(), StoreError> {
+    let Ok(before) = app.hosts().snapshot(session.id, 0).await else { return Ok(()) };
+    sleep(STILL).await;
+    match app.hosts().snapshot(session.id, 0).await {
+        Ok(after) if after.seq == before.seq && !asks(&after.text) => {}
+        _ => return Ok(()),
+    }
+    let now = session::by_id(app.store().reader(), session.id).await?;
+    // Of an agent without hooks this says what is known anyway.
+    if now.is_some_and(|now| now.activity == Some(SessionActivity::Busy)) {
+        interrupted(app, session).await?;
+    }
+    Ok(())
+}
+
+/// Whether it is known how this session's agent asks.
+fn is_known(app: &App, session: &Session) -> bool {
+    let settings = app.settings();
+    let agent = settings.loaded.config.agents.by_name.get(&session.agent);
+    agent.is_some_and(|agent| agent.transcript != TranscriptFormat::None)
+}
+
 /// Looks, apart from whoever asks for it, whether what is asked still is.
 pub(super) async fn look_again(app: &Arc<App>, session: &Session) -> Result<(), StoreError> {
+    if !is_known(app, session) {
+        return Ok(());
+    }
     let open = question::open(app.store().reader(), session.id).await?;
     if open.is_empty() {
         return Ok(());

@@ -97,6 +97,10 @@ pub(super) async fn show(
 ) -> Result<(), Fault> {
     let open = question::open(conn, session.id).await.map_err(unavailable)?;
     reply.open_requests = i64::try_from(open.len()).unwrap_or(i64::MAX);
+    if session.status == SessionStatus::Running && !open.is_empty() {
+        // The row was read before them.
+        reply.activity = Some(SessionActivity::NeedsInput.name().to_owned());
+    }
     let own = session.is_own(caller);
     reply.needs_input = open.iter().map(|question| row(question, own)).collect();
     Ok(())

@@ -150,7 +150,11 @@ fn arguments_become_requests() {
     let daemon = FakeDaemon::start(move |line, _| {
         let reply = match line {
             l if l.starts_with("POST /api/v1/sessions/") && l.ends_with("/messages") => {
-                json!({ "session_id": ID, "message_id": "m", "state": "pending" }).to_string()
+                json!({ "session_id": ID, "message_id": "m", "request_id": "r", "state": "pending" })
+                    .to_string()
+            }
+            l if l.ends_with("/answer") => {
+                json!({ "session_id": ID, "request_id": "r", "state": "answered" }).to_string()
             }
             l if l.ends_with("/end") => json!({ "session_id": ID, "status": "ending" }).to_string(),
             l if l.starts_with("POST /api/v1/sessions") => row.clone(),
@@ -213,6 +217,11 @@ fn arguments_become_requests() {
             "POST /api/v1/sessions/019a5d2e/resume",
             Some(json!({ "reason": "because" })),
         ),
+        (
+            "sessions answer 019a5d2e yes --request 019a5d2e-1",
+            "POST /api/v1/sessions/019a5d2e/answer",
+            Some(json!({ "request_id": "019a5d2e-1", "answer": "yes" })),
+        ),
         ("sessions interrupt 019a5d2e", "POST /api/v1/sessions/019a5d2e/interrupt", Some(json!({}))),
         (
             "sessions rename 019a5d2e -new",
@@ -255,6 +264,7 @@ fn wrong_words_are_exit_code_2_and_ask_nobody() {
         "sessions resume --all --reason because",
         "sessions rename 019a5d2e",
         "sessions interrupt",
+        "sessions answer",
         "sessions end 019a5d2e --older-than 3d",
         "sessions end --all --older-than often",
         "transcript",

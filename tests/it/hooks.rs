@@ -5,7 +5,7 @@
 
 use crate::postgres::{Cluster, on_both};
 use crate::process::{self, Asker, PATIENCE, until};
-use crate::world::{ANN, BOB, CID, ERAS, World};
+use crate::world::{ANN, BOB, CID, ERAS, SHELL, World};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::os::unix::net::UnixListener;
@@ -15,13 +15,15 @@ use teleclaude::domain::question::{Asked, QuestionKind, QuestionState};
 use teleclaude::domain::session::{SessionActivity, SessionId};
 use teleclaude::domain::timestamp::Timestamp;
 use teleclaude::host::recording::{self, Code};
-use teleclaude::store::{question, session};
+use teleclaude::store::{hook, question, session};
 use uuid::Uuid;
 
+/// Lets members run a shell.
+const FULL: &str = "roles: { member: { profile: full } }\n";
 const EXE: &str = env!("CARGO_BIN_EXE_teleclaude");
 
-/// An agent that asks before it does what it is told (`ask WHAT`), not understanding the first key if told `deaf WHAT`;
-/// `begin PATH` begins another session of its own whose log is there. It finds its hooks in the file that it is given.
+/// An agent that asks before it does what it is told (`/ask WHAT`), not understanding the first key if told `/deaf WHAT`;
+/// `/begin PATH` begins another session of its own whose log is there. It finds its hooks in the file that it is given.
 const SCRIPT: &str = r#"
 bin=$(sed -n 's/.*"command":"\([^" ]*\) hook Stop".*/\1/p' "$2")
 [ "$3" = --mcp-config ] && grep -q '"args":\["mcp"\]' "$4" && echo "has the tools"
@@ -45,9 +47,9 @@ echo ready
 while read -r word what; do
     hook UserPromptSubmit
     case $word in
-        ask) asks "$what" ;;
-        deaf) asks "$what" deaf ;;
-        begin) native=native-2 log=$what; hook SessionStart ',"source":"clear"' ;;
+        /ask) asks "$what" ;;
+        /deaf) asks "$what" deaf ;;
+        /begin) native=native-2 log=$what; hook SessionStart ',"source":"clear"' ;;
         *) echo "said $word"; hook Stop ;;
     esac
 done
@@ -126,14 +128,14 @@ fn an_agent_asks_and_is_answered_once() {
         let first = row(&me, &id, "it waits", |row| row["native_session_id"] == "native-1");
         assert_eq!(first["activity"], "idle", "{first}");
         until("it has our tools", || shown(&world, &id).contains("has the tools"));
-        say(&me, &id, "ask one");
+        say(&me, &id, "/ask one");
         let request = asked(&me, &id, "Bash: one");
         let list = me.get("/sessions").unwrap().body["sessions"][0].clone();
         assert_eq!((&list["open_requests"], &list["activity"]), (&json!(1), &json!("needs_input")), "{list}");
         assert!(list.get("needs_input").is_none(), "a list tells how much is asked, not what: {list}");
 
         // What is said meanwhile is not typed into the dialogue.
-        say(&me, &id, "later");
+        say(&me, &id, "/later");
         for (request, text, field) in [
             (request.as_str(), "", "answer"),
             (request.as_str(), "42", "answer"),
@@ -155,13 +157,13 @@ fn an_agent_asks_and_is_answered_once() {
         assert_eq!(answers.iter().filter(|(_, body)| body["code"] == "conflict").count(), 7, "{answers:?}");
         until("it is done", || shown(&world, &id).contains("did one"));
         let done = row(&me, &id, "it has said the rest", |row| {
-            row["activity"] == "idle" && shown(&world, &id).contains("said later")
+            row["activity"] == "idle" && shown(&world, &id).contains("said /later")
         });
         assert!(done.get("needs_input").is_none() && done.get("open_requests").is_none(), "{done}");
         assert_eq!(shown(&world, &id).matches("did one").count(), 1);
 
         // No, from the command line.
-        say(&me, &id, "ask two");
+        say(&me, &id, "/ask two");
         asked(&me, &id, "Bash: two");
         let output = world.run(None, &["sessions", "answer", &id, "no"]);
         assert!(output.status.success(), "{output:?}");
@@ -177,7 +179,7 @@ fn an_answer_that_is_lost_is_asked_for_again_and_one_given_elsewhere_is_withdraw
     on_both_daemons(|mut world| {
         let me = world.me();
         let id = world.session(&me, "asker");
-        say(&me, &id, "deaf three");
+        say(&me, &id, "/deaf three");
         let request = asked(&me, &id, "Bash: three");
         assert_eq!(answer(&me, &id, &request, "yes").0, 200);
         // The agent still asks.
@@ -188,7 +190,7 @@ fn an_answer_that_is_lost_is_asked_for_again_and_one_given_elsewhere_is_withdraw
         row(&me, &id, "it waits", |row| row["activity"] == "idle");
 
         // A daemon that dies leaves the question, and the answer, to the next one.
-        say(&me, &id, "ask four");
+        say(&me, &id, "/ask four");
         let request = asked(&me, &id, "Bash: four");
         world.kill();
         world.up();
@@ -201,7 +203,7 @@ fn an_answer_that_is_lost_is_asked_for_again_and_one_given_elsewhere_is_withdraw
         assert_eq!(shown(&world, &id).matches("did four").count(), 1);
 
         // Interrupted, it asks no more.
-        say(&me, &id, "ask five");
+        say(&me, &id, "/ask five");
         let request = asked(&me, &id, "Bash: five");
         assert_eq!(me.post(&format!("/sessions/{id}/interrupt"), json!({})).unwrap().status, 200);
         until("it is left", || shown(&world, &id).contains("left five"));
@@ -217,7 +219,7 @@ fn a_hook_is_believed_of_its_own_session_and_names_no_file_of_anothers() {
         let me = world.me();
         let id = world.session(&me, "asker");
         row(&me, &id, "its id is known", |row| row["native_session_id"] == "native-1");
-        say(&me, &id, "begin /etc/shadow");
+        say(&me, &id, "/begin /etc/shadow");
         row(&me, &id, "its new id is known", |row| row["native_session_id"] == "native-2");
         until("the path is refused", || world.log().contains("named a log outside the agent's folder"));
         let read = me.get(&format!("/sessions/{id}/transcript")).unwrap().body;
@@ -228,7 +230,7 @@ fn a_hook_is_believed_of_its_own_session_and_names_no_file_of_anothers() {
         let said = json!({ "type": "user", "timestamp": "2026-11-21T10:00:00Z", "sessionId": "other",
             "message": { "role": "user", "content": "words of the log that was named" } });
         std::fs::write(folder.join("named.jsonl"), format!("{said}\n")).unwrap();
-        say(&me, &id, &format!("begin {}", folder.join("named.jsonl").display()));
+        say(&me, &id, &format!("/begin {}", folder.join("named.jsonl").display()));
         until("it is followed", || {
             let read = me.get(&format!("/sessions/{id}/transcript")).unwrap().body;
             read["content"].as_str().is_some_and(|text| text.contains("words of the log that was named"))
@@ -236,9 +238,9 @@ fn a_hook_is_believed_of_its_own_session_and_names_no_file_of_anothers() {
 
         // People have no hooks, and a token that is none is nobody's.
         let body = json!({ "event": "Stop", "input": {} });
-        for (asker, status) in [(me.clone(), 403), (me.with_token("0123"), 403)] {
+        for asker in [me.clone(), me.with_token("0123")] {
             let answer = asker.post("/hook", body.clone()).unwrap();
-            assert_eq!(answer.status, status, "{answer:?}");
+            assert!(matches!(answer.status, 403 | 404), "{answer:?}");
         }
         // Whose agent has none is not given any.
         let plain = world.session(&me, "plain");
@@ -247,8 +249,8 @@ fn a_hook_is_believed_of_its_own_session_and_names_no_file_of_anothers() {
     });
 }
 
-/// Runs the hook with this input; it has to end well, with nothing said.
-fn hook(vars: &[(&str, &str)], args: &[&str], input: &[u8]) {
+/// Runs the program with this input; it has to end well, with nothing said.
+fn tell(vars: &[(&str, &str)], args: &[&str], input: &[u8]) {
     let mut command = Command::new(EXE);
     command.env_clear().arg("hook").args(args).envs(vars.iter().copied());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -288,7 +290,7 @@ fn a_hook_never_fails_its_agent_nor_keeps_it_waiting() {
             (&["--no-such-option", "-x"], b"\xff\0"),
             (&["PostToolUse"], &large),
         ] {
-            hook(vars, args, input);
+            tell(vars, args, input);
         }
     }
 }
@@ -312,6 +314,7 @@ async fn asks(world: &World, id: &str) -> String {
         .write(deadline, move |tx| {
             Box::pin(async move {
                 let at = Timestamp::parse("2026-11-21T10:00:00Z").unwrap();
+                hook::heard(tx.conn(), id, None, at).await?;
                 question::ask(tx.conn(), key, id, &question(), at).await?;
                 session::activity(tx.conn(), id, SessionActivity::NeedsInput, at).await
             })
@@ -327,7 +330,7 @@ async fn what_is_asked_is_its_owners_and_others_answer_only_for_a_reason() {
         on_both(async |db| {
             let roles =
                 format!("roles: {{ admin: {{ steer_others: {steers} }}, member: {{ profile: full }} }}");
-            let world = World::everybody(db).config(&roles).config(crate::world::SHELL).start().await;
+            let world = World::everybody(db).config(&roles).config(SHELL).start().await;
             let id = world.shell(BOB).await;
             let request = asks(&world, &id).await;
             let own = world.tool(BOB, "get_session", json!({ "session_id": id })).await;
@@ -380,7 +383,7 @@ async fn what_is_asked_is_its_owners_and_others_answer_only_for_a_reason() {
 #[tokio::test]
 async fn a_question_is_kept_once_and_moves_once() {
     on_both(async |db| {
-        let world = World::everybody(db).config(crate::world::SHELL).start().await;
+        let world = World::everybody(db).config(FULL).config(SHELL).start().await;
         let id = world.shell(BOB).await;
         let of = SessionId(id.parse().unwrap());
         let first: Uuid = asks(&world, &id).await.parse().unwrap();

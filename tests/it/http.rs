@@ -103,6 +103,7 @@ async fn every_path_becomes_its_request() {
     let steering = format!("Session(Steering {{ session_id: \"{SESSION}\", reason: Some(\"why\")");
     let [resume, interrupt] = ["Resume", "Interrupt"].map(|verb| format!("{verb}{steering}"));
     let rename = format!("RenameSession(RenameSession {{ session_id: \"{SESSION}\", title: \"t\"");
+    let answer = format!("AnswerSession(AnswerSession {{ session_id: \"{SESSION}\", request_id: \"r\"");
     let cases = [
         ("GET", "/api/v1/projects".to_owned(), "", "ListProjects"),
         ("GET", "/api/v1/agents".to_owned(), "", "ListAgents"),
@@ -123,6 +124,13 @@ async fn every_path_becomes_its_request() {
         ("POST", format!("/api/v1/sessions/{SESSION}/end"), "", end.as_str()),
         ("POST", format!("/api/v1/sessions/{SESSION}/resume"), r#"{"reason":"why"}"#, resume.as_str()),
         ("POST", format!("/api/v1/sessions/{SESSION}/interrupt"), r#"{"reason":"why"}"#, interrupt.as_str()),
+        (
+            "POST",
+            format!("/api/v1/sessions/{SESSION}/answer"),
+            r#"{"request_id":"r","answer":"yes"}"#,
+            answer.as_str(),
+        ),
+        ("POST", "/api/v1/hook".to_owned(), r#"{"event":"Stop"}"#, "ReportHook(ReportHook { event: \"Stop\""),
         ("PATCH", format!("/api/v1/sessions/{SESSION}"), r#"{"title":"t"}"#, rename.as_str()),
         ("GET", "/api/v1/audit?limit=5&actor=a%20b".to_owned(), "", "actor: Some(\"a b\")"),
         ("POST", "/api/v1/audit/verify".to_owned(), "", "VerifyAudit"),

@@ -256,6 +256,7 @@ fn the_whole_of_it_on_linux() {
             "755 usr/local/share/teleclaude",
             "644 usr/local/share/teleclaude/examples/run-as-service.conf",
             "644 usr/local/share/teleclaude/examples/teleclaude.sql",
+            "644 usr/local/share/teleclaude/gemini.json",
             "644 usr/local/share/zsh/site-functions/_teleclaude",
             "700 var/lib/teleclaude",
             "750 var/log/teleclaude",

@@ -215,3 +215,30 @@ fn each_run_looks_the_account_up_anew() {
     let expected = "uid 4242001 is nobody's under `people`, nor of the group `runner.group`";
     assert_eq!(machine.no_run(run), Reply::Refused(expected.to_owned()));
 }
+
+#[test]
+fn an_agent_is_wired_by_files_of_its_owners_own_in_its_temporary_folder() {
+    if !can_be_made("an_agent_is_wired_by_files_of_its_owners_own_in_its_temporary_folder") {
+        return;
+    }
+    let machine = Machine::new(
+        "  wired: { enabled: true, command: /bin/sh, args: [-c, 'echo given $*; exec sh -i', wired], profiles: { full: [] }, transcript: claude, hooks: true }\n",
+    );
+    let (mut call, mut terminal, pid) = machine.run(agent("wired"));
+    let tmp_dir = environ(pid).iter().find_map(|e| e.strip_prefix("TMPDIR=").map(str::to_owned)).unwrap();
+    let said = terminal.until("mcp.json").to_owned();
+    assert!(said.contains("given --settings /tmp/teleclaude-"), "{said}");
+    for name in ["hooks.json", "mcp.json"] {
+        use std::os::unix::fs::MetadataExt;
+        let path = Path::new(&tmp_dir).join(name);
+        let found = fs::metadata(&path).unwrap();
+        assert_eq!((found.uid(), found.mode() & 0o7777), (ANN, 0o600), "{name}");
+        let text = fs::read_to_string(&path).unwrap();
+        // The program beside the runner, whoever asks.
+        assert!(text.contains(env!("CARGO_BIN_EXE_teleclaude")), "{text}");
+        assert!(!text.contains("not-a-real-token"), "{text}");
+    }
+    terminal.enter("exit 0");
+    assert_eq!(call.exited(), Exited::Code(0));
+    assert!(tmp_dirs().is_empty(), "{:?}", tmp_dirs());
+}

@@ -13,10 +13,17 @@ pub(super) fn kind(event: &str, input: &Map<String, Value>) -> HookKind {
         "Notification" if text(input, "notification_type") == "ToolPermission" => {
             let details = input.get("details");
             let title = details.and_then(|details| details.get("title")).and_then(Value::as_str);
-            match permission(title.unwrap_or("Tool"), details) {
-                // Of a tool without a command or a file, the message says more than the details.
-                HookKind::Asks(asked) if title.is_some_and(|title| asked.subject == title) => {
-                    HookKind::Asks(Asked { text: clip(text(input, "message")), ..asked })
+            let title = title.unwrap_or("Tool");
+            match permission(title, details) {
+                // Of a tool without a command or a file, its name says more than the details.
+                HookKind::Asks(asked) if asked.subject == title => {
+                    let name =
+                        |key: &str| details.and_then(|details| details.get(key)).and_then(Value::as_str);
+                    let text = match (name("serverName"), name("toolName")) {
+                        (Some(server), Some(tool)) => format!("{title}: {server}, {tool}"),
+                        _ => text(input, "message").to_owned(),
+                    };
+                    HookKind::Asks(Asked { text: clip(&text), ..asked })
                 }
                 asks => asks,
             }
