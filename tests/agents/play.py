@@ -278,7 +278,10 @@ class Story:
         """The first request to the model in which a person says this last."""
         for line in self.world.asked_path.read_text().splitlines():
             entry = json.loads(line)
-            if entry["api"] == APIS[self.agent] and entry["users"] and words in entry["users"][-1]:
+            # One without tools is about a title or the like.
+            if entry["api"] != APIS[self.agent] or not entry["users"] or not entry["tools"]:
+                continue
+            if words in entry["users"][-1] or words in entry["last"]:
                 return entry
         return None
 
@@ -429,7 +432,7 @@ class Story:
         twice = self.world.run("sessions", "answer", self.id, "yes", "--request", str(rows[0].get("request_id")))
         self.check("it is answered once", twice.returncode != 0, twice.stderr.strip().splitlines()[0] if twice.stderr else "")
         # The agent may put it into the turn that goes on.
-        self.check("the message comes after it", bool(until(lambda: self.asked("words that are no answer"))))
+        self.check("the message comes after it", bool(until(lambda: self.asked("words that are no answer"), 20)))
         self.check("it asks nothing more", self.activity("idle") and not self.session().get("needs_input"))
 
     def trust(self):
