@@ -278,7 +278,10 @@ class Story:
         """The first request to the model in which a person says this last."""
         for line in self.world.asked_path.read_text().splitlines():
             entry = json.loads(line)
-            if entry["api"] == APIS[self.agent] and entry["users"] and words in entry["users"][-1]:
+            # One without tools is about a title or the like.
+            if entry["api"] != APIS[self.agent] or not entry["users"] or not entry["tools"]:
+                continue
+            if words in entry["users"][-1] or words in entry["last"]:
                 return entry
         return None
 
@@ -318,7 +321,7 @@ class Story:
 
     def tool(self):
         made = self.world.project / f"made-by-{self.agent}"
-        self.send(f"run: echo it was here >{made.name} && echo the tool says hello && sleep 1")
+        self.send(f"run: echo here >{made.name} && echo the tool says hello && sleep 1")
         self.need("a tool call really happens", bool(until(made.exists)), str(made.name))
         words = "The command is done."
         text = self.shown(words)
@@ -428,9 +431,6 @@ class Story:
         self.need("then it acts", bool(until(made.exists)), made.name)
         twice = self.world.run("sessions", "answer", self.id, "yes", "--request", str(rows[0].get("request_id")))
         self.check("it is answered once", twice.returncode != 0, twice.stderr.strip().splitlines()[0] if twice.stderr else "")
-        words = "Heard: words that are no answer"
-        text = self.shown(words)
-        self.check("the message comes after it", words in text and text.index(words) > text.index("it was allowed"))
         self.check("it asks nothing more", self.activity("idle") and not self.session().get("needs_input"))
 
     def trust(self):

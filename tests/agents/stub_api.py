@@ -8,7 +8,9 @@ It looks for the last line of the last thing a person said that begins with one 
     slow: SECONDS     the answer comes after so long
     say: WORDS        the answer is "Heard: WORDS" (so is any other line's)
 
-What it was asked is kept, one JSON object a line, in the file given: {"api", "path", "users": [what people said], "answer"}.
+What it was asked is kept, one JSON object a line, in the file given: {"api", "path", "users": [what
+people said], "result": what a tool gave last, "tools": how many there are,
+"last": the last two entries as they came, "answer"}.
 Nothing here is stored for longer, nothing is random, and nobody but this machine is listened to.
 
 usage: stub_api.py LOG    prints the port it listens on (127.0.0.1), and serves until it is ended
@@ -93,6 +95,12 @@ def gemini(body):
                 answer = part["functionResponse"].get("response") or {}
                 asked.result = str(answer.get("output") or answer.get("error") or answer)
     return asked
+
+
+def last(body):
+    """The end of the conversation as it came, whatever an agent calls those who speak there."""
+    entries = body.get("messages") or body.get("contents") or body.get("input") or []
+    return json.dumps(entries[-2:])[-4000:]
 
 
 def answer(asked):
@@ -258,7 +266,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             LOG.write({"api": "other", "path": self.path, "users": [], "answer": None})
             return self.plain({"input_tokens": 20, "totalTokens": 20})
         act = answer(asked)
-        LOG.write({"api": asked.api, "path": self.path, "users": asked.users, "answer": act})
+        LOG.write({"api": asked.api, "path": self.path, "users": asked.users, "result": asked.result,
+                   "tools": len(asked.tools), "last": last(body), "answer": act})
         time.sleep(wait_of(asked))
         streamed, whole = events(body, act)
         if streamed is None or low.endswith(":generatecontent"):
