@@ -24,7 +24,7 @@ use uuid::Uuid;
 const FILLED: u64 = 50;
 
 /// On Postgres, places that are looked through one by one before its index is asked.
-const LATEST: i64 = 4_096;
+const LATEST: i64 = 1_024;
 
 /// Among which entries it is searched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
