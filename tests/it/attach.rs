@@ -421,14 +421,18 @@ async fn one_who_takes_nothing_is_cut_off_and_another_sees_everything() {
         other
             .type_in("stty -echo; i=0; while [ $i -lt 1500 ]; do i=$((i + 1)); printf 'line-%s %0600d\\n' $i 0; [ $((i % 25)) = 0 ] && sleep 0.02; done; printf 'fin%s\\n' ished\r")
             .await;
-        other.until_shown("finished").await;
+        // It is told why within some seconds of being cut off, or never: it asks as soon as that has happened.
+        let told = async {
+            until_attached(&world, &id, &["bob"]).await;
+            stalled.last().await
+        };
+        let ((), last) = tokio::join!(other.until_shown("finished"), told);
         for line in 1..=1500 {
             assert!(other.shown.contains(&format!("line-{line} ")), "line {line} is missing");
         }
-        until_attached(&world, &id, &["bob"]).await;
-        match stalled.last().await {
+        match last {
             FromDaemon::Error { code: FaultCode::Timeout, .. } => {}
-            other => panic!("{other:?}"),
+            other => panic!("cut off without a word, after {} bytes", other.encode().len()),
         }
         other.type_in("printf 'still-%s\\n' $((5 + 5))\r").await;
         other.until_shown("still-10").await;
