@@ -38,7 +38,7 @@ pub async fn measure(plan: &Plan, report: &mut Report) {
     };
     let began = Instant::now();
     let mut log_reader = LogReader::new();
-    let entries = log.as_bytes().chunks(PIECE).map(|piece| log_reader.take(piece).entries.len()).sum();
+    let entries: usize = log.as_bytes().chunks(PIECE).map(|piece| log_reader.take(piece).entries.len()).sum();
     assert_eq!(entries, (turns * PER_TURN) as usize, "every entry is read");
     row("nothing: parsed and redacted", began, entries);
     for engine in ["sqlite", "postgresql"] {
@@ -111,7 +111,9 @@ fn turn(n: u32) -> String {
     let name = |part: u32| format!("name{}", n.wrapping_mul(31).wrapping_add(part * 7_919) % 5_000);
     let names = |from: u32, to: u32| (from..to).map(name).collect::<Vec<_>>().join(" ");
     let code: String = (0..30)
-        .map(|line| format!("{line:>4}\t    let {} = self.{}(&{});\n", name(line), name(line + 1), name(line + 2)))
+        .map(|line| {
+            format!("{line:>4}\t    let {} = self.{}(&{});\n", name(line), name(line + 1), name(line + 2))
+        })
         .collect();
     let at = "2026-11-21T09:15:15.890Z";
     let call = format!("toolu_{n}");

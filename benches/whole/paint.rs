@@ -114,7 +114,9 @@ async fn output(shown: &mut Receiver) -> Vec<u8> {
 /// Detaches, and waits until the daemon has seen it.
 async fn leave(keys: Sender, mut shown: Receiver) {
     keys.detach().await.unwrap();
-    while timeout(PATIENCE, shown.next()).await.expect("the daemon closes").is_ok_and(|frame| frame.is_some()) {}
+    while timeout(PATIENCE, shown.next()).await.expect("the daemon closes").is_ok_and(|frame| frame.is_some())
+    {
+    }
 }
 
 /// Lines of words, each in a colour of its own, that fill the screen and all above it.

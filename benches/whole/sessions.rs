@@ -14,6 +14,8 @@ use teleclaude::host::protocol::ToHost;
 const PAUSE: Duration = Duration::from_millis(1);
 /// Between two questions how much was recorded.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// A flood that takes longer is stuck.
+const FLOODED_WITHIN: Duration = Duration::from_secs(300);
 /// Gives back what is typed, byte by byte, and says when it is ready to.
 const ECHO: &str = "stty raw -echo && printf R && exec cat";
 
@@ -86,9 +88,8 @@ fn flood(plan: &Plan, report: &mut Report) {
         rounds[2].push(through_host(&home, bytes));
     }
     let [bare, script, host] = rounds.map(median);
-    let row = |what: &str, rate: f64| {
-        vec![Cell::text(what), Cell::Number(rate, 1), Cell::Number(rate / script, 2)]
-    };
+    let row =
+        |what: &str, rate: f64| vec![Cell::text(what), Cell::Number(rate, 1), Cell::Number(rate / script, 2)];
     report.table(
         format!("A flood of {} MB of lines", bytes >> 20),
         &["through", "MB/s", "script = 1"],
@@ -104,7 +105,9 @@ fn flood(plan: &Plan, report: &mut Report) {
 /// The flood, from a terminal that changes nothing of it.
 fn lines(bytes: u64) -> String {
     // The carriage return stays: only line feeds at the end are taken away.
-    format!("yes \"$(printf 'error[E0308]: mismatched types in src/module/file.rs:1234:56 \\r')\" | head -c {bytes}")
+    format!(
+        "yes \"$(printf 'error[E0308]: mismatched types in src/module/file.rs:1234:56 \\r')\" | head -c {bytes}"
+    )
 }
 
 /// The same, once a key was pressed.
@@ -124,7 +127,7 @@ fn through_bare(bytes: u64) -> f64 {
     bare.write(b"x");
     let mut left = bytes;
     while left > 0 {
-        left -= bare.read(&mut buffer) as u64;
+        left = left.saturating_sub(bare.read(&mut buffer) as u64);
     }
     rate(bytes, began)
 }
@@ -144,7 +147,9 @@ fn through_host(home: &Home, bytes: u64) -> f64 {
     let host = Host::start(home, &lines_at_a_key(bytes), bytes * 4);
     let mut line = host.connect();
     let until = |line: &mut crate::host::Line, seq: u64| {
+        let asked = Instant::now();
         while line.status().seq < seq {
+            assert!(asked.elapsed() < FLOODED_WITHIN, "the flood does not get through");
             std::thread::sleep(LOOK_EVERY);
         }
     };
