@@ -37,9 +37,8 @@ pub async fn measure(plan: &Plan, report: &mut Report) {
         agent: Some("shell".to_owned()),
         ..StartSession::default()
     };
-    let session_id = client.start_session(&start).await.unwrap().reply.session_id;
-    let asked =
-        AttachSession { session_id: session_id.to_string(), input: true, size: Some(SIZE), reason: None };
+    let session_id = client.start_session(&start).await.unwrap().reply.session.session_id;
+    let asked = AttachSession { session_id, input: true, size: Some(SIZE), reason: None };
 
     // Stays, so that the terminal keeps its size while others come and go.
     let (mut keys, mut shown) = client.attach(&asked).await.unwrap();
