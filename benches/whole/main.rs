@@ -6,14 +6,18 @@
 mod audit;
 mod daemon;
 mod floor;
+mod host;
+mod ingest;
 mod load;
 mod memory;
+mod paint;
 #[expect(dead_code, reason = "shared with the tests, which need more of it")]
 #[path = "../../tests/it/postgres.rs"]
 mod postgres;
 mod report;
 mod rows;
 mod search;
+mod sessions;
 mod socket;
 mod start;
 mod witness;
@@ -37,6 +41,12 @@ pub struct Plan {
     pub audit_rows: i64,
     /// Entries of transcripts that are searched.
     pub entries: u32,
+    /// Keystrokes whose echo is timed.
+    pub keystrokes: usize,
+    /// Bytes of output that a terminal is flooded with.
+    pub flood: u64,
+    /// Attachments whose first paint is timed.
+    pub paints: usize,
     /// Connections that are opened to weigh one.
     pub idle: usize,
     /// Starts of a process that is timed.
@@ -54,6 +64,9 @@ impl Plan {
             sessions: vec![10_000, 100_000, 1_000_000],
             audit_rows: 1_000_000,
             entries: 200_000,
+            keystrokes: 2_000,
+            flood: 64 << 20,
+            paints: 300,
             idle: 900,
             starts: 15,
             only: Vec::new(),
@@ -68,6 +81,9 @@ impl Plan {
             sessions: vec![10_000, 100_000],
             audit_rows: 100_000,
             entries: 20_000,
+            keystrokes: 200,
+            flood: 8 << 20,
+            paints: 30,
             idle: 200,
             starts: 5,
             only: Vec::new(),
@@ -86,7 +102,7 @@ pub fn progress(what: &str) {
 }
 
 const USAGE: &str =
-    "bench [--quick] [--json FILE] [--exe FILE] [socket] [rows] [search] [audit] [memory] [start]";
+    "bench [--quick] [--json FILE] [--exe FILE] [socket] [rows] [search] [audit] [sessions] [memory] [start]";
 
 fn main() {
     let mut args = std::env::args().skip(1).peekable();
@@ -106,7 +122,7 @@ fn main() {
             }
             // cargo says so to every bench.
             "--bench" => {}
-            "socket" | "rows" | "search" | "audit" | "memory" | "start" => plan.only.push(word),
+            "socket" | "rows" | "search" | "audit" | "sessions" | "memory" | "start" => plan.only.push(word),
             _ => panic!("{word}: not known. {USAGE}"),
         }
     }
@@ -127,6 +143,9 @@ fn main() {
         }
         if plan.wants("search") {
             search::measure(&plan, &mut report).await;
+        }
+        if plan.wants("sessions") {
+            sessions::measure(&plan, &mut report).await;
         }
         if plan.wants("socket") {
             socket::measure(&plan, &mut report).await;
