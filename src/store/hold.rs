@@ -163,7 +163,8 @@ async fn first_of(
 /// Rows, with what was written down about their release.
 async fn with_releases(conn: &Conn, rows: Vec<Model>) -> Result<Vec<Hold>, StoreError> {
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-    let releases = hold_release::Entity::find().filter(hold_release::Column::Hold.is_in(ids)).all(conn).await?;
+    let releases =
+        hold_release::Entity::find().filter(hold_release::Column::Hold.is_in(ids)).all(conn).await?;
     let mut released: HashMap<Uuid, (String, Timestamp)> = releases
         .into_iter()
         .map(|row| (row.hold, (row.released_by, Timestamp::from_micros(row.released))))

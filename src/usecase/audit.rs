@@ -220,7 +220,9 @@ pub(super) async fn place_hold(
     let hold = Hold { id, scope, reason, placed_by: caller.name(), placed: facts.now, released: None };
     if !hold::insert(tx.conn(), &hold).await.map_err(unavailable)? {
         let problem = format!("{} holds are in force, and no more can be", hold::LIST);
-        return Err(Fault::new(FaultCode::Conflict, problem).hint("release one: `teleclaude audit hold list`"));
+        return Err(
+            Fault::new(FaultCode::Conflict, problem).hint("release one: `teleclaude audit hold list`")
+        );
     }
     Ok(Reply::Hold(HoldRow::from(&hold)))
 }

@@ -2,8 +2,8 @@
 //! effect that is written here, a little at a time.
 
 use crate::domain::session::Session;
-use crate::store::{hold, retention};
 use crate::store::writer::Tx;
+use crate::store::{hold, retention};
 use crate::usecase::Facts;
 use crate::usecase::resolve::{no_session, unavailable};
 use crate::usecase::run::{PURGE, effect};

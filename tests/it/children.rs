@@ -27,7 +27,7 @@ const AGENTS: &str = "agents:
     command: /bin/sh
     args:
       - -c
-      - 'stty -echo; echo $TELECLAUDE_TOKEN > new-$TELECLAUDE_SESSION; mv new-$TELECLAUDE_SESSION token-$TELECLAUDE_SESSION; printf "Proceed?\n> 1. Yes\n  2. No\n"; exec sleep 600'
+      - 'stty -echo; echo $TELECLAUDE_TOKEN > new-$TELECLAUDE_SESSION; mv new-$TELECLAUDE_SESSION token-$TELECLAUDE_SESSION; printf \"Proceed?\\n> 1. Yes\\n  2. No\\n\"; exec sleep 600'
     transcript: claude
     profiles: { full: [], restricted: [] }
   broken:

@@ -361,7 +361,6 @@ async fn what_says_what_there_is_shows_nothing_of_it() {
                 ("GET", "/audit".to_owned()),
                 ("GET", "/audit/holds?all=true".to_owned()),
                 ("GET", "/audit/keys".to_owned()),
-                ("GET", "/audit/export?format=jsonl".to_owned()),
                 ("GET", "/credentials".to_owned()),
                 ("GET", "/agents".to_owned()),
                 ("GET", "/projects".to_owned()),

@@ -322,9 +322,7 @@ async fn what_is_on_hold_is_neither_old_nor_purged() {
         assert_eq!(gone.await.unwrap(), 0);
 
         // Nor by its owner or an admin, who are told by which hold, and nothing is half done.
-        for (uid, id, hold) in
-            [(BOB, held, &of_session), (CID, cids, &of_person), (ANN, held, &of_session)]
-        {
+        for (uid, id, hold) in [(BOB, held, &of_session), (CID, cids, &of_person), (ANN, held, &of_session)] {
             let why = (uid == ANN).then(|| json!({ "reason": "asked to by its owner" }));
             let answer = world.rest(uid, "DELETE", &format!("/sessions/{id}"), why).await;
             assert_eq!((answer.status, &answer.body["code"]), (409, &json!("conflict")), "{answer:?}");

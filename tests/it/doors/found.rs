@@ -2,8 +2,8 @@
 //! agent asks. For every kind of caller, on both databases.
 
 use super::{
-    ANN, BOB, CID, DOT, EVE, Era, FAY, NOBODY, PATIENCE, SECRET, STRANGER, WHY, World, hold, rows, send, session,
-    shown, world,
+    ANN, BOB, CID, DOT, EVE, Era, FAY, NOBODY, PATIENCE, SECRET, STRANGER, WHY, World, hold, rows, send,
+    session, shown, world,
 };
 use crate::postgres::on_both;
 use crate::search::{ended_of, say};
@@ -172,7 +172,6 @@ async fn what_is_asked_is_shown_to_the_owner_alone() {
                 "/audit/mine".to_owned(),
                 "/audit".to_owned(),
                 "/audit/holds?all=true".to_owned(),
-                "/audit/export?format=jsonl".to_owned(),
                 "/search?query=secret".to_owned(),
                 "/health".to_owned(),
             ] {

@@ -225,7 +225,8 @@ async fn the_daemons_role_is_enough_for_all_that_a_daemon_does() {
     let child = world.rest_with(BOB, "POST", "/sessions", Some(start), Some(&token)).await;
     let child = child.body["session_id"].as_str().unwrap().to_owned();
     for method in ["PUT", "DELETE", "PUT"] {
-        let watched = world.rest_with(BOB, method, &format!("/sessions/{child}/watch"), None, Some(&token)).await;
+        let watched =
+            world.rest_with(BOB, method, &format!("/sessions/{child}/watch"), None, Some(&token)).await;
         assert_eq!(watched.status, 200, "{watched:?}");
     }
     let hook = json!({ "event": "PermissionRequest", "input": {
@@ -245,7 +246,10 @@ async fn the_daemons_role_is_enough_for_all_that_a_daemon_does() {
     ok(&world, BOB, "PATCH", &format!("{path}/labels"), Some(json!({ "set": { "a": "b" } }))).await;
     let of = SessionId(id.parse().unwrap());
     say(world.app.store(), of, 1, &[(EntryKind::Text, "a needle")]).await;
-    assert_eq!(ok(&world, BOB, "GET", "/search?query=needle", None).await["hits"][0]["session_id"], json!(id));
+    assert_eq!(
+        ok(&world, BOB, "GET", "/search?query=needle", None).await["hits"][0]["session_id"],
+        json!(id)
+    );
     ok(&world, BOB, "PUT", "/me/config", Some(json!({ "yaml": "thinking_mode: fast\n" }))).await;
 
     // An admin, and the owner who is told.
@@ -289,7 +293,8 @@ async fn the_daemons_role_is_enough_for_all_that_a_daemon_does() {
     assert_eq!(found["hits"], json!([]), "it is old: {found}");
     ok(&world, BOB, "DELETE", &path, None).await;
     let deadline = Instant::now() + Duration::from_secs(30);
-    while !world.audit().await.iter().any(|row| row["action"] == "session.purge" && row["actor"] == "daemon") {
+    while !world.audit().await.iter().any(|row| row["action"] == "session.purge" && row["actor"] == "daemon")
+    {
         assert!(Instant::now() < deadline, "it is never deleted");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -310,7 +315,8 @@ async fn what_the_daemons_role_may_not_prune_the_owner_of_the_tables_does() {
     let refused = world.run(None, &prune);
     let text = process::said(&refused);
     assert!(!refused.status.success() && text.contains("--owner-database"), "{text}");
-    let daemons = [&prune[..], &["--owner-database", &daemons_url(&cluster)]].concat();
+    let url = daemons_url(&cluster);
+    let daemons = [&prune[..], &["--owner-database", &url]].concat();
     let first = || world.run_json(None, &["audit", "verify"])["chains"][0]["first_seq"].as_i64().unwrap();
     assert_eq!(first(), 1);
 
