@@ -45,18 +45,16 @@ impl MigrationTrait for Step {
                 .col(column::text("reason"))
                 .col(column::text("placed_by"))
                 .col(column::number("placed"))
-                .col(column::text_null("released_by"))
-                .col(column::number_null("released"))
                 .take(),
         )
         .await?;
-        m.create_index(
-            Index::create()
-                .name("audit_holds_active")
-                .table(id("audit_holds"))
-                .col(id("placed"))
-                .col(id("id"))
-                .and_where(Expr::col(id("released")).is_null())
+        // A hold that is released is not changed: the daemon's role may add to the tables of the log, and no more.
+        m.create_table(
+            Table::create()
+                .table(id("audit_hold_releases"))
+                .col(column::uuid("hold").primary_key())
+                .col(column::text("released_by"))
+                .col(column::number("released"))
                 .take(),
         )
         .await?;
@@ -91,8 +89,20 @@ CREATE TRIGGER audit_checkpoints_no_replace BEFORE INSERT ON audit_checkpoints
 WHEN EXISTS (SELECT 1 FROM audit_checkpoints
   WHERE computer = NEW.computer AND seq = NEW.seq AND at = NEW.at)
 BEGIN SELECT RAISE(ABORT, 'audit_checkpoints is append-only'); END;
+CREATE TRIGGER audit_holds_no_update BEFORE UPDATE ON audit_holds
+BEGIN SELECT RAISE(ABORT, 'audit_holds is append-only'); END;
 CREATE TRIGGER audit_holds_no_delete BEFORE DELETE ON audit_holds
 BEGIN SELECT RAISE(ABORT, 'holds are released, not deleted'); END;
+CREATE TRIGGER audit_holds_no_replace BEFORE INSERT ON audit_holds
+WHEN EXISTS (SELECT 1 FROM audit_holds WHERE id = NEW.id)
+BEGIN SELECT RAISE(ABORT, 'audit_holds is append-only'); END;
+CREATE TRIGGER audit_hold_releases_no_update BEFORE UPDATE ON audit_hold_releases
+BEGIN SELECT RAISE(ABORT, 'audit_hold_releases is append-only'); END;
+CREATE TRIGGER audit_hold_releases_no_delete BEFORE DELETE ON audit_hold_releases
+BEGIN SELECT RAISE(ABORT, 'audit_hold_releases is append-only'); END;
+CREATE TRIGGER audit_hold_releases_no_replace BEFORE INSERT ON audit_hold_releases
+WHEN EXISTS (SELECT 1 FROM audit_hold_releases WHERE hold = NEW.hold)
+BEGIN SELECT RAISE(ABORT, 'audit_hold_releases is append-only'); END;
 ";
 
 const POSTGRES: &str = "
@@ -104,8 +114,12 @@ CREATE TRIGGER audit_checkpoints_no_change BEFORE UPDATE OR DELETE ON audit_chec
   FOR EACH ROW EXECUTE FUNCTION audit_checkpoints_refuse();
 CREATE TRIGGER audit_checkpoints_no_truncate BEFORE TRUNCATE ON audit_checkpoints
   FOR EACH STATEMENT EXECUTE FUNCTION audit_checkpoints_refuse();
-CREATE TRIGGER audit_holds_no_delete BEFORE DELETE ON audit_holds
+CREATE TRIGGER audit_holds_no_change BEFORE UPDATE OR DELETE ON audit_holds
   FOR EACH ROW EXECUTE FUNCTION audit_checkpoints_refuse();
 CREATE TRIGGER audit_holds_no_truncate BEFORE TRUNCATE ON audit_holds
+  FOR EACH STATEMENT EXECUTE FUNCTION audit_checkpoints_refuse();
+CREATE TRIGGER audit_hold_releases_no_change BEFORE UPDATE OR DELETE ON audit_hold_releases
+  FOR EACH ROW EXECUTE FUNCTION audit_checkpoints_refuse();
+CREATE TRIGGER audit_hold_releases_no_truncate BEFORE TRUNCATE ON audit_hold_releases
   FOR EACH STATEMENT EXECUTE FUNCTION audit_checkpoints_refuse();
 ";

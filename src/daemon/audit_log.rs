@@ -28,7 +28,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// Rows read at a time.
 const PAGE: u64 = 500;
@@ -38,6 +38,8 @@ const PIECES: usize = 4;
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 /// Something is sent to those who follow at least this often, so that lost connections are noticed.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+/// So long before the asker's deadline they are told that a log is too long.
+const SPARE: Duration = Duration::from_secs(2);
 /// Chains that one who follows may say where they are in.
 const CHAINS_MAX: usize = 1_000;
 
@@ -68,7 +70,11 @@ pub struct Stream {
 /// What went wrong.
 pub async fn done(app: &App, facts: &Facts, permit: Permit, deadline: Instant) -> Result<Reply, Fault> {
     match permit.action() {
-        Action::VerifyAudit(more) => Ok(Reply::Verified(prove(app, more).await?)),
+        Action::VerifyAudit(more) => match timeout_at(deadline - SPARE, prove(app, more)).await {
+            Ok(proven) => Ok(Reply::Verified(proven?)),
+            Err(_) => Err(Fault::new(FaultCode::Timeout, "the log is too long to be checked in one answer")
+                .hint("`teleclaude audit verify --database FILE|URL` checks it without the daemon, for who may read it")),
+        },
         Action::ShowAuditKeys => Ok(Reply::AuditKeys(keys(app))),
         Action::RotateAuditKey => {
             app.notary().rotate(app.store().computer()).await.map_err(|error| {

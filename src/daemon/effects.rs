@@ -421,7 +421,6 @@ async fn end(app: &App, effect: &Effect, session: &Session) -> Result<(), StoreE
                     life::ended(app, session, &exit, app.now(), 0).await?;
                 }
             }
-            told(app, session);
             done(app, effect).await
         }
         Err(error) => Err(StoreError::Other(error.to_string())),

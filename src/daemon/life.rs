@@ -4,7 +4,7 @@
 use crate::daemon::answers;
 use crate::daemon::app::App;
 use crate::daemon::backend::{Event, SessionChange, SessionEvent};
-use crate::daemon::effects::{GRACE, write};
+use crate::daemon::effects::{GRACE, told, write};
 use crate::daemon::hosts::{HostEvent, HostEventKind};
 use crate::daemon::peer;
 use crate::domain::audit::{AuditDraft, AuditOutcome};
@@ -237,6 +237,8 @@ pub(super) async fn ended(
     })
     .await?;
     app.tokens().revoke(id);
+    // Whoever closes it: who listens, and the agent that started it, hear of it at once.
+    told(app, of);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::session::{Session, SessionId};
 use crate::domain::timestamp::Timestamp;
 use crate::store::error::StoreError;
-use crate::store::{retention, search, transcript};
+use crate::store::{hold, retention, search, transcript};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,14 +133,15 @@ async fn transcripts(
                 if stop.is_cancelled() {
                     return Ok(());
                 }
-                let (id, rows) = (session.id, pace.next());
+                let rows = pace.next();
                 let draft = expired(app, "transcript.expire", &session, days);
+                let session = session.clone();
                 left = write(app, move |tx| {
-                    let draft = draft.clone();
+                    let (draft, session) = (draft.clone(), session.clone());
                     Box::pin(async move {
-                        let gone = retention::delete_entries(tx.conn(), id, before, rows).await?;
-                        // It may have been resumed meanwhile: then it stays.
-                        let left = gone > 0 && transcript::has_any(tx.conn(), id).await?;
+                        let gone = retention::delete_entries(tx.conn(), &session, before, rows).await?;
+                        // It may have been resumed meanwhile, or be on hold: then it stays.
+                        let left = gone > 0 && transcript::has_any(tx.conn(), session.id).await?;
                         if gone > 0 && !left {
                             tx.audit(draft);
                         }
@@ -171,16 +172,24 @@ async fn recordings(
             }
             let draft = expired(app, "recording.expire", &session, days);
             // Written down first: a recording never goes without a row that says so.
-            write(app, move |tx| {
-                let draft = draft.clone();
+            let id = session.id;
+            let goes = write(app, move |tx| {
+                let (draft, session) = (draft.clone(), session.clone());
                 Box::pin(async move {
-                    tx.audit(draft);
-                    Ok(())
+                    let id = session.id.to_string();
+                    // A hold that was placed since it was looked up counts.
+                    let goes = hold::holds_session(tx.conn(), &id, &session.owner_name).await?.is_none();
+                    if goes {
+                        tx.audit(draft);
+                    }
+                    Ok(goes)
                 })
             })
             .await?;
-            let folder = app.recordings().to_owned();
-            blocking(move || remove_recording(&folder, session.id)).await?;
+            if goes {
+                let folder = app.recordings().to_owned();
+                blocking(move || remove_recording(&folder, id)).await?;
+            }
         }
     }
     Ok(())

@@ -1,18 +1,28 @@
 //! What is deleted because it is old, or because its session is purged: a bounded number of rows at a time, so that
-//! nobody waits for it. The audit log is never touched.
+//! nobody waits for it. What a legal hold covers does not grow old. The audit log is never touched.
 
 use crate::domain::session::{Session, SessionId, SessionStatus};
 use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
 use crate::store::entity::session::{Column, Entity};
 use crate::store::error::StoreError;
+use crate::store::hold::{self, Held};
 use crate::store::session;
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement, Value,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
+    Value,
 };
 
-/// Sessions of a computer that ended before `before` and of which a transcript is kept, the first to end first.
+/// That a session is on no hold.
+fn free(held: &Held) -> Condition {
+    Condition::all()
+        .add(Column::Id.is_not_in(held.sessions.iter().copied()))
+        .add(Column::OwnerName.is_not_in(held.people.iter().cloned()))
+}
+
+/// Sessions of a computer that are on no hold, ended before `before` and of which a transcript is kept, the
+/// first to end first.
 ///
 /// # Errors
 /// The database.
@@ -22,6 +32,10 @@ pub async fn old_transcripts(
     before: Timestamp,
     limit: u64,
 ) -> Result<Vec<Session>, StoreError> {
+    let held = hold::held(conn).await?;
+    if held.everything {
+        return Ok(Vec::new());
+    }
     let kept = Query::select()
         .expr(Expr::val(1))
         .from("transcript_entries")
@@ -30,6 +44,7 @@ pub async fn old_transcripts(
     let rows = Entity::find()
         .filter(Column::Computer.eq(computer))
         .filter(Column::Ended.lt(before.micros()))
+        .filter(free(&held))
         .filter(Expr::exists(kept))
         .order_by_asc(Column::Ended)
         .order_by_asc(Column::Id)
@@ -39,7 +54,7 @@ pub async fn old_transcripts(
     rows.into_iter().map(session::session).collect()
 }
 
-/// Those of these sessions that are of this computer and ended before `before`.
+/// Those of these sessions that are of this computer, on no hold, and ended before `before`.
 ///
 /// # Errors
 /// The database.
@@ -49,7 +64,12 @@ pub async fn ended_before(
     sessions: &[SessionId],
     before: Timestamp,
 ) -> Result<Vec<Session>, StoreError> {
+    let held = hold::held(conn).await?;
+    if held.everything {
+        return Ok(Vec::new());
+    }
     let rows = Entity::find()
+        .filter(free(&held))
         .filter(Column::Id.is_in(sessions.iter().map(|session| session.0)))
         .filter(Column::Computer.eq(computer))
         .filter(Column::Ended.lt(before.micros()))
@@ -58,18 +78,21 @@ pub async fn ended_before(
     rows.into_iter().map(session::session).collect()
 }
 
-/// Deletes entries of a session's transcript, its first, if it ended before `before`: about `limit` of them, with what
-/// the index has of them. How many there were.
+/// Deletes entries of a session's transcript, its first, if it ended before `before` and is on no hold: about `limit` of
+/// them, with what the index has of them. How many there were.
 ///
 /// # Errors
 /// The database.
 pub async fn delete_entries(
     conn: &Conn,
-    session: SessionId,
+    session: &Session,
     before: Timestamp,
     limit: u64,
 ) -> Result<u64, StoreError> {
-    numbered(conn, "transcript_entries", session, before, limit).await
+    if hold::holds_session(conn, &session.id.to_string(), &session.owner_name).await?.is_some() {
+        return Ok(0);
+    }
+    numbered(conn, "transcript_entries", session.id, before, limit).await
 }
 
 /// Deletes some rows of what belongs to a session that is over. How many there were; 0 once nothing is left but the
@@ -112,7 +135,8 @@ async fn numbered(
     run(conn, &sql, vec![session.0.into(), count(limit), before.micros().into()]).await
 }
 
-/// Deletes rows of what happened in sessions of this computer before `before`, the oldest. How many there were.
+/// Deletes rows of what happened in sessions of this computer that are on no hold before `before`, the oldest. How many
+/// there were.
 ///
 /// # Errors
 /// The database.
@@ -122,9 +146,26 @@ pub async fn delete_activity(
     before: Timestamp,
     limit: u64,
 ) -> Result<u64, StoreError> {
-    let sql = "DELETE FROM activity WHERE id IN (SELECT a.id FROM activity a JOIN sessions s ON s.id = a.session \
-               WHERE a.at < $1 AND s.computer = $2 ORDER BY a.at LIMIT $3)";
-    run(conn, sql, vec![before.micros().into(), computer.into(), count(limit)]).await
+    let held = hold::held(conn).await?;
+    if held.everything {
+        return Ok(0);
+    }
+    let mut values: Vec<Value> = vec![before.micros().into(), computer.into(), count(limit)];
+    let mut free = String::new();
+    for (column, held) in [
+        ("s.id", held.sessions.into_iter().map(Value::from).collect::<Vec<_>>()),
+        ("s.owner_name", held.people.into_iter().map(Value::from).collect()),
+    ] {
+        for value in held {
+            values.push(value);
+            free.push_str(&format!(" AND {column} <> ${}", values.len()));
+        }
+    }
+    let sql = format!(
+        "DELETE FROM activity WHERE id IN (SELECT a.id FROM activity a JOIN sessions s ON s.id = a.session \
+         WHERE a.at < $1 AND s.computer = $2{free} ORDER BY a.at LIMIT $3)"
+    );
+    run(conn, &sql, values).await
 }
 
 /// A session is to be purged from now on: nobody is shown it any more, and its client's id is free again. `false` if

@@ -218,7 +218,12 @@ pub(super) async fn place_hold(
     reason: String,
 ) -> Result<Reply, Fault> {
     let hold = Hold { id, scope, reason, placed_by: caller.name(), placed: facts.now, released: None };
-    hold::insert(tx.conn(), &hold).await.map_err(unavailable)?;
+    if !hold::insert(tx.conn(), &hold).await.map_err(unavailable)? {
+        let problem = format!("{} holds are in force, and no more can be", hold::LIST);
+        return Err(
+            Fault::new(FaultCode::Conflict, problem).hint("release one: `teleclaude audit hold list`")
+        );
+    }
     Ok(Reply::Hold(HoldRow::from(&hold)))
 }
 

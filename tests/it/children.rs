@@ -7,6 +7,7 @@ use crate::world::{ANN, BOB, World};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
+use teleclaude::daemon::backend::{Backend as _, Event};
 use teleclaude::domain::session::SessionId;
 use teleclaude::store::message;
 use teleclaude::usecase::children::news;
@@ -21,6 +22,14 @@ const AGENTS: &str = "agents:
       - 'stty -echo; echo $TELECLAUDE_TOKEN > new-$TELECLAUDE_SESSION; mv new-$TELECLAUDE_SESSION token-$TELECLAUDE_SESSION; echo ready; while read -r line; do echo got $line; done'
     profiles: { full: [], restricted: [] }
   worker: *talker
+  asker:
+    enabled: true
+    command: /bin/sh
+    args:
+      - -c
+      - 'stty -echo; echo $TELECLAUDE_TOKEN > new-$TELECLAUDE_SESSION; mv new-$TELECLAUDE_SESSION token-$TELECLAUDE_SESSION; printf \"Proceed?\\n> 1. Yes\\n  2. No\\n\"; exec sleep 600'
+    transcript: claude
+    profiles: { full: [], restricted: [] }
   broken:
     enabled: true
     command: /nowhere/at/all
@@ -137,6 +146,48 @@ async fn an_agent_is_told_once_when_a_child_stops() {
         boss.watch(&id).await;
         let other = boss.child(json!({ "agent": "broken" })).await;
         boss.until_told(&other, &["has failed"]).await;
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_is_told_once_that_a_child_asks_and_not_what() {
+    on_both(async |db| {
+        let world = world(db).await;
+        let boss = Boss::of(&world).await;
+        let id = boss.child(json!({ "agent": "asker" })).await;
+        world.until(BOB, &id, |row| row["status"] == "running").await;
+        let token = token_of(&world.path("project"), &id);
+        let mut events = world.app.watch();
+        let hook = json!({ "event": "PermissionRequest", "input": {
+            "session_id": "native-1", "hook_event_name": "PermissionRequest",
+            "tool_name": "Bash", "tool_input": { "command": "a secret command" },
+        } });
+        // Agents tell of the same more than once.
+        for _ in 0..2 {
+            let heard = world.rest_with(BOB, "POST", "/hook", Some(hook.clone()), Some(&token)).await;
+            assert_eq!(heard.status, 200, "{heard:?}");
+        }
+        // Told of at once: not only when all are looked at.
+        tokio::time::timeout(PATIENCE, async {
+            loop {
+                let event = events.recv().await.unwrap();
+                if matches!(event, Event::Session(of) if of.session_id == id_of(&id) && of.parent.is_some()) {
+                    return;
+                }
+            }
+        })
+        .await
+        .expect("nobody hears that it asks");
+        boss.until_told(&id, &["needs input"]).await;
+        let row = world.rest(BOB, "GET", &format!("/sessions/{id}"), None).await.body;
+        assert!(row["needs_input"][0]["asked"].as_str().unwrap().contains("a secret command"), "{row}");
+        boss.ask("POST", &format!("/sessions/{id}/end"), Some(json!({}))).await;
+        boss.until_told(&id, &["needs input", "has ended"]).await;
+        let path = format!("/sessions/{}/transcript?tail_chars=48000", boss.id);
+        let typed = world.rest(BOB, "GET", &path, None).await.body;
+        assert!(!typed.to_string().contains("secret command"), "what it asks is not told: {typed}");
         world.end().await;
     })
     .await;

@@ -1,10 +1,11 @@
 //! Every door to what a session showed, tried by every kind of caller, on both databases: one's own opens without a
 //! trace, another's only for an admin with a reason and after the row is durable, everybody else gets no byte. A new
 //! door is one line of [`DOORS`]. How the doors stand when the log cannot be written is in `shut`, what the owner is
-//! told in `told`.
+//! told in `told`, searching and what agents ask in `found`.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, too, may stop where they cannot go on")]
 
+mod found;
 mod shut;
 mod told;
 
@@ -358,6 +359,12 @@ async fn what_says_what_there_is_shows_nothing_of_it() {
                 ("GET", "/inbox".to_owned()),
                 ("GET", "/audit/mine".to_owned()),
                 ("GET", "/audit".to_owned()),
+                ("GET", "/audit/holds?all=true".to_owned()),
+                ("GET", "/audit/keys".to_owned()),
+                ("GET", "/credentials".to_owned()),
+                ("GET", "/agents".to_owned()),
+                ("GET", "/projects".to_owned()),
+                ("GET", "/computers".to_owned()),
                 ("GET", "/config".to_owned()),
                 ("GET", "/health".to_owned()),
             ] {
@@ -370,6 +377,9 @@ async fn what_says_what_there_is_shows_nothing_of_it() {
                     ("get_session", json!({ "session_id": id })),
                     ("inbox", json!({})),
                     ("who_read_my_sessions", json!({})),
+                    ("audit_query", json!({})),
+                    ("list_agents", json!({})),
+                    ("list_projects", json!({})),
                 ] {
                     let answer = world.call(uid, era, name, arguments).await;
                     assert!(!answer.to_string().contains(SECRET), "{uid} {name}: {answer}");

@@ -249,6 +249,11 @@ impl Db {
         }
     }
 
+    /// A database on a server that is there, opened like this.
+    pub fn on(cluster: Cluster, engine: Engine) -> Self {
+        Self { engine, cluster: Some(cluster), folder: tempfile::tempdir().unwrap() }
+    }
+
     /// The test's folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -243,3 +243,104 @@ async fn a_reload_reaches_own_patterns() {
     assert_eq!((answer.status, &answer.body["changed"]), (200, &json!(["sessions.redact"])), "{answer:?}");
     world.end().await;
 }
+
+/// The uuid as a literal of the engine's.
+fn literal(world: &World, id: SessionId) -> String {
+    match world.app.store().engine() {
+        "sqlite" => format!("x'{}'", id.0.simple()),
+        _ => format!("'{id}'::uuid"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_on_hold_is_neither_old_nor_purged() {
+    on_both(async |db| {
+        let world = World::everybody(db)
+            .config("retention: { transcripts_days: 10, recordings_days: 10, activity_days: 10 }")
+            .start()
+            .await;
+        let (held, free) = (ended_of(&world, BOB, "bob", 1).await, ended_of(&world, BOB, "bob", 2).await);
+        let cids = ended_of(&world, CID, "cid", 3).await;
+        let recordings = world.path("state").join("recordings");
+        std::fs::create_dir_all(&recordings).unwrap();
+        for id in [held, free, cids] {
+            say(world.app.store(), id, 1, &[(EntryKind::Text, "some needle"); 100]).await;
+            std::fs::write(recordings.join(format!("{id}.cast")), "x").unwrap();
+            let row = activity::Event {
+                id: Uuid::now_v7(),
+                session: id,
+                at: crate::store::at(5),
+                kind: "x".to_owned(),
+                detail: None,
+            };
+            crate::store::change(world.app.store(), move |tx| {
+                let row = row.clone();
+                Box::pin(async move { activity::insert(tx.conn(), &row).await })
+            })
+            .await
+            .unwrap();
+        }
+        let left = async |id: SessionId| {
+            let of = literal(&world, id);
+            let mut left = Vec::new();
+            for table in ["transcript_entries", "activity"] {
+                let sql = format!("SELECT count(*) AS n FROM {table} WHERE session = {of}");
+                left.push(count(&world.db, &sql).await);
+            }
+            (left[0], left[1], recordings.join(format!("{id}.cast")).exists())
+        };
+        let place = async |mut what: Value| {
+            what["reason"] = json!("case 12 of the district court");
+            let placed = world.rest(ANN, "POST", "/audit/holds", Some(what)).await;
+            assert_eq!(placed.status, 200, "{placed:?}");
+            placed.body["id"].as_str().unwrap().to_owned()
+        };
+        let release = async |id: &str| {
+            let why = json!({ "reason": "the case is closed" });
+            let path = format!("/audit/holds/{id}/release");
+            assert_eq!(world.rest(ANN, "POST", &path, Some(why)).await.status, 200);
+        };
+        let now = Timestamp::from_micros(crate::store::at(5).micros() + 11 * DAY);
+        let stop = CancellationToken::new();
+        let delete = async || retention::delete_old(&world.app, now, &stop).await.unwrap();
+
+        let everything = place(json!({ "everything": true })).await;
+        delete().await;
+        assert_eq!(left(free).await, (100, 1, true));
+        release(&everything).await;
+        let (of_session, of_person) =
+            (place(json!({ "session_id": held.to_string() })).await, place(json!({ "person": "cid" })).await);
+        delete().await;
+        assert_eq!(left(free).await, (0, 0, false));
+        assert_eq!((left(held).await, left(cids).await), ((100, 1, true), (100, 1, true)));
+        // One that was placed after it was looked up what is old counts, too.
+        let session = store::session::by_id(world.app.store().reader(), held).await.unwrap().unwrap();
+        let gone = crate::store::change(world.app.store(), move |tx| {
+            let session = session.clone();
+            Box::pin(async move { store::retention::delete_entries(tx.conn(), &session, now, 10).await })
+        });
+        assert_eq!(gone.await.unwrap(), 0);
+
+        // Nor by its owner or an admin, who are told by which hold, and nothing is half done.
+        for (uid, id, hold) in [(BOB, held, &of_session), (CID, cids, &of_person), (ANN, held, &of_session)] {
+            let why = (uid == ANN).then(|| json!({ "reason": "asked to by its owner" }));
+            let answer = world.rest(uid, "DELETE", &format!("/sessions/{id}"), why).await;
+            assert_eq!((answer.status, &answer.body["code"]), (409, &json!("conflict")), "{answer:?}");
+            let text = answer.body.to_string();
+            assert!(text.contains(hold) && text.contains("ann"), "{text}");
+            assert!(!text.contains("case 12"), "why is not told: {text}");
+        }
+        assert!(actions(&world, "session.purge").await.is_empty());
+        assert_eq!(world.rest(BOB, "GET", &format!("/sessions/{held}"), None).await.status, 200);
+
+        release(&of_session).await;
+        release(&of_person).await;
+        let answer = world.rest(BOB, "DELETE", &format!("/sessions/{held}"), None).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        until_gone(&world, "sessions", 2).await;
+        delete().await;
+        assert_eq!(left(cids).await, (0, 0, false));
+        world.end().await;
+    })
+    .await;
+}

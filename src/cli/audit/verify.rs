@@ -12,6 +12,7 @@ use crate::store::connect::{Engine, open_read_only};
 use crate::store::verify::{Evidence, prove, size};
 use crate::wire::audit::VerifyAudit;
 use crate::wire::bundle::{BundleReport, LINE_BYTES_MAX, Reader};
+use crate::wire::fault::FaultCode;
 use crate::wire::reply::{ChainRow, VerifiedReply};
 use secrecy::SecretString;
 use std::fs::File;
@@ -69,7 +70,7 @@ pub fn run_alone(console: &mut Console<'_>, args: &Verify, json: bool) -> Result
     tell(console, done, json)
 }
 
-/// Asks the daemon; where there is none, looks at the database of the config.
+/// Asks the daemon; where there is none, or it has not the time, looks at the database of the config.
 pub async fn run(
     console: &mut Console<'_>,
     client: &Client,
@@ -95,20 +96,40 @@ pub async fn run(
             if answer.reply.ok { Ok(()) } else { Err(Failure::Told) }
         }
         Ok(answer) => tell(console, Ok(Found { reply: answer.reply, notes: Vec::new() }), json),
-        Err(unreachable @ ClientError::Unreachable { .. }) => {
+        Err(error) if asks_itself(&error) => {
             let Some(engine) = load::load(&console.environment())
                 .ok()
                 .and_then(|loaded| database::options(&loaded).ok())
                 .map(|options| options.engine)
                 .filter(|engine| !matches!(engine, Engine::Sqlite { path, .. } if !path.exists()))
             else {
-                return tell(console, Err(unreachable.into()), json);
+                return tell(console, Err(error.into()), json);
             };
-            console.note("The daemon is not running: looking at its database without it.");
-            let done = look_at(console, args, engine).await;
+            let why = match &error {
+                ClientError::Unreachable { .. } => "The daemon is not running",
+                _ => "The log is too long for one answer of the daemon",
+            };
+            console.note(&format!("{why}: looking at its database without it."));
+            let done = match (look_at(console, args, engine).await, error) {
+                // What the daemon says to that helps more.
+                (Err(Failure::Local(problem)), error @ ClientError::Fault(_)) => {
+                    console.warn(&problem);
+                    Err(error.into())
+                }
+                (done, _) => done,
+            };
             tell(console, done, json)
         }
         Err(error) => tell(console, Err(error.into()), json),
+    }
+}
+
+/// Whether the database is looked at without the daemon after this: it is not there, or has not the time.
+const fn asks_itself(error: &ClientError) -> bool {
+    match error {
+        ClientError::Unreachable { .. } => true,
+        ClientError::Fault(fault) => matches!(fault.code, FaultCode::Timeout),
+        ClientError::NoAnswer { .. } | ClientError::Protocol(_) => false,
     }
 }
 

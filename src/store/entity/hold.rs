@@ -15,8 +15,6 @@ pub struct Model {
     pub reason: String,
     pub placed_by: String,
     pub placed: i64,
-    pub released_by: Option<String>,
-    pub released: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

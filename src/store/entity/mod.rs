@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod credential;
 pub mod encryption_key;
 pub mod hold;
+pub mod hold_release;
 pub mod hook_state;
 pub mod host;
 pub mod inbox;

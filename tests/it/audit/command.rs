@@ -95,3 +95,24 @@ async fn an_auditor_with_an_export_and_the_public_key_needs_nobody() {
     let found: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(found["chains"][0]["first_bad_seq"], 6, "{found}");
 }
+
+#[test]
+fn a_log_that_is_too_long_for_one_answer_is_looked_at_without_the_daemon() {
+    // It gives up so long before that deadline that it never begins.
+    let mut world = World::single("limits: { request_seconds: 2 }");
+    world.up();
+    let answer = world.me().post("/audit/verify", serde_json::json!({})).unwrap();
+    assert_eq!(answer.body["code"], "timeout", "{answer:?}");
+    assert!(answer.body.to_string().contains("--database"), "{answer:?}");
+    let output = world.run(None, &["audit", "verify"]);
+    whole(&output);
+    assert!(said(&output).contains("too long for one answer"), "{}", said(&output));
+    // Where it cannot be looked at from here, the daemon's hint is what there is.
+    let elsewhere = world.path("elsewhere.db").display().to_string();
+    std::fs::create_dir(&elsewhere).unwrap();
+    let mut command = world.command(std::path::Path::new(env!("CARGO_BIN_EXE_teleclaude")));
+    command.env("TELECLAUDE_DATABASE__URL", format!("sqlite://{elsewhere}"));
+    let output = command.arg("--socket").arg(world.socket()).args(["audit", "verify"]).output().unwrap();
+    assert_eq!(code(&output), 2, "{}", said(&output));
+    assert!(said(&output).contains("--database"), "{}", said(&output));
+}
