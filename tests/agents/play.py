@@ -409,7 +409,6 @@ class Story:
         same = row.get("native_session_id") == native
         self.check("the agent's own session is still the same", same, str(row.get("native_session_id")))
 
-
     def answer(self):
         """It asks before it acts: seen, still there for the next daemon, answered once, and done."""
         made = self.world.project / f"allowed-by-{self.agent}"
@@ -431,6 +430,8 @@ class Story:
         self.need("then it acts", bool(until(made.exists)), made.name)
         twice = self.world.run("sessions", "answer", self.id, "yes", "--request", str(rows[0].get("request_id")))
         self.check("it is answered once", twice.returncode != 0, twice.stderr.strip().splitlines()[0] if twice.stderr else "")
+        # The agent may put it into the turn that goes on.
+        self.check("the message comes after it", bool(until(lambda: self.asked("words that are no answer"))))
         self.check("it asks nothing more", self.activity("idle") and not self.session().get("needs_input"))
 
     def trust(self):

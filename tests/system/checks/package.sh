@@ -23,7 +23,8 @@ group_package() {
         lib/systemd/system/teleclaude-runner.socket lib/systemd/system/teleclaude-runner@.service \
         usr/lib/sysusers.d/teleclaude.conf usr/lib/tmpfiles.d/teleclaude.conf usr/share/man/man1/teleclaude.1.gz \
         usr/share/bash-completion/completions/teleclaude usr/share/zsh/vendor-completions/_teleclaude \
-        usr/share/fish/vendor_completions.d/teleclaude.fish usr/share/doc/teleclaude/copyright; do
+        usr/share/fish/vendor_completions.d/teleclaude.fish usr/share/doc/teleclaude/copyright \
+        usr/share/teleclaude/gemini.json; do
         holds "/$name is in it" "^-rw-r--r-- root/root .* \./${name//./\\.}\$" "$list"
     done
 
