@@ -16,7 +16,7 @@ use teleclaude::domain::question::{Asked, QuestionKind};
 use teleclaude::domain::session::{SessionActivity, SessionId};
 use teleclaude::domain::transcript::EntryKind;
 use teleclaude::store::error::StoreError;
-use teleclaude::store::{question, session as sessions};
+use teleclaude::store::{hook, question, session as sessions};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout};
@@ -153,6 +153,7 @@ async fn what_is_asked_is_shown_to_the_owner_alone() {
                     subject: SECRET.to_owned(),
                     options: vec![SECRET.to_owned()],
                 };
+                hook::heard(tx.conn(), of, None, at).await?;
                 question::ask(tx.conn(), key, of, &asked, at).await?;
                 sessions::activity(tx.conn(), of, SessionActivity::NeedsInput, at).await
             }
