@@ -95,8 +95,10 @@ async fn searching_for_every_caller() {
             let stream = begin(&world, asking(ANN, None, Some(WHY))).await;
             let own = world.rest(BOB, "GET", "/search?query=findme", None).await;
             assert!(own.body.to_string().contains(SECRET), "one's own is not waited for: {own:?}");
-            let early = stream.try_read(&mut [0; 64]);
-            assert!(early.is_err(), "{name}: {early:?} bytes before the row");
+            let mut some = [0; 2_048];
+            let early = stream.try_read(&mut some);
+            let text = String::from_utf8_lossy(&some);
+            assert!(early.is_err(), "{name}: {early:?} bytes before the row: {text}");
             gate.add_permits(1);
             stream.readable().await.unwrap();
             let found = rows(&world, "transcript.search").await;
