@@ -16,7 +16,7 @@ use teleclaude::domain::question::{Asked, QuestionKind};
 use teleclaude::domain::session::{SessionActivity, SessionId};
 use teleclaude::domain::transcript::EntryKind;
 use teleclaude::store::error::StoreError;
-use teleclaude::store::{question, session as sessions};
+use teleclaude::store::{hook, question, session as sessions};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout};
@@ -95,8 +95,10 @@ async fn searching_for_every_caller() {
             let stream = begin(&world, asking(ANN, None, Some(WHY))).await;
             let own = world.rest(BOB, "GET", "/search?query=findme", None).await;
             assert!(own.body.to_string().contains(SECRET), "one's own is not waited for: {own:?}");
-            let early = stream.try_read(&mut [0; 64]);
-            assert!(early.is_err(), "{name}: {early:?} bytes before the row");
+            let mut some = [0; 2_048];
+            let early = stream.try_read(&mut some);
+            let text = String::from_utf8_lossy(&some);
+            assert!(early.is_err(), "{name}: {early:?} bytes before the row: {text}");
             gate.add_permits(1);
             stream.readable().await.unwrap();
             let found = rows(&world, "transcript.search").await;
@@ -153,6 +155,7 @@ async fn what_is_asked_is_shown_to_the_owner_alone() {
                     subject: SECRET.to_owned(),
                     options: vec![SECRET.to_owned()],
                 };
+                hook::heard(tx.conn(), of, None, at).await?;
                 question::ask(tx.conn(), key, of, &asked, at).await?;
                 sessions::activity(tx.conn(), of, SessionActivity::NeedsInput, at).await
             }

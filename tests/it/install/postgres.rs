@@ -200,6 +200,7 @@ async fn the_daemons_role_is_enough_for_all_that_a_daemon_does() {
       - -c
       - 'echo $TELECLAUDE_TOKEN > new-$TELECLAUDE_SESSION; mv new-$TELECLAUDE_SESSION token-$TELECLAUDE_SESSION; printf \"Proceed?\\n> 1. Yes\\n  2. No\\n\"; exec cat'
     transcript: claude
+    resume: ['{id}']
     profiles: { full: [], restricted: [] }
 ";
     let world = World::everybody(Db::on(cluster, engine))
