@@ -36,38 +36,64 @@ pub async fn run(
         let banner = paint(console.colour_errors, BOLD, &banner);
         console.note(&banner);
     }
+    let mut away: Option<Away> = None;
     loop {
-        match following.next().await? {
+        let broken = match following.next().await? {
             Some(Followed::Content { content, cursor }) => {
                 let json = asked.format == Some(ContentFormat::Json);
                 console.say(&if json { json_visible(&content) } else { visible_text(&content) })?;
                 console.out.flush().map_err(Failure::Output)?;
                 asked.cursor = Some(cursor);
+                away = None;
+                continue;
             }
             Some(Followed::End { exit }) => {
                 let exit = exit.map(|exit| format!(" ({})", visible(&exit))).unwrap_or_default();
                 console.note(&format!("The session has ended{exit}."));
                 return Ok(());
             }
-            Some(Followed::Error { code, message }) if code != FaultCode::Unavailable => {
-                let fault = Fault::new(code, format!("cut off: {message}"));
-                return Err(ClientError::Fault(fault).into());
-            }
-            Some(Followed::Error { .. }) | None => following = back(client, &asked).await?,
+            Some(Followed::Error { code, message }) => Fault::new(code, format!("cut off: {message}")),
+            None => Fault::new(FaultCode::Unavailable, "cut off: the connection is over"),
+        };
+        let now = Instant::now();
+        let away = away.get_or_insert_with(|| Away::since(now));
+        if broken.code != FaultCode::Unavailable || away.is_for_good(now) {
+            return Err(ClientError::Fault(broken).into());
         }
+        following = back(client, &asked, away).await?;
+    }
+}
+
+/// Nothing was shown since it was cut off, however often it began again: each beginning is written down, and costs.
+struct Away {
+    until: Instant,
+    pause: Duration,
+}
+
+impl Away {
+    fn since(now: Instant) -> Self {
+        Self { until: now + BACK_WITHIN, pause: BACK_OFF }
+    }
+
+    fn is_for_good(&self, now: Instant) -> bool {
+        now >= self.until
+    }
+
+    /// How long to wait before the next try.
+    fn next_pause(&mut self) -> Duration {
+        let pause = self.pause;
+        self.pause = (pause * 2).min(BACK_OFF_AT_MOST);
+        pause
     }
 }
 
 /// Waits for the daemon, and goes on.
-async fn back(client: &Client, asked: &FollowSession) -> Result<Following, Failure> {
-    let until = Instant::now() + BACK_WITHIN;
-    let mut pause = BACK_OFF;
+async fn back(client: &Client, asked: &FollowSession, away: &mut Away) -> Result<Following, Failure> {
     loop {
-        sleep(pause).await;
-        pause = (pause * 2).min(BACK_OFF_AT_MOST);
+        sleep(away.next_pause()).await;
         match client.follow(asked).await {
             Ok(following) => return Ok(following),
-            Err(error) if Instant::now() < until && may_pass(&error) => {}
+            Err(error) if !away.is_for_good(Instant::now()) && may_pass(&error) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -87,5 +113,24 @@ fn may_pass(error: &ClientError) -> bool {
             )
         }
         ClientError::Protocol(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Away, BACK_OFF_AT_MOST, BACK_WITHIN};
+    use tokio::time::Instant;
+
+    #[test]
+    fn what_begins_again_and_again_and_shows_nothing_has_an_end() {
+        let now = Instant::now();
+        let mut away = Away::since(now);
+        let mut at = now;
+        let mut tries = 0;
+        while !away.is_for_good(at) {
+            at += away.next_pause();
+            tries += 1;
+        }
+        assert!(tries < 40 && at < now + BACK_WITHIN + BACK_OFF_AT_MOST, "{tries}");
     }
 }

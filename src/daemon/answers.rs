@@ -9,14 +9,17 @@ use crate::daemon::effects::{done, write};
 use crate::domain::question::{Answer, Question, QuestionState};
 use crate::domain::session::{Session, SessionActivity, SessionId, SessionStatus};
 use crate::store::error::StoreError;
-use crate::store::outbox::Effect;
+use crate::store::outbox::{self, Effect};
 use crate::store::{hook, question, session};
 use crate::usecase::question::REQUEST;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+/// What the effect says from the moment on from which something may have been typed.
+const BEGUN: &str = "begun";
 /// From what a hook says to what a terminal shows of it, and from an answer to its effect.
 const SHOWN_WITHIN: Duration = Duration::from_secs(4);
 /// Between two looks.
@@ -28,11 +31,10 @@ const STILL: Duration = Duration::from_secs(5);
 /// A change on the screen is looked at once it has been painted.
 const PAINTED: Duration = Duration::from_millis(400);
 
-/// Types an answer, once, while the agent asks.
+/// Types an answer, once, while the agent asks: a second key may answer the next question.
 pub(super) async fn answer(app: &App, effect: &Effect, session: &Session) -> Result<(), StoreError> {
-    let request = serde_json::from_str::<serde_json::Value>(&effect.payload)
-        .ok()
-        .and_then(|payload| payload.get(REQUEST)?.as_str()?.parse::<Uuid>().ok());
+    let payload = serde_json::from_str::<Value>(&effect.payload).unwrap_or_default();
+    let request = payload.get(REQUEST).and_then(|id| id.as_str()?.parse::<Uuid>().ok());
     let asked = match request {
         Some(request) => question::by_id(app.store().reader(), session.id, request).await?,
         None => None,
@@ -40,7 +42,12 @@ pub(super) async fn answer(app: &App, effect: &Effect, session: &Session) -> Res
     let Some(asked) = asked.filter(|question| question.state == QuestionState::Answered) else {
         return done(app, effect).await;
     };
-    match typed(app, session.id, &asked).await? {
+    let became = match payload.get(BEGUN) {
+        None => typed(app, effect, &asked).await?,
+        // Who began it died, or could not say that it was done: it may have been typed.
+        Some(_) => unheard(app, session.id).await?,
+    };
+    match became {
         Some(became) => {
             tracing::info!(session = %session.id, became = became.name(), "an answer did not come to its agent");
             settle(app, session, asked.id, became).await?;
@@ -55,7 +62,8 @@ pub(super) async fn answer(app: &App, effect: &Effect, session: &Session) -> Res
 }
 
 /// Types it. Gives what becomes of the question if the answer did not arrive.
-async fn typed(app: &App, id: SessionId, asked: &Question) -> Result<Option<QuestionState>, StoreError> {
+async fn typed(app: &App, effect: &Effect, asked: &Question) -> Result<Option<QuestionState>, StoreError> {
+    let id = effect.session;
     let answer = asked.answer.as_deref().and_then(|text| Answer::parse(text).ok());
     let Some(steps) = answer.and_then(|answer| keys(&asked.asked, &answer).ok()) else {
         return Ok(Some(QuestionState::Open));
@@ -66,6 +74,12 @@ async fn typed(app: &App, id: SessionId, asked: &Question) -> Result<Option<Ques
         Some(true) => {}
         None => return Ok(Some(QuestionState::Open)),
     }
+    let (effect_id, begun) = (effect.id, json!({ REQUEST: asked.id, BEGUN: true }).to_string());
+    write(app, move |tx| {
+        let begun = begun.clone();
+        Box::pin(async move { outbox::set_payload(tx.conn(), effect_id, &begun).await })
+    })
+    .await?;
     for (nth, step) in steps.iter().enumerate() {
         if nth > 0 {
             sleep(STEP).await;
@@ -76,6 +90,11 @@ async fn typed(app: &App, id: SessionId, asked: &Question) -> Result<Option<Ques
             return Ok(Some(QuestionState::Open));
         }
     }
+    unheard(app, id).await
+}
+
+/// What becomes of a question whose answer was typed, or may have been, if the agent still asks it.
+async fn unheard(app: &App, id: SessionId) -> Result<Option<QuestionState>, StoreError> {
     let still = shows(app, id, false).await != Some(true);
     // What is asked now may be the next thing.
     let others = question::open(app.store().reader(), id).await?;

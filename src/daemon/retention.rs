@@ -82,12 +82,14 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
 /// The database; what was indexed stays so.
 pub async fn fill_index(app: &App, stop: &CancellationToken) -> Result<(), StoreError> {
     while let Some(session) = search::backlog(app.store().reader()).await? {
-        let mut last = Some(0);
+        let (mut last, mut pace) = (Some(0), Pace::new());
         while let Some(after) = last {
             if stop.is_cancelled() {
                 return Ok(());
             }
-            last = write(app, move |tx| Box::pin(search::fill(tx.conn(), session, after))).await?;
+            let rows = pace.next();
+            last = write(app, move |tx| Box::pin(search::fill(tx.conn(), session, after, rows))).await?;
+            pace.done();
         }
     }
     Ok(())
@@ -139,13 +141,13 @@ async fn transcripts(
                 left = write(app, move |tx| {
                     let (draft, session) = (draft.clone(), session.clone());
                     Box::pin(async move {
-                        let gone = retention::delete_entries(tx.conn(), &session, before, rows).await?;
+                        let had = transcript::has_any(tx.conn(), session.id).await?;
                         // It may have been resumed meanwhile, or be on hold: then it stays.
-                        let left = gone > 0 && transcript::has_any(tx.conn(), session.id).await?;
-                        if gone > 0 && !left {
+                        let gone = retention::delete_entries(tx.conn(), &session, before, rows).await?;
+                        if had && gone > 0 && !transcript::has_any(tx.conn(), session.id).await? {
                             tx.audit(draft);
                         }
-                        Ok(left)
+                        Ok(gone > 0)
                     })
                 })
                 .await?;
@@ -170,23 +172,22 @@ async fn recordings(
             if stop.is_cancelled() {
                 return Ok(());
             }
+            let (id, computer) = (session.id, computer.to_owned());
             let draft = expired(app, "recording.expire", &session, days);
             // Written down first: a recording never goes without a row that says so.
-            let id = session.id;
-            let goes = write(app, move |tx| {
-                let (draft, session) = (draft.clone(), session.clone());
+            let old = write(app, move |tx| {
+                let (draft, computer) = (draft.clone(), computer.clone());
                 Box::pin(async move {
-                    let id = session.id.to_string();
-                    // A hold that was placed since it was looked up counts.
-                    let goes = hold::holds_session(tx.conn(), &id, &session.owner_name).await?.is_none();
-                    if goes {
+                    // It may have been resumed meanwhile, or be on hold: then it stays.
+                    let old = !retention::ended_before(tx.conn(), &computer, &[id], before).await?.is_empty();
+                    if old {
                         tx.audit(draft);
                     }
-                    Ok(goes)
+                    Ok(old)
                 })
             })
             .await?;
-            if goes {
+            if old {
                 let folder = app.recordings().to_owned();
                 blocking(move || remove_recording(&folder, id)).await?;
             }
@@ -218,18 +219,19 @@ fn expired(app: &App, action: &str, session: &Session, days: u32) -> AuditDraft 
         .with_detail(&serde_json::json!({ "days": days }))
 }
 
-/// The sessions that a folder holds recordings of, by the files' names.
+/// The sessions that a folder holds recordings of, by the files' names. What else has such a name is none.
 fn sessions_with_recordings(folder: &Path) -> std::io::Result<Vec<SessionId>> {
     let files = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         files => files?,
     };
-    let of_file = |name: std::ffi::OsString| {
+    let of_file = |file: std::fs::DirEntry| {
+        let name = file.file_type().ok()?.is_file().then(|| file.file_name())?;
         let id = name.to_str()?.strip_suffix(".cast")?.to_owned();
         // Only as we write it.
         Uuid::try_parse(&id).ok().filter(|uuid| uuid.to_string() == id).map(SessionId)
     };
-    let mut found: Vec<SessionId> = files.flatten().filter_map(|file| of_file(file.file_name())).collect();
+    let mut found: Vec<SessionId> = files.flatten().filter_map(of_file).collect();
     found.sort();
     Ok(found)
 }
@@ -274,9 +276,8 @@ mod tests {
             std::fs::write(at(name), "x").unwrap();
         }
         std::os::unix::fs::symlink(at("kept"), at(&format!("{linked}.cast"))).unwrap();
-        let mut both = vec![id, linked];
-        both.sort();
-        assert_eq!(sessions_with_recordings(folder.path()).unwrap(), both);
+        // A link would be said to have gone, again and again.
+        assert_eq!(sessions_with_recordings(folder.path()).unwrap(), [id]);
         for session in [id, linked, SessionId(Uuid::now_v7())] {
             remove_recording(folder.path(), session).unwrap();
         }

@@ -75,6 +75,16 @@ pub async fn pending_of(
     Ok(row.map(effect))
 }
 
+/// Another daemon, or another try, finds it with this payload.
+pub async fn set_payload(conn: &Conn, id: Uuid, payload: &str) -> Result<(), StoreError> {
+    Entity::update_many()
+        .col_expr(Column::Payload, Expr::val(crate::store::clean(payload.to_owned())))
+        .filter(Column::Id.eq(id))
+        .exec(conn)
+        .await?;
+    Ok(())
+}
+
 /// It has been done. `false` if it had been, or is not there.
 pub async fn mark_done(conn: &Conn, id: Uuid, at: Timestamp) -> Result<bool, StoreError> {
     let done = Entity::update_many()

@@ -21,8 +21,8 @@ fn free(held: &Held) -> Condition {
         .add(Column::OwnerName.is_not_in(held.people.iter().cloned()))
 }
 
-/// Sessions of a computer that are on no hold, ended before `before` and of which a transcript is kept, the
-/// first to end first.
+/// Sessions of a computer that are on no hold, ended before `before` and of which a transcript is kept, or what was asked,
+/// the first to end first.
 ///
 /// # Errors
 /// The database.
@@ -36,16 +36,15 @@ pub async fn old_transcripts(
     if held.everything {
         return Ok(Vec::new());
     }
-    let kept = Query::select()
-        .expr(Expr::val(1))
-        .from("transcript_entries")
-        .and_where(Expr::col(("transcript_entries", "session")).equals(("sessions", "id")))
-        .take();
+    let kept = |table: &'static str| {
+        let of_it = Expr::col((table, "session")).equals(("sessions", "id"));
+        Expr::exists(Query::select().expr(Expr::val(1)).from(table).and_where(of_it).take())
+    };
     let rows = Entity::find()
         .filter(Column::Computer.eq(computer))
         .filter(Column::Ended.lt(before.micros()))
         .filter(free(&held))
-        .filter(Expr::exists(kept))
+        .filter(kept("transcript_entries").or(kept("needs_input")))
         .order_by_asc(Column::Ended)
         .order_by_asc(Column::Id)
         .limit(limit)
@@ -79,7 +78,7 @@ pub async fn ended_before(
 }
 
 /// Deletes entries of a session's transcript, its first, if it ended before `before` and is on no hold: about `limit` of
-/// them, with what the index has of them. How many there were.
+/// them, with what the index has of them; after the last of them what its agent asked. How many rows there were.
 ///
 /// # Errors
 /// The database.
@@ -92,7 +91,13 @@ pub async fn delete_entries(
     if hold::holds_session(conn, &session.id.to_string(), &session.owner_name).await?.is_some() {
         return Ok(0);
     }
-    numbered(conn, "transcript_entries", session.id, before, limit).await
+    let gone = numbered(conn, "transcript_entries", session.id, before, limit).await?;
+    if gone > 0 {
+        return Ok(gone);
+    }
+    let sql = "DELETE FROM needs_input WHERE id IN (SELECT id FROM needs_input WHERE session = $1 LIMIT $2) \
+               AND EXISTS (SELECT 1 FROM sessions WHERE id = $1 AND ended < $3)";
+    run(conn, sql, vec![session.id.0.into(), count(limit), before.micros().into()]).await
 }
 
 /// Deletes some rows of what belongs to a session that is over. How many there were; 0 once nothing is left but the
@@ -108,7 +113,7 @@ pub async fn delete_some(conn: &Conn, session: SessionId, limit: u64) -> Result<
             return Ok(gone);
         }
     }
-    for table in ["activity", "messages"] {
+    for table in ["activity", "messages", "needs_input"] {
         let sql =
             format!("DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE session = $1 LIMIT $2)");
         let gone = run(conn, &sql, vec![session.0.into(), count(limit)]).await?;

@@ -20,9 +20,6 @@ use sea_orm::{
 use std::borrow::Cow;
 use uuid::Uuid;
 
-/// Entries of the backlog that are indexed at a time.
-const FILLED: u64 = 50;
-
 /// On Postgres, places that are looked through one by one before its index is asked.
 const LATEST: i64 = 1_024;
 
@@ -289,12 +286,17 @@ pub async fn backlog(conn: &Conn) -> Result<Option<SessionId>, StoreError> {
     Ok(row.map(|row| row.try_get("", "session")).transpose()?.map(SessionId))
 }
 
-/// Indexes some entries of a session of the backlog, those after number `after`. Gives the number of the last one;
-/// `None` once there are no more, and the session is out of the backlog.
+/// Indexes at most `limit` entries of a session of the backlog, those after number `after`. Gives the number of the last
+/// one; `None` once there are no more, and the session is out of the backlog.
 ///
 /// # Errors
 /// The database.
-pub async fn fill(conn: &Conn, session: SessionId, after: i64) -> Result<Option<i64>, StoreError> {
+pub async fn fill(
+    conn: &Conn,
+    session: SessionId,
+    after: i64,
+    limit: u64,
+) -> Result<Option<i64>, StoreError> {
     let place = Sql::select()
         .expr(Expr::val(1))
         .from("transcript_index")
@@ -306,7 +308,7 @@ pub async fn fill(conn: &Conn, session: SessionId, after: i64) -> Result<Option<
         .filter(Column::Seq.gt(after))
         .filter(Expr::exists(place).not())
         .order_by_asc(Column::Seq)
-        .limit(FILLED)
+        .limit(limit)
         .all(conn)
         .await?;
     if rows.is_empty() {

@@ -231,7 +231,7 @@ pub async fn open_on(conn: &Conn, computer: &str) -> Result<Vec<Session>, StoreE
 }
 
 /// As the partial indexes spell it: a bound parameter would not let a planner use them.
-fn still_open() -> Expr {
+pub(super) fn still_open() -> Expr {
     Expr::col(Column::Status).ne(Expr::cust("'ended'"))
 }
 

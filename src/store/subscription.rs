@@ -7,7 +7,8 @@ use crate::store::conn::Conn;
 use crate::store::entity::session;
 use crate::store::entity::subscription::{ActiveModel, Column, Entity};
 use crate::store::error::StoreError;
-use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use crate::store::session::still_open;
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query};
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
@@ -64,23 +65,22 @@ pub async fn of(conn: &Conn, session: SessionId) -> Result<Option<Subscription>,
     }))
 }
 
-/// Sessions of a computer that somebody is told of, but for those whose end was seen; in the order of birth, at most
-/// `limit`, of those after `after`.
+/// Sessions of a computer that somebody is told of, but for those whose end was seen or whose subscriber is over; in the
+/// order of birth, at most `limit`, of those after `after`.
 pub async fn open_on(
     conn: &Conn,
     computer: &str,
     after: Option<SessionId>,
     limit: u64,
 ) -> Result<Vec<SessionId>, StoreError> {
-    let here = sea_orm::sea_query::Query::select()
-        .column(session::Column::Id)
-        .from(session::Entity)
-        .and_where(Expr::col(session::Column::Computer).eq(computer))
-        .take();
+    let sessions =
+        |that: Expr| Query::select().column(session::Column::Id).from(session::Entity).and_where(that).take();
+    let here = sessions(Expr::col(session::Column::Computer).eq(computer));
     let mut query = Entity::find()
         .select_only()
         .column(Column::Session)
         .filter(Column::Session.in_subquery(here))
+        .filter(Column::Subscriber.in_subquery(sessions(still_open())))
         .filter(Column::Seen.is_null().or(Column::Seen.not_like(format!("{ENDED}%"))));
     if let Some(after) = after {
         query = query.filter(Column::Session.gt(after.0));

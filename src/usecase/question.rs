@@ -64,6 +64,11 @@ pub(super) async fn answer(tx: &mut Tx, facts: &Facts, new: NewAnswer) -> Result
         QuestionState::Answered => return Err(conflict("has been answered")),
         QuestionState::Withdrawn => return Err(conflict("is not asked any more")),
     }
+    // An agent shows one dialogue at a time, in the order in which it asks: this would be typed into another's.
+    let open = question::open(tx.conn(), session.id).await.map_err(unavailable)?;
+    if let Some(first) = open.first().filter(|first| first.id != question.id) {
+        return Err(conflict(&format!("comes after {}", first.id)).hint("answer what was asked first, first"));
+    }
     keys(&question.asked, &answer).map_err(|problem| Fault::invalid("answer", problem))?;
     if !question::answer(tx.conn(), question.id, text.trim(), facts.now).await.map_err(unavailable)? {
         return Err(conflict("has been answered"));

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 use teleclaude::daemon::backend::{Backend as _, Event};
 use teleclaude::domain::session::SessionId;
-use teleclaude::store::message;
+use teleclaude::store::{message, subscription};
 use teleclaude::usecase::children::news;
 use tokio::time::Instant;
 
@@ -226,6 +226,9 @@ async fn nobody_is_told_who_does_not_want_to_or_is_over() {
         let now = world.app.now();
         let news = news(world.app.store().reader(), id_of(&late), now).await.unwrap();
         assert_eq!(news, None, "the parent is over");
+        let store = world.app.store();
+        let open = subscription::open_on(store.reader(), store.computer(), None, 10).await.unwrap();
+        assert!(!open.contains(&id_of(&late)), "nor is it looked at again and again");
         let waiting = message::pending(world.app.store().reader(), id_of(&boss.id), 10).await.unwrap();
         assert_eq!(waiting, vec![]);
         world.end().await;

@@ -36,7 +36,7 @@ asks() {
     printf 'Proceed?\n> 1. Yes\n  2. No\n'
     stty -icanon -echo
     key=$(dd bs=1 count=1 2>/dev/null)
-    [ "$2" = deaf ] && key=$(dd bs=1 count=1 2>/dev/null)
+    [ "$2" = deaf ] && echo heard && key=$(dd bs=1 count=1 2>/dev/null)
     stty icanon echo
     printf '\033[2J\033[H'
     if [ "$key" = 1 ]; then echo "did $1"; hook PostToolUse "$tool"; else echo "left $1"; fi
@@ -214,6 +214,25 @@ fn an_answer_that_is_lost_is_asked_for_again_and_one_given_elsewhere_is_withdraw
 }
 
 #[test]
+fn an_answer_that_was_typed_is_not_typed_again() {
+    on_both_daemons(|mut world| {
+        let me = world.me();
+        let id = world.session(&me, "asker");
+        say(&me, &id, "/deaf six");
+        let request = asked(&me, &id, "Bash: six");
+        assert_eq!(answer(&me, &id, &request, "yes").0, 200);
+        until("it was typed", || shown(&world, &id).contains("heard"));
+        world.kill();
+        world.up();
+        // A second key would be a yes to whatever is asked by now: whoever answers is asked again.
+        row(&me, &id, "it is open again", |row| row["needs_input"][0]["request_id"] == request);
+        assert!(!shown(&world, &id).contains("did six"));
+        assert_eq!(answer(&me, &id, &request, "yes").0, 200);
+        until("it is done", || shown(&world, &id).contains("did six"));
+    });
+}
+
+#[test]
 fn a_hook_is_believed_of_its_own_session_and_names_no_file_of_anothers() {
     on_both_daemons(|world| {
         let me = world.me();
@@ -305,17 +324,18 @@ fn question() -> Asked {
 }
 
 /// As if bob's agent asked this.
-async fn asks(world: &World, id: &str) -> String {
+async fn asks(world: &World, id: &str, asked: Asked) -> String {
     let (id, key) = (SessionId(id.parse().unwrap()), Uuid::now_v7());
     let deadline = tokio::time::Instant::now() + PATIENCE;
     world
         .app
         .store()
         .write(deadline, move |tx| {
+            let asked = asked.clone();
             Box::pin(async move {
                 let at = Timestamp::parse("2026-11-21T10:00:00Z").unwrap();
                 hook::heard(tx.conn(), id, None, at).await?;
-                question::ask(tx.conn(), key, id, &question(), at).await?;
+                question::ask(tx.conn(), key, id, &asked, at).await?;
                 session::activity(tx.conn(), id, SessionActivity::NeedsInput, at).await
             })
         })
@@ -332,7 +352,7 @@ async fn what_is_asked_is_its_owners_and_others_answer_only_for_a_reason() {
                 format!("roles: {{ admin: {{ steer_others: {steers} }}, member: {{ profile: full }} }}");
             let world = World::everybody(db).config(&roles).config(SHELL).start().await;
             let id = world.shell(BOB).await;
-            let request = asks(&world, &id).await;
+            let request = asks(&world, &id, question()).await;
             let own = world.tool(BOB, "get_session", json!({ "session_id": id })).await;
             assert_eq!(own["needs_input"][0]["asked"], "Which colour?", "{own}");
             assert_eq!(own["needs_input"][0]["options"], json!(["Red", "Blue"]), "{own}");
@@ -380,14 +400,37 @@ async fn what_is_asked_is_its_owners_and_others_answer_only_for_a_reason() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_asked_first_is_answered_first() {
+    on_both(async |db| {
+        let world = World::everybody(db).config(FULL).config(SHELL).start().await;
+        let id = world.shell(BOB).await;
+        let first = asks(&world, &id, question()).await;
+        let second = asks(&world, &id, Asked { text: "Which shape?".to_owned(), ..question() }).await;
+        let answer = async |request: &str| {
+            let body = json!({ "request_id": request, "answer": "1" });
+            world.rest(BOB, "POST", &format!("/sessions/{id}/answer"), Some(body)).await
+        };
+        // The dialogue that is shown is the first one's.
+        let early = answer(&second).await;
+        assert_eq!((early.status, &early.body["code"]), (409, &json!("conflict")), "{early:?}");
+        assert!(early.body["message"].as_str().unwrap().contains(&first), "{early:?}");
+        for request in [first, second] {
+            assert_eq!(answer(&request).await.status, 200);
+        }
+        world.end().await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_question_is_kept_once_and_moves_once() {
     on_both(async |db| {
         let world = World::everybody(db).config(FULL).config(SHELL).start().await;
         let id = world.shell(BOB).await;
         let of = SessionId(id.parse().unwrap());
-        let first: Uuid = asks(&world, &id).await.parse().unwrap();
-        asks(&world, &id).await;
+        let first: Uuid = asks(&world, &id, question()).await.parse().unwrap();
+        asks(&world, &id, question()).await;
         let deadline = tokio::time::Instant::now() + PATIENCE;
         world
             .app

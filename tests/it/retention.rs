@@ -5,12 +5,16 @@ use crate::postgres::{Db, on_both};
 use crate::search::{FULL, count, ended_of, say};
 use crate::world::{ANN, BOB, CID, DOT, EVE, SHELL, World};
 use serde_json::{Value, json};
+use std::path::Path;
 use std::time::Duration;
 use teleclaude::daemon::retention;
+use teleclaude::domain::export::ExportFormat;
+use teleclaude::domain::question::Asked;
 use teleclaude::domain::session::SessionId;
 use teleclaude::domain::timestamp::Timestamp;
 use teleclaude::domain::transcript::EntryKind;
-use teleclaude::store::{self, activity, outbox};
+use teleclaude::store::{self, activity, outbox, question};
+use teleclaude::usecase::export::Export;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -23,6 +27,18 @@ async fn rows(db: &Db, table: &str) -> i64 {
 
 async fn actions(world: &World, action: &str) -> Vec<Value> {
     world.audit().await.into_iter().filter(|row| row["action"] == action).collect()
+}
+
+/// As if this session's agent asked something.
+async fn ask(world: &World, id: SessionId) {
+    crate::store::change(world.app.store(), move |tx| {
+        Box::pin(async move {
+            let asked = Asked { text: "May I?".to_owned(), ..Asked::default() };
+            question::ask(tx.conn(), Uuid::now_v7(), id, &asked, crate::store::at(4)).await
+        })
+    })
+    .await
+    .unwrap();
 }
 
 /// An ended shell session of this person's.
@@ -62,6 +78,9 @@ async fn what_is_old_goes_and_the_session_stays() {
         std::fs::write(&file, "x").unwrap();
         std::fs::write(&other, "x").unwrap();
         let ended = crate::store::at(5).micros();
+        for id in [old, running] {
+            ask(&world, id).await;
+        }
         let row = activity::Event {
             id: Uuid::now_v7(),
             session: old,
@@ -91,9 +110,10 @@ async fn what_is_old_goes_and_the_session_stays() {
         };
 
         retention::delete_old(&world.app, after(9), &stop).await.unwrap();
-        assert_eq!(entries().await, 300);
+        assert_eq!((entries().await, rows(&world.db, "needs_input").await), (300, 2));
         retention::delete_old(&world.app, after(10), &stop).await.unwrap();
         assert_eq!((entries().await, rows(&world.db, "transcript_index").await), (0, 300));
+        assert_eq!(rows(&world.db, "needs_input").await, 1, "what is asked is content, too");
         assert!(file.exists());
         retention::delete_old(&world.app, after(20), &stop).await.unwrap();
         assert!(!file.exists() && other.exists());
@@ -142,6 +162,7 @@ async fn a_session_is_purged_and_its_trail_stays() {
         let (id, other) = (ended_shell(&world, BOB).await, ended_shell(&world, BOB).await);
         let session = SessionId(Uuid::parse_str(&id).unwrap());
         say(world.app.store(), session, 1, &[(EntryKind::Text, "some needle"); 500]).await;
+        ask(&world, session).await;
         let recording = world.path("state").join(format!("recordings/{id}.cast"));
         assert!(recording.exists());
         let path = format!("/sessions/{id}");
@@ -169,7 +190,7 @@ async fn a_session_is_purged_and_its_trail_stays() {
         let found = world.rest(BOB, "GET", "/search?query=needle", None).await;
         assert!(found.body["hits"].as_array().unwrap().is_empty(), "{found:?}");
         until_gone(&world, "sessions", 2).await;
-        for table in ["transcript_entries", "transcript_index"] {
+        for table in ["transcript_entries", "transcript_index", "needs_input"] {
             assert_eq!(rows(&world.db, table).await, 0, "{table}");
         }
         assert!(!recording.exists());
@@ -222,6 +243,39 @@ async fn what_a_killed_daemon_began_the_next_one_finishes() {
         until_gone(&world, "sessions", 1).await;
         assert_eq!((rows(&world.db, "transcript_entries").await, rows(&world.db, "outbox").await), (200, 0));
         assert_eq!(actions(&world, "session.purge").await.len(), 1);
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_deleted_while_it_is_taken_out_is_not_taken_for_a_whole() {
+    on_both(async |db| {
+        let world = World::everybody(db).start().await;
+        let id = ended_of(&world, BOB, "bob", 1).await;
+        let store = world.app.store();
+        say(store, id, 1, &[(EntryKind::Text, "words"); 200]).await;
+        let session = store::session::by_id(store.reader(), id).await.unwrap().unwrap();
+        let open = async || {
+            let recorded = (&session, Path::new("/nowhere"));
+            Export::open(store, recorded, ExportFormat::Jsonl, BOB, crate::store::at(9)).await.unwrap()
+        };
+        let (mut export, mut lines) = (open().await, 0);
+        while let Some(piece) = export.next().await.unwrap() {
+            lines += piece.iter().filter(|&&byte| byte == b'\n').count();
+        }
+        assert_eq!(lines, 200);
+        for gone in [60, 1_000] {
+            let mut export = open().await;
+            export.next().await.unwrap();
+            crate::store::change(store, move |tx| {
+                let never = Timestamp::from_micros(i64::MAX);
+                Box::pin(store::retention::delete_entries(tx.conn(), id, never, gone))
+            })
+            .await
+            .unwrap();
+            assert!(export.next().await.is_err(), "{gone}");
+        }
         world.end().await;
     })
     .await;

@@ -1,6 +1,6 @@
 //! Claude Code's hooks.
 
-use crate::agent::hook::{clip, permission, subject, text};
+use crate::agent::hook::{clip, permission, started, subject, text};
 use crate::domain::hook::HookKind;
 use crate::domain::question::{Asked, QuestionKind};
 use serde_json::{Map, Value};
@@ -11,7 +11,7 @@ const ASKS: &str = "AskUserQuestion";
 pub(super) fn kind(event: &str, input: &Map<String, Value>) -> HookKind {
     let (tool, given) = (text(input, "tool_name"), input.get("tool_input"));
     match event {
-        "SessionStart" => HookKind::Started,
+        "SessionStart" => started(input),
         "UserPromptSubmit" => HookKind::Prompted,
         "PreToolUse" => HookKind::ToolBegun,
         "PermissionRequest" if tool == ASKS => question(given),

@@ -1,13 +1,13 @@
 //! Gemini CLI's hooks.
 
-use crate::agent::hook::{clip, permission, subject, text};
+use crate::agent::hook::{clip, permission, started, subject, text};
 use crate::domain::hook::HookKind;
 use crate::domain::question::Asked;
 use serde_json::{Map, Value};
 
 pub(super) fn kind(event: &str, input: &Map<String, Value>) -> HookKind {
     match event {
-        "SessionStart" => HookKind::Started,
+        "SessionStart" => started(input),
         "BeforeAgent" => HookKind::Prompted,
         "BeforeTool" => HookKind::ToolBegun,
         "Notification" if text(input, "notification_type") == "ToolPermission" => {

@@ -36,6 +36,11 @@ pub fn read(format: TranscriptFormat, event: &str, input: &Map<String, Value>) -
     HookEvent { native_id, transcript_path: name("transcript_path"), kind }
 }
 
+/// An agent is there and waits; one that says it after it made its context smaller is in the middle of its work.
+fn started(input: &Map<String, Value>) -> HookKind {
+    if text(input, "source") == "compact" { HookKind::Other } else { HookKind::Started }
+}
+
 /// A question about the use of a tool, by its name and input.
 fn permission(tool: &str, input: Option<&Value>) -> HookKind {
     let subject = subject(tool, input);

@@ -135,3 +135,13 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn what_makes_its_context_smaller_works_on() {
+    for format in [Claude, Codex, Gemini] {
+        for (source, kind) in [("startup", HookKind::Started), ("compact", HookKind::Other)] {
+            let input = Map::from_iter([("source".to_owned(), Value::from(source))]);
+            assert_eq!(read(format, "SessionStart", &input).kind, kind, "{source}");
+        }
+    }
+}

@@ -37,13 +37,13 @@ const PIECE: usize = 1 << 20;
 pub enum Look {
     /// Something that is kept now.
     New,
-    /// The log has more, none of which is to be kept, or begins anew.
+    /// The log has more, none of which is to be kept.
     More,
     /// Nothing.
     Nothing,
     /// The file cannot be read now.
     Unreadable,
-    /// The database cannot be read or written now.
+    /// The database cannot be read or written now, or the log begins anew.
     Later,
 }
 
@@ -152,12 +152,12 @@ impl Followed {
                 self.tell_skipped(took.skipped, took.panics);
                 if took.is_new { Look::New } else { Look::More }
             }
-            // Shorter than it was: it is another.
+            // Shorter than it was: it is another. Whoever cuts it off again and again is not hurried after.
             Ok(None) => {
                 self.open = None;
                 self.anew = true;
                 self.search_at = Instant::now();
-                Look::More
+                Look::Later
             }
             Err(Trouble::File) => Look::Unreadable,
             Err(Trouble::Store(error)) => self.waits(&error),
