@@ -206,25 +206,35 @@ pub fn take_out(path: &Path, id: &KeyId) -> io::Result<()> {
 }
 
 fn replace<'a>(path: &Path, keys: impl Iterator<Item = &'a Key>) -> io::Result<()> {
-    let beside = path.with_extension("new");
-    // What a crash left.
+    replace_file(path, |file| {
+        file.write_all(HEAD.as_bytes())?;
+        for key in keys {
+            file.write_all(key.text().expose_secret().as_bytes())?;
+            file.write_all(b"\n")?;
+        }
+        Ok(())
+    })
+}
+
+/// Replaces a file by one that its owner alone may read and write, durably: at any moment there is the old one or the
+/// new one.
+///
+/// # Errors
+/// The disk; the old one is there then.
+pub fn replace_file(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    // What a crash left: its mode may be another.
     match std::fs::remove_file(&beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    write_keys(file, &keys.collect::<Vec<_>>())?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    write(&mut file)?;
+    file.sync_all()?;
     std::fs::rename(&beside, path)?;
     sync_folder(path)
-}
-
-fn write_keys(mut file: File, keys: &[&Key]) -> io::Result<()> {
-    file.write_all(HEAD.as_bytes())?;
-    for key in keys {
-        file.write_all(key.text().expose_secret().as_bytes())?;
-        file.write_all(b"\n")?;
-    }
-    file.sync_all()
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {

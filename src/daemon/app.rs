@@ -216,6 +216,7 @@ impl App {
     }
 
     /// Reads the encryption keys again, and has whatever names an older one encrypted anew.
+    /// Whoever calls it has the turn at them.
     pub async fn read_keys(&self) {
         let (settings, file) = (self.settings(), self.key_file.clone());
         let read = tokio::task::spawn_blocking(move || Keys::read(&settings.loaded.secrets, &file)).await;

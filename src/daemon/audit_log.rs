@@ -15,7 +15,7 @@ use crate::store::audit::{self, Filter};
 use crate::store::connect::Store;
 use crate::store::error::StoreError;
 use crate::store::verify::{ChainReport, Evidence};
-use crate::store::{checkpoint, prune, verify};
+use crate::store::{checkpoint, hold, prune, verify};
 use crate::usecase::audit::filter;
 use crate::usecase::resolve::unavailable;
 use crate::usecase::{Facts, audit_format};
@@ -282,8 +282,10 @@ impl Sending {
             };
             let pruned = prune::records(reader, &computer).await.map_err(Self::lost)?;
             let cuts = prune::proven(reader, &computer, &notary.keys()).await.map_err(Self::lost)?;
-            // Rows that are on their way out are not taken along.
-            if let Some(end) = cuts.iter().map(|cut| cut.last).filter(|end| *end >= first).max() {
+            // Rows that are on their way out are not taken along, unless a hold keeps them.
+            if let Some(end) = cuts.iter().map(|cut| cut.last).filter(|end| *end >= first).max()
+                && hold::covering(reader, &computer, end).await.map_err(Self::lost)?.is_none()
+            {
                 first = end + 1;
             }
             chains.push(bundle::ChainHead { computer, first, last, pruned });

@@ -28,6 +28,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut last: Option<(Instant, bool)> = None;
+    let mut more = false;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -35,8 +36,10 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
         }
         let every = app.settings().loaded.config.audit.checkpoint.every.0;
         let due = last.is_none_or(|(at, well)| at.elapsed() >= if well { every } else { every.min(AGAIN) });
+        if due || more {
+            more = pruning::go_on(&app).await;
+        }
         if due {
-            pruning::go_on(&app).await;
             let well = make(&app).await;
             last = Some((Instant::now(), well));
         }
@@ -80,20 +83,7 @@ pub async fn make(app: &App) -> bool {
     outcome(Part::Key, "in the state directory", last.map_err(|e| e.to_string()));
     let file = match config.file.clone() {
         None => Ok(()),
-        Some(path) => {
-            let shown = path.display().to_string();
-            let note = note.clone();
-            // It may lie on another machine: nobody waits for that one.
-            let appended = tokio::time::timeout(
-                Duration::from_secs(10),
-                tokio::task::spawn_blocking(move || append(&path, &note)),
-            );
-            match appended.await {
-                Ok(Ok(Ok(()))) => Ok(()),
-                Ok(Ok(Err(error))) => Err(format!("{shown}: {error}")),
-                Ok(Err(_)) | Err(_) => Err(format!("{shown}: it takes too long")),
-            }
-        }
+        Some(path) => elsewhere(app, path, note.clone()).await,
     };
     outcome(Part::File, "in audit.checkpoint.file", file);
     let journal =
@@ -134,6 +124,22 @@ async fn fits_the_last(app: &App, head: Option<(i64, [u8; 32])>) -> bool {
         }),
     );
     there
+}
+
+/// Appends it to a file that may lie on another machine: nobody waits for that one, and one attempt at most hangs there.
+async fn elsewhere(app: &App, path: PathBuf, note: String) -> Result<(), String> {
+    let shown = path.display().to_string();
+    let Ok(turn) = app.notary().elsewhere().try_lock_owned() else {
+        return Err(format!("{shown}: the one before is still being written"));
+    };
+    let appended = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        append(&path, &note)
+    });
+    match tokio::time::timeout(Duration::from_secs(10), appended).await {
+        Ok(Ok(done)) => done.map_err(|error| format!("{shown}: {error}")),
+        Ok(Err(_)) | Err(_) => Err(format!("{shown}: it takes too long")),
+    }
 }
 
 fn append(path: &PathBuf, note: &str) -> io::Result<()> {

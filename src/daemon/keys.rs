@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, MutexGuard, Notify};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -47,7 +47,7 @@ pub struct Rotation {
     through: AtomicU64,
     /// Credentials that the last round could not decrypt though their key is here.
     unreadable: AtomicU64,
-    /// Held while keys are made or retired.
+    /// Held while keys are made, retired or read again.
     changing: Mutex<()>,
 }
 
@@ -56,6 +56,11 @@ impl Rotation {
     pub fn wake(&self) {
         self.asked.fetch_add(1, Ordering::AcqRel);
         self.wake.notify_one();
+    }
+
+    /// A turn at the keys: who has it finds none in the key file that is there on trial only.
+    pub async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().await
     }
 
     /// Whether a round is in hand or asked for.
@@ -113,7 +118,7 @@ pub async fn generate(
     facts: &Facts,
     deadline: Instant,
 ) -> Result<KeysReply, Fault> {
-    let _one_at_a_time = app.rotation().changing.lock().await;
+    let _one_at_a_time = app.rotation().turn().await;
     let keys = app.keys().load_full();
     if let (Some(key), Some(source)) = (keys.in_use(), keys.source()) {
         let there = format!("there is an encryption key already: {}, in {source}", key.id);
@@ -132,7 +137,7 @@ pub async fn rotate(
     facts: &Facts,
     deadline: Instant,
 ) -> Result<KeysReply, Fault> {
-    let _one_at_a_time = app.rotation().changing.lock().await;
+    let _one_at_a_time = app.rotation().turn().await;
     let keys = app.keys().load_full();
     let in_use = match (keys.in_use(), keys.source()) {
         (Some(_), Some(Source::Secrets(origin))) => {
@@ -329,7 +334,7 @@ fn anew(keys: &Keys, computer: &str, kept: &Kept) -> Option<Sealed> {
 /// Retires what no credential names any longer.
 async fn retire(app: &App, in_use: KeyId) -> Result<(), StoreError> {
     // A key that is just being made is in the database before it is in use, and must not be taken for an old one.
-    let _one_at_a_time = app.rotation().changing.lock().await;
+    let _one_at_a_time = app.rotation().turn().await;
     if app.keys().load().in_use().is_none_or(|key| key.id != in_use) {
         return Ok(());
     }

@@ -1,13 +1,14 @@
 //! The key that signs checkpoints, and the public keys of those before it: files of the state directory, never in the
 //! database. What is signed, and where it goes, is `checkpoints`.
 
+use crate::config::keys::replace_file;
 use crate::domain::checkpoint::Checkpoint;
 use crate::domain::note::{self, SigningKey, VerifierKey, key_name};
 use anyhow::Context as _;
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -40,6 +41,8 @@ pub struct Notary {
     problems: Mutex<BTreeMap<Part, String>>,
     /// One at a time changes keys or signs the head.
     turn: tokio::sync::Mutex<()>,
+    /// Held while `audit.checkpoint.file` is being written.
+    elsewhere: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Default)]
@@ -57,31 +60,37 @@ impl Notary {
             keys: RwLock::default(),
             problems: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
+            elsewhere: Arc::default(),
         };
         let found = notary.load(computer);
         match found {
             Ok(keys) => *notary.keys.write().unwrap_or_else(PoisonError::into_inner) = keys,
-            Err(error) => notary.report(Part::Key, Some(format!("{error:#}"))),
+            Err(error) => {
+                notary.report(Part::Key, Some(format!("{error:#}")));
+                // What was signed before proves what it proved.
+                let public = public_keys(folder).unwrap_or_default();
+                *notary.keys.write().unwrap_or_else(PoisonError::into_inner) = Keys { secret: None, public };
+            }
         }
         notary
     }
 
     fn load(&self, computer: &str) -> anyhow::Result<Keys> {
         let path = self.folder.join(SECRET);
+        let what = || format!("the key of the audit log, {}", path.display());
         let mut public = public_keys(&self.folder)?;
         let secret = match fs::read_to_string(&path) {
-            Ok(text) => SigningKey::parse(&text)
-                .with_context(|| format!("the key of the audit log, {}", path.display()))?,
+            Ok(_) if fs::metadata(&path).with_context(what)?.permissions().mode() & 0o077 != 0 => {
+                anyhow::bail!("{}, can be read or written by others: give it mode 0600", what());
+            }
+            Ok(text) => SigningKey::parse(&text).with_context(what)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let secret = fresh(computer)?;
                 self.keep_public(&mut public, &secret)?;
-                write_whole(&path, secret.to_secret_text() + "\n")
-                    .with_context(|| format!("the key of the audit log, {}", path.display()))?;
+                write_whole(&path, &(secret.to_secret_text() + "\n")).with_context(what)?;
                 secret
             }
-            Err(error) => {
-                return Err(error).with_context(|| format!("the key of the audit log, {}", path.display()));
-            }
+            Err(error) => return Err(error).with_context(what),
         };
         if public.last() != Some(&secret.verifier()) {
             self.keep_public(&mut public, &secret)?;
@@ -95,7 +104,7 @@ impl Notary {
         public.push(secret.verifier());
         let path = self.folder.join(PUBLIC);
         let text: String = public.iter().map(|key| format!("{key}\n")).collect();
-        write_whole(&path, text)
+        write_whole(&path, &text)
             .with_context(|| format!("the public keys of the audit log, {}", path.display()))
     }
 
@@ -108,7 +117,7 @@ impl Notary {
         let mut public = self.keys();
         let secret = fresh(computer)?;
         self.keep_public(&mut public, &secret)?;
-        write_whole(&self.folder.join(SECRET), secret.to_secret_text() + "\n")?;
+        write_whole(&self.folder.join(SECRET), &(secret.to_secret_text() + "\n"))?;
         let keys = Keys { secret: Some(Arc::new(secret)), public };
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         self.report(Part::Key, None);
@@ -130,6 +139,11 @@ impl Notary {
         self.turn.lock().await
     }
 
+    /// A turn at `audit.checkpoint.file`, for whoever writes there, however long that takes.
+    pub fn elsewhere(&self) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(&self.elsewhere)
+    }
+
     /// The last checkpoint that this daemon signed, and its note.
     pub fn last(&self) -> Option<(Checkpoint, String)> {
         let text = fs::read_to_string(self.folder.join(LAST)).ok()?;
@@ -142,7 +156,7 @@ impl Notary {
     /// # Errors
     /// The disk.
     pub fn keep_last(&self, note: &str) -> std::io::Result<()> {
-        write_whole(&self.folder.join(LAST), note.to_owned())
+        write_whole(&self.folder.join(LAST), note)
     }
 
     /// Where the last checkpoint is kept.
@@ -204,17 +218,6 @@ fn fresh(computer: &str) -> anyhow::Result<SigningKey> {
     Ok(SigningKey::from_seed(&key_name(computer), seed)?)
 }
 
-/// Replaces a file by one of the owner's alone, durably: at any moment there is the old one or the new one.
-fn write_whole(path: &Path, text: String) -> std::io::Result<()> {
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    let new = PathBuf::from(new);
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
+fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+    replace_file(path, |file| file.write_all(text.as_bytes()))
 }

@@ -27,6 +27,8 @@ const BATCH: i64 = 500;
 const BATCH_MAX: i64 = 20_000;
 /// So long before the asker's deadline they are told how far it is.
 const SPARE: Duration = Duration::from_secs(3);
+/// So long it is gone on with at a time: checkpoints do not wait for all of it.
+const ROUND: Duration = Duration::from_secs(60);
 
 /// Answers a request to prune.
 ///
@@ -49,7 +51,8 @@ pub async fn prune(
     {
         let left = finish(app, last, deadline).await.map_err(unavailable)?;
         if left > 0 {
-            return Err(under_way());
+            let held = hold::covering(reader, computer, last).await.map_err(unavailable)?;
+            return Err(held.map_or_else(under_way, |held| refused(&held)));
         }
     }
     let found = prune::prefix(reader, computer, before).await.map_err(unavailable)?;
@@ -76,6 +79,14 @@ pub async fn prune(
     };
     if let Some(held) = hold::covering(reader, computer, last).await.map_err(unavailable)? {
         return Err(refused(&held));
+    }
+    // What is signed as cut off was all there: a hole is not to be hidden by it.
+    if prune::many(reader, computer, first, last).await.map_err(unavailable)? != count {
+        return Err(Fault::new(
+            FaultCode::Conflict,
+            format!("of the rows {first} to {last} some are missing"),
+        )
+        .hint("nothing was pruned; `teleclaude audit verify` says which"));
     }
     if dry_run {
         return Ok(reply);
@@ -131,24 +142,24 @@ pub async fn prune(
     Ok(reply)
 }
 
-/// Goes on with what a daemon before this one, or a deadline, left undone.
-pub async fn go_on(app: &App) {
-    let Ok(_turn) = app.pruning().try_lock() else { return };
+/// Goes on for a while with what a daemon before this one, or a deadline, left undone; whether the time was too short.
+pub async fn go_on(app: &App) -> bool {
+    let Ok(_turn) = app.pruning().try_lock() else { return false };
+    let until = Instant::now() + ROUND;
     let done = async {
         // Left for the owner of the tables, who was named when it was asked for.
-        if !prune::allowed(app.store().reader()).await? {
-            return Ok(());
+        if prune::allowed(app.store().reader()).await?
+            && let Some(last) = unfinished(app).await?
+        {
+            let left = finish(app, last, until).await?;
+            return Ok(left > 0 && Instant::now() + SPARE >= until);
         }
-        while let Some(last) = unfinished(app).await? {
-            if finish(app, last, Instant::now() + Duration::from_secs(3_600)).await? == 0 {
-                break;
-            }
-        }
-        Ok::<_, crate::store::error::StoreError>(())
+        Ok::<_, crate::store::error::StoreError>(false)
     };
-    if let Err(error) = done.await {
+    done.await.unwrap_or_else(|error| {
         tracing::warn!(%error, "pruning waits for the database");
-    }
+        false
+    })
 }
 
 /// How far a record says that rows are to go, if some of them are still there.
@@ -160,25 +171,26 @@ async fn unfinished(app: &App) -> Result<Option<i64>, crate::store::error::Store
     Ok(first.is_some_and(|first| first <= last).then_some(last))
 }
 
-/// Removes rows up to `last` until there are none, or the time is up; how many are left.
+/// Removes rows up to `last` until there are none, or one is on hold, or the time is up; how many are left.
 async fn finish(app: &App, last: i64, deadline: Instant) -> Result<i64, crate::store::error::StoreError> {
     let computer = app.store().computer().to_owned();
     let mut most = BATCH;
     loop {
-        let first = audit::ends(app.store().reader(), &computer).await?.map_or(last + 1, |(first, _)| first);
-        if first > last {
-            return Ok(0);
-        }
-        if Instant::now() + SPARE >= deadline {
-            return Ok(last - first + 1);
+        let left = prune::left(app.store().reader(), &computer, last).await?;
+        if left == 0 || Instant::now() + SPARE >= deadline {
+            return Ok(left);
         }
         let began = Instant::now();
         let of = computer.clone();
-        write(app, move |tx| {
+        let gone = write(app, move |tx| {
             let of = of.clone();
-            Box::pin(async move { prune::cut(tx.conn(), &of, last, most).await.map(|_| ()) })
+            Box::pin(async move { prune::cut(tx.conn(), &of, last, most).await })
         })
         .await?;
+        if gone == 0 {
+            tracing::warn!(left, "pruning stops at what was put on hold meanwhile");
+            return Ok(left);
+        }
         most = if began.elapsed() > BATCH_TIME { most / 2 } else { most * 2 }.clamp(100, BATCH_MAX);
         tokio::task::yield_now().await;
     }

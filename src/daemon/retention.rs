@@ -8,7 +8,7 @@ use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::session::{Session, SessionId};
 use crate::domain::timestamp::Timestamp;
 use crate::store::error::StoreError;
-use crate::store::{hold, retention, search, transcript};
+use crate::store::{retention, search, transcript};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;

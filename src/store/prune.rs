@@ -9,10 +9,11 @@ use crate::store::conn::Conn;
 use crate::store::connect::plain;
 use crate::store::entity::audit::{Column, Entity};
 use crate::store::error::StoreError;
+use crate::store::hold;
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
-    TransactionTrait as _,
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, PaginatorTrait as _, QueryFilter, QueryOrder,
+    QuerySelect, Statement, TransactionTrait as _,
 };
 use secrecy::SecretString;
 
@@ -54,6 +55,16 @@ pub async fn prefix(
     hash.map(|hash| Ok((first, end, hash))).transpose()
 }
 
+/// How many of the rows `first` to `last` there are.
+pub async fn many(conn: &Conn, computer: &str, first: i64, last: i64) -> Result<i64, StoreError> {
+    let rows = Entity::find()
+        .filter(Column::Computer.eq(computer))
+        .filter(Column::Seq.between(first, last))
+        .count(conn)
+        .await?;
+    Ok(i64::try_from(rows).unwrap_or(i64::MAX))
+}
+
 /// The newest records of what was cut off a chain, whoever signed them: note by note.
 pub async fn records(conn: &Conn, computer: &str) -> Result<Vec<String>, StoreError> {
     let details: Vec<Option<String>> = Entity::find()
@@ -62,6 +73,8 @@ pub async fn records(conn: &Conn, computer: &str) -> Result<Vec<String>, StoreEr
         .filter(Column::Action.eq(PRUNE))
         .filter(Column::Computer.eq(computer))
         .filter(Column::Outcome.eq("success"))
+        // Looking what would go is written down under the same name, and may be done every night.
+        .filter(Column::Detail.contains("\"note\":"))
         .order_by_desc(Column::At)
         .order_by_desc(Column::Computer)
         .order_by_desc(Column::Seq)
@@ -93,13 +106,17 @@ pub async fn allowed(conn: &Conn) -> Result<bool, StoreError> {
     Ok(row.is_some_and(|row| row.try_get::<bool>("", "may").unwrap_or(false)))
 }
 
-/// Removes at most `most` rows up to `last`, from the front; how many. Inside a transaction that writes.
+/// Removes at most `most` rows up to `last`, from the front; how many. Inside a transaction that writes. None where one
+/// of them is on hold: also a hold that was placed after the record keeps what is still there.
 pub async fn cut(conn: &Conn, computer: &str, last: i64, most: i64) -> Result<u64, StoreError> {
     let Some((first, _)) = crate::store::audit::ends(conn, computer).await? else { return Ok(0) };
     if first > last {
         return Ok(0);
     }
     let last = Ord::min(last, first.saturating_add(most - 1));
+    if hold::covering(conn, computer, last).await?.is_some() {
+        return Ok(0);
+    }
     let (open, close) = match conn.get_database_backend() {
         DbBackend::Sqlite => (
             "DROP TRIGGER IF EXISTS audit_log_no_delete",
@@ -121,14 +138,20 @@ pub async fn cut(conn: &Conn, computer: &str, last: i64, most: i64) -> Result<u6
     Ok(gone.rows_affected)
 }
 
+/// How many rows up to `last` there are still to go.
+pub async fn left(conn: &Conn, computer: &str, last: i64) -> Result<i64, StoreError> {
+    let ends = crate::store::audit::ends(conn, computer).await?;
+    Ok(ends.map_or(0, |(first, _)| Ord::max(last - first + 1, 0)))
+}
+
 /// Removes, as the owner of the tables on Postgres, what the records of this chain say is to go, where the daemon's own
-/// role may not. `progress` is told after each batch how many rows are gone; they are given in the end.
+/// role may not. `progress` is told after each batch how many rows are gone; how many are left is given in the end.
 pub async fn as_owner(
     url: &SecretString,
     computer: &str,
     keys: &[VerifierKey],
     mut progress: impl FnMut(u64),
-) -> Result<u64, StoreError> {
+) -> Result<i64, StoreError> {
     let owner = Conn::pool(plain(url, 1).await?);
     let last = proven(&owner, computer, keys).await?.iter().map(|cut| cut.last).max();
     owner.close().await;
@@ -144,8 +167,10 @@ pub async fn as_owner(
         gone += removed;
         progress(gone);
         if removed == 0 {
-            db.close().await?;
-            return Ok(gone);
+            let conn = Conn::pool(db);
+            let left = left(&conn, computer, last).await?;
+            conn.close().await;
+            return Ok(left);
         }
     }
 }

@@ -6,10 +6,13 @@ mod command;
 mod rotation;
 
 use crate::postgres::{Db, on_both};
+use crate::socket::until;
 use crate::store::raw;
 use crate::world::{ANN, Answer, BOB, CID, DOT, EVE, STRANGER, World};
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::{Value, json};
+use std::sync::Arc;
+use teleclaude::config::keys::{self, Key};
 
 /// What no answer, row or log may hold.
 const VALUE: &str = "sk-invented-0123456789";
@@ -246,6 +249,31 @@ async fn the_key_of_the_secrets_goes_before_and_is_the_operators() {
 }
 
 /// The keys, once nothing is encrypted anew any longer.
+/// A key that is in its file while it cannot be written down is in nobody's use: what was encrypted with it would be lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_waits_until_a_key_is_made_or_not() {
+    on_both(async |db| {
+        let world = with_key(db).await;
+        let in_use = || world.app.keys().load().in_use().unwrap().id.clone();
+        let before = in_use();
+        let turn = world.app.rotation().turn().await;
+        let trial = Key::new([3; 32]);
+        keys::append(world.app.key_file(), &trial).unwrap();
+        let (app, settings) = (Arc::clone(&world.app), world.app.settings());
+        let reload = tokio::spawn(async move { app.reload(None).await.is_ok() });
+        until(|| !Arc::ptr_eq(&world.app.settings(), &settings)).await;
+        for _ in 0..50 {
+            tokio::task::spawn_blocking(std::thread::yield_now).await.unwrap();
+        }
+        assert!(!reload.is_finished());
+        keys::take_out(world.app.key_file(), &trial.id).unwrap();
+        drop(turn);
+        assert!(reload.await.unwrap());
+        assert_eq!(in_use(), before);
+    })
+    .await;
+}
+
 async fn through(world: &World) -> Value {
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
     loop {

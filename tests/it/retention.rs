@@ -268,9 +268,10 @@ async fn what_is_deleted_while_it_is_taken_out_is_not_taken_for_a_whole() {
         for gone in [60, 1_000] {
             let mut export = open().await;
             export.next().await.unwrap();
+            let of = session.clone();
             crate::store::change(store, move |tx| {
-                let never = Timestamp::from_micros(i64::MAX);
-                Box::pin(store::retention::delete_entries(tx.conn(), id, never, gone))
+                let (of, never) = (of.clone(), Timestamp::from_micros(i64::MAX));
+                Box::pin(async move { store::retention::delete_entries(tx.conn(), &of, never, gone).await })
             })
             .await
             .unwrap();

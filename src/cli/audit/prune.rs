@@ -64,9 +64,15 @@ pub async fn run(
             keys.keys.iter().map(|row| VerifierKey::parse(&row.key)).collect();
         let trusted = trusted.map_err(|e| Failure::Local(format!("the daemon's keys: {e}")))?;
         let bar = progress::counter(console, "rows pruned");
-        let gone = prune::as_owner(&url, &keys.computer, &trusted, |rows| bar.set_position(rows)).await;
+        let left = prune::as_owner(&url, &keys.computer, &trusted, |rows| bar.set_position(rows)).await;
         bar.finish_and_clear();
-        gone.map_err(|e| Failure::Local(format!("the record is written, but not all rows are gone: {e}")))?;
+        let left = left
+            .map_err(|e| Failure::Local(format!("the record is written, but not all rows are gone: {e}")))?;
+        if left > 0 {
+            return Err(Failure::Local(format!(
+                "the record is written, but {left} rows stay: they were put on hold meanwhile (`teleclaude audit hold list`)"
+            )));
+        }
         answer.reply.left = 0;
         answer.text = body(&answer.reply);
     }

@@ -1,12 +1,14 @@
 //! `teleclaude audit verify`: asks the daemon, or looks for itself at a database, a copy of one, or a bundle.
 
+use crate::cli::bulk::again_when_limited;
 use crate::cli::console::{Console, paint};
 use crate::cli::failure::Failure;
 use crate::cli::progress;
 use crate::cli::render::{GREEN, Look, RED, cell, table, visible};
-use crate::client::{Client, ClientError};
+use crate::client::{Answer, Client, ClientError};
 use crate::config::load;
 use crate::daemon::{audit_log, database, notary};
+use crate::domain::checkpoint::Checkpoint;
 use crate::domain::note::{self, VerifierKey};
 use crate::store::connect::{Engine, open_read_only};
 use crate::store::verify::{Evidence, prove, size};
@@ -24,7 +26,7 @@ pub const EXIT_CODES: &str =
     "Exit codes: 0 everything is whole, 1 something was tampered with, 2 it could not be looked at";
 /// From so many rows on there is a bar.
 const BAR_FROM: u64 = 100_000;
-/// Notes of a checkpoint file that are sent to the daemon: the newest.
+/// Checkpoints that are sent to the daemon at a time.
 const NOTES_SENT: usize = 500;
 /// Bytes of a file of checkpoints or keys, at most.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -77,26 +79,17 @@ pub async fn run(
     args: &Verify,
     json: bool,
 ) -> Result<(), Failure> {
-    let asked = async {
-        let evidence = given(console, args)?;
-        let notes = evidence.notes.len().saturating_sub(NOTES_SENT);
-        let asked = VerifyAudit {
-            checkpoints: evidence.notes[notes..].to_vec(),
-            keys: evidence.keys.iter().map(ToString::to_string).collect(),
-        };
-        Ok::<_, Failure>(client.verify_audit(&asked).await)
-    };
-    let asked = match asked.await {
-        Ok(asked) => asked,
+    let evidence = match given(console, args) {
+        Ok(evidence) => evidence,
         Err(failure) => return tell(console, Err(failure), json),
     };
-    match asked {
+    match ask(client, &evidence).await {
         Ok(answer) if json => {
             console.say_json(&answer.text)?;
             if answer.reply.ok { Ok(()) } else { Err(Failure::Told) }
         }
         Ok(answer) => tell(console, Ok(Found { reply: answer.reply, notes: Vec::new() }), json),
-        Err(error) if asks_itself(&error) => {
+        Err(Failure::Client(error)) if asks_itself(&error) => {
             let Some(engine) = load::load(&console.environment())
                 .ok()
                 .and_then(|loaded| database::options(&loaded).ok())
@@ -120,7 +113,22 @@ pub async fn run(
             };
             tell(console, done, json)
         }
-        Err(error) => tell(console, Err(error.into()), json),
+        Err(error) => tell(console, Err(error), json),
+    }
+}
+
+/// Has the daemon hold its log against all of the evidence, a part at a time, until something does not fit.
+async fn ask(client: &Client, evidence: &Evidence) -> Result<Answer<VerifiedReply>, Failure> {
+    let keys: Vec<String> = evidence.keys.iter().map(ToString::to_string).collect();
+    let mut parts = evidence.notes.chunks(NOTES_SENT);
+    let mut part = parts.next().unwrap_or_default();
+    loop {
+        let asked = VerifyAudit { checkpoints: part.to_vec(), keys: keys.clone() };
+        let answer = again_when_limited(async || client.verify_audit(&asked).await).await?;
+        part = match parts.next() {
+            Some(next) if answer.reply.ok => next,
+            _ => return Ok(answer),
+        };
     }
 }
 
@@ -176,8 +184,10 @@ fn given(console: &Console<'_>, args: &Verify) -> Result<Evidence, Failure> {
         if notes.is_empty() {
             return Err(Failure::usage(format!("--checkpoint {shown}: there is no checkpoint in it")));
         }
-        if let Some(wrong) = notes.iter().position(|text| note::unproven(text).is_err()) {
-            let problem = format!("--checkpoint {shown}: number {} in it is no signed note", wrong + 1);
+        // What is signed but says something else would be looked at by nobody.
+        let is_point = |text: &String| note::unproven(text).ok().and_then(Checkpoint::parse).is_some();
+        if let Some(wrong) = notes.iter().position(|text| !is_point(text)) {
+            let problem = format!("--checkpoint {shown}: number {} in it is no signed checkpoint", wrong + 1);
             return Err(Failure::usage(problem));
         }
         evidence.notes.extend(notes);
@@ -192,16 +202,18 @@ fn read(path: &Path, option: &str) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// The same, and where no key is given, what this machine's daemon left in its state directory.
+/// The same, and what this machine's daemon left in its state directory: for its own log, as it would itself, and where
+/// no key is given.
 fn given_or_own(console: &Console<'_>, args: &Verify) -> Result<Evidence, Failure> {
     let mut evidence = given(console, args)?;
-    if evidence.keys.is_empty()
+    let own_log = !args.asks_nobody();
+    if (own_log || evidence.keys.is_empty())
         && let Ok(loaded) = load::load(&console.environment())
     {
         let folder = &loaded.paths.state_dir;
         // Who may not read it has none.
-        evidence.keys = notary::public_keys(folder).unwrap_or_default();
-        if args.bundle.is_none() && args.database.is_none() {
+        evidence.keys.extend(notary::public_keys(folder).unwrap_or_default());
+        if own_log {
             evidence.notes.extend(notary::last_note(folder));
         }
     }
@@ -211,8 +223,11 @@ fn given_or_own(console: &Console<'_>, args: &Verify) -> Result<Evidence, Failur
 /// Where a database is that was named on the command line.
 pub(super) fn engine(console: &Console<'_>, place: &str) -> Result<Engine, Failure> {
     if place.starts_with("postgres://") || place.starts_with("postgresql://") {
+        let parameters = place.split_once('?').map_or("", |(_, parameters)| parameters);
         let login = place.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
-        if login.split('@').next().is_some_and(|user| user.contains(':') && login.contains('@')) {
+        if login.split('@').next().is_some_and(|user| user.contains(':') && login.contains('@'))
+            || parameters.split('&').any(|parameter| parameter.starts_with("password="))
+        {
             return Err(Failure::usage(
                 "everybody on this machine can read a command line: put the password of the database into PGPASSWORD \
                  or ~/.pgpass",

@@ -63,7 +63,10 @@ impl App {
         let limits = settings::limits(&loaded);
         let redactor = settings::redactor(&loaded);
         self.settings.store(Arc::new(Settings { people, limits, redactor, loaded }));
+        // A key that is just being made is taken out of its file again if it cannot be written down.
+        let keys = self.rotation().turn().await;
         self.read_keys().await;
+        drop(keys);
         self.tell(Event::Catalogue);
         Ok(ReloadedReply { changed, needs_restart })
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use teleclaude::daemon::checkpoints;
+use teleclaude::daemon::notary::Notary;
 use teleclaude::domain::checkpoint::Checkpoint;
 use teleclaude::domain::note::{self, VerifierKey};
 use teleclaude::store::connect::Engine;
@@ -174,4 +175,44 @@ async fn a_log_that_lost_its_end_is_not_signed_any_more_and_says_so() {
         }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_elsewhere_that_hangs_is_tried_once_at_a_time() {
+    on_both(async |db| {
+        let elsewhere = tempfile::tempdir().unwrap();
+        let file = elsewhere.path().join("checkpoints");
+        let config = format!("audit: {{ checkpoint: {{ file: {} }} }}", file.display());
+        let world = World::everybody(db).config(&config).start().await;
+        let hanging = world.app.notary().elsewhere().lock_owned().await;
+        assert!(!checkpoints::make(&world.app).await);
+        let health = world.rest(ANN, "GET", "/health", None).await;
+        assert!(health.body.to_string().contains("still being written"), "{health:?}");
+        drop(hanging);
+        assert!(checkpoints::make(&world.app).await);
+        assert_eq!(note::split(&std::fs::read_to_string(&file).unwrap()).len(), 1);
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_others_can_read_signs_nothing_and_what_it_signed_stays_proven() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("audit.key");
+    let notary = Notary::open(folder.path(), "here");
+    let signed = notary.sign("text\n").unwrap();
+    // What a crash left beside it gives the next key neither its mode nor its place.
+    let left = folder.path().join("audit.key.new");
+    std::fs::write(&left, "").unwrap();
+    std::fs::set_permissions(&left, std::fs::Permissions::from_mode(0o644)).unwrap();
+    notary.rotate("here").await.unwrap();
+    assert_eq!(std::fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(notary.wrong().is_empty());
+
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let notary = Notary::open(folder.path(), "here");
+    assert_eq!(notary.sign("text\n"), None);
+    assert!(notary.wrong()[0].contains("mode 0600"), "{:?}", notary.wrong());
+    assert_eq!(note::open(&signed, &notary.keys()), Ok("text\n"));
 }

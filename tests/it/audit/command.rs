@@ -2,8 +2,11 @@
 //! it says and its exit codes.
 
 use crate::process::{World, said};
-use sea_orm::{ConnectionTrait as _, Database};
+use sea_orm::{ConnectionTrait as _, Database, DatabaseConnection};
 use std::process::Output;
+use teleclaude::domain::checkpoint::Checkpoint;
+use teleclaude::domain::note::{self, SigningKey};
+use teleclaude::domain::timestamp::Timestamp;
 
 fn code(output: &Output) -> i32 {
     output.status.code().unwrap()
@@ -35,6 +38,25 @@ async fn an_auditor_with_an_export_and_the_public_key_needs_nobody() {
         assert_eq!(code(&world.run(None, &["audit", "list"])), 0);
     }
     whole(&world.run(None, &["audit", "verify"]));
+    // Many checkpoints from elsewhere, of which the oldest is of another log: none is left out.
+    let secret = std::fs::read_to_string(world.state().join("audit.key")).unwrap();
+    let signer = SigningKey::parse(&secret).unwrap();
+    let last = std::fs::read_to_string(world.state().join("audit.checkpoint")).unwrap();
+    let origin = note::unproven(&last).unwrap().lines().next().unwrap().to_owned();
+    let at = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
+    let other = Checkpoint { origin, seq: 1, hash: [9; 32], at };
+    let points = path("points");
+    std::fs::write(&points, signer.sign(&other.text()) + &last.repeat(600)).unwrap();
+    broken(
+        &world.run(None, &["audit", "verify", "--checkpoint", &points]),
+        "it is not the row that was signed",
+    );
+    std::fs::write(&points, last.repeat(600)).unwrap();
+    whole(&world.run(None, &["audit", "verify", "--checkpoint", &points]));
+    // What is signed but no checkpoint is not passed over.
+    std::fs::write(&points, signer.sign("something\nelse\n")).unwrap();
+    let wrong = world.run(None, &["audit", "verify", "--checkpoint", &points]);
+    assert_eq!(code(&wrong), 2, "{}", said(&wrong));
     let export = ["audit", "export", "--format", "bundle", "-o", &bundle];
     assert_eq!(code(&world.run(None, &export)), 0);
     let again = world.run(None, &export);
@@ -64,10 +86,14 @@ async fn an_auditor_with_an_export_and_the_public_key_needs_nobody() {
         vec!["audit", "verify", "--database", "/nowhere"],
         vec!["audit", "verify", "--bundle", &bundle, "--key", &path("wrong")],
         vec!["audit", "verify", "--checkpoint", &key],
-        vec!["audit", "verify", "--database", "postgres://u:secret@localhost/x"],
     ] {
         let output = world.run(None, &wrong);
         assert_eq!(code(&output), 2, "{wrong:?}: {}", said(&output));
+    }
+
+    for url in ["postgres://u:secret@localhost/x", "postgres://u@localhost/x?password=secret"] {
+        let output = world.run(None, &["audit", "verify", "--database", url]);
+        assert!(said(&output).contains("PGPASSWORD"), "{}", said(&output));
     }
 
     // A copy, and what the daemon signed last, kept elsewhere.
@@ -80,6 +106,21 @@ async fn an_auditor_with_an_export_and_the_public_key_needs_nobody() {
     let verify = ["audit", "verify", "--database", &copy, "--key", &key, "--checkpoint", &point];
     whole(&world.run(None, &verify));
     let raw = Database::connect(format!("sqlite://{copy}")).await.unwrap();
+    cut_off(raw).await;
+    whole(&world.run(None, &["audit", "verify", "--database", &copy, "--key", &key]));
+    broken(&world.run(None, &verify), "truncated: rows 6 to");
+    let json = world.run(None, &[&verify[..], &["--json"]].concat());
+    let found: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(found["chains"][0]["first_bad_seq"], 6, "{found}");
+
+    // The daemon's own log is held against what the daemon signed last, also where a key is given.
+    whole(&world.run(None, &["audit", "verify", "--key", &key]));
+    cut_off(world.database().await).await;
+    broken(&world.run(None, &["audit", "verify", "--key", &key]), "truncated: rows 6 to");
+}
+
+/// Leaves five rows, and no checkpoint that knew of more.
+async fn cut_off(raw: DatabaseConnection) {
     for sql in [
         "DROP TRIGGER audit_log_no_delete",
         "DROP TRIGGER audit_checkpoints_no_delete",
@@ -89,11 +130,6 @@ async fn an_auditor_with_an_export_and_the_public_key_needs_nobody() {
         raw.execute_unprepared(sql).await.unwrap();
     }
     raw.close().await.unwrap();
-    whole(&world.run(None, &["audit", "verify", "--database", &copy, "--key", &key]));
-    broken(&world.run(None, &verify), "truncated: rows 6 to");
-    let json = world.run(None, &[&verify[..], &["--json"]].concat());
-    let found: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
-    assert_eq!(found["chains"][0]["first_bad_seq"], 6, "{found}");
 }
 
 #[test]

@@ -195,17 +195,8 @@ async fn what_was_begun_is_finished_and_proves_itself_in_between() {
         let world = World::everybody(db).start().await;
         rows_of_old(&world, 60, |_, _| {}).await;
         world.audit().await;
-        // As a daemon leaves it that was killed after the record and the first batch.
+        begun(&world).await;
         let reader = world.app.store().reader();
-        let (first, last, head) =
-            prune::prefix(reader, "here", Timestamp::parse(OLD).unwrap()).await.unwrap().unwrap();
-        let at = world.app.now();
-        let cut = Pruned { origin: "here".to_owned(), first, last, count: last, head, at };
-        let note = world.app.notary().sign(&cut.text()).unwrap();
-        let draft = AuditDraft::by_daemon(7, prune::PRUNE, AuditOutcome::Success, at)
-            .with_detail(&json!({ "note": note }));
-        world.app.store().append(soon(), draft).await.unwrap();
-        world.app.store().write(soon(), |tx| prune_some(tx).boxed()).await.unwrap();
         assert_eq!(audit::ends(reader, "here").await.unwrap().unwrap().0, 26);
         let found = verified(&world).await;
         assert_eq!((&found["ok"], &found["chains"][0]["first_seq"]), (&json!(true), &json!(26)), "{found}");
@@ -227,6 +218,19 @@ async fn what_was_begun_is_finished_and_proves_itself_in_between() {
     .await;
 }
 
+/// Leaves it as a daemon does that was killed after the record and the first batch.
+async fn begun(world: &World) {
+    let old = Timestamp::parse(OLD).unwrap();
+    let found = prune::prefix(world.app.store().reader(), "here", old).await.unwrap();
+    let ((first, last, head), at) = (found.unwrap(), world.app.now());
+    let cut = Pruned { origin: "here".to_owned(), first, last, count: last, head, at };
+    let note = world.app.notary().sign(&cut.text()).unwrap();
+    let draft = AuditDraft::by_daemon(7, prune::PRUNE, AuditOutcome::Success, at)
+        .with_detail(&json!({ "note": note }));
+    world.app.store().append(soon(), draft).await.unwrap();
+    world.app.store().write(soon(), |tx| prune_some(tx).boxed()).await.unwrap();
+}
+
 async fn prune_some(
     tx: &mut teleclaude::store::writer::Tx,
 ) -> Result<u64, teleclaude::store::error::StoreError> {
@@ -237,4 +241,81 @@ async fn prune_more(
     tx: &mut teleclaude::store::writer::Tx,
 ) -> Result<u64, teleclaude::store::error::StoreError> {
     prune::cut(tx.conn(), "here", 61, 25).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_record_is_found_however_often_it_was_looked_what_would_go() {
+    on_both(async |db| {
+        let world = World::everybody(db).start().await;
+        rows_of_old(&world, 10, |_, _| {}).await;
+        world.audit().await;
+        assert_eq!(pruned(&world, OLD, false).await.body["rows"], 10);
+        let body = json!({ "before": OLD, "event": "prune, dry run" });
+        let looked =
+            AuditDraft::by_daemon(7, prune::PRUNE, AuditOutcome::Success, world.app.now()).with_detail(&body);
+        let all = (0..150).map(|_| world.app.store().append(soon(), looked.clone()));
+        futures_util::future::try_join_all(all).await.unwrap();
+        let found = verified(&world).await;
+        assert_eq!((&found["ok"], &found["chains"][0]["first_seq"]), (&json!(true), &json!(11)), "{found}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hold_that_comes_while_rows_are_going_keeps_the_rest() {
+    on_both(async |db| {
+        let world = World::everybody(db).start().await;
+        rows_of_old(&world, 60, |n, draft| {
+            if n == 40 {
+                draft.actor = "cid".to_owned();
+            }
+        })
+        .await;
+        world.audit().await;
+        begun(&world).await;
+        let reader = world.app.store().reader();
+        let body = json!({ "person": "cid", "reason": "case 12 of the district court" });
+        let hold = world.rest(ANN, "POST", "/audit/holds", Some(body)).await;
+        assert_eq!(hold.status, 200, "{hold:?}");
+
+        pruning::go_on(&world.app).await;
+        assert_eq!(audit::ends(reader, "here").await.unwrap().unwrap().0, 26, "the held one is among these");
+        assert_eq!(verified(&world).await["ok"], true);
+        let refused = pruned(&world, OLD, false).await;
+        assert_eq!(refused.status, 409, "{refused:?}");
+        assert!(refused.body["detail"].as_str().unwrap().contains("case 12"), "{refused:?}");
+
+        let path = format!("/audit/holds/{}/release", hold.body["id"].as_str().unwrap());
+        let release = json!({ "reason": "the case is closed" });
+        assert_eq!(world.rest(ANN, "POST", &path, Some(release)).await.status, 200);
+        pruning::go_on(&world.app).await;
+        assert_eq!(audit::ends(reader, "here").await.unwrap().unwrap().0, 61);
+        assert_eq!(verified(&world).await["ok"], true);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hole_is_not_hidden_by_pruning_around_it() {
+    on_both(async |db| {
+        let world = World::everybody(db).start().await;
+        rows_of_old(&world, 20, |_, _| {}).await;
+        world.audit().await;
+        let raw = raw(&world).await;
+        use sea_orm::ConnectionTrait as _;
+        let open = match &world.db.engine {
+            teleclaude::store::connect::Engine::Sqlite { .. } => "DROP TRIGGER audit_log_no_delete",
+            _ => "ALTER TABLE audit_log DISABLE TRIGGER audit_log_no_change",
+        };
+        raw.execute_unprepared(open).await.unwrap();
+        raw.execute_unprepared("DELETE FROM audit_log WHERE seq = 7").await.unwrap();
+        raw.close().await.unwrap();
+        for dry_run in [true, false] {
+            let refused = pruned(&world, OLD, dry_run).await;
+            assert_eq!(refused.status, 409, "{refused:?}");
+            assert!(refused.body["detail"].as_str().unwrap().contains("missing"), "{refused:?}");
+        }
+        assert_eq!(verified(&world).await["chains"][0]["first_bad_seq"], 8);
+    })
+    .await;
 }
