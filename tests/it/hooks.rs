@@ -414,7 +414,7 @@ async fn what_was_asked_first_is_answered_first() {
         // The dialogue that is shown is the first one's.
         let early = answer(&second).await;
         assert_eq!((early.status, &early.body["code"]), (409, &json!("conflict")), "{early:?}");
-        assert!(early.body["message"].as_str().unwrap().contains(&first), "{early:?}");
+        assert!(early.body.to_string().contains(&first), "{early:?}");
         for request in [first, second] {
             assert_eq!(answer(&request).await.status, 200);
         }
