@@ -204,7 +204,10 @@ async fn the_daemons_role_is_enough_for_all_that_a_daemon_does() {
     profiles: { full: [], restricted: [] }
 ";
     let world = World::everybody(Db::on(cluster, engine))
-        .config("roles: { member: { profile: full }, admin: { steer_others: true } }")
+        .config(
+            "roles:\n  member: { profile: full, requests_per_minute: 100000, burst: 10000 }\n  \
+             admin: { steer_others: true, requests_per_minute: 100000, burst: 10000 }",
+        )
         .config("retention: { transcripts_days: 1, recordings_days: 1, activity_days: 1 }")
         .config(agents)
         .start()
