@@ -25,6 +25,7 @@ fn messy(then: &str) -> Machine {
     let machine = Machine::new(MESSY);
     let script = format!(
         "cd /mnt/shop
+: > pids
 setsid nohup sh -c 'trap \"\" TERM HUP INT; echo $$ >> pids; while :; do sleep 1; done' >/dev/null 2>&1 &
 (setsid sh -c '(trap \"\" TERM HUP; echo $(exec sh -c \"echo \\$PPID\") >> pids; while :; do sleep 1; done) &' >/dev/null 2>&1 &)
 env -i setsid sh -c 'trap \"\" TERM; echo $$ >> pids; exec sleep 600' >/dev/null 2>&1 &
