@@ -6,6 +6,7 @@ pub mod audit;
 pub mod credentials;
 pub mod export;
 pub mod follow;
+mod live;
 
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::inbox::{Inbox, InboxReply, WhoRead};

@@ -1,11 +1,10 @@
 //! Attaching: the request that changes a connection's protocol, and frames both ways from then on.
 
-use crate::client::{Client, ClientError, encoded, read};
+use crate::client::{Client, ClientError, encoded};
 use crate::wire::attach::{FromDaemon, PIECE_BYTES_MAX, TerminalSize, ToDaemon, UPGRADE};
 use crate::wire::request::AttachSession;
 use http::header::{CONNECTION, HeaderValue, UPGRADE as UPGRADE_HEADER};
 use http::{Method, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -16,8 +15,6 @@ use tokio::time::timeout;
 
 /// A daemon that takes nothing for this long is not there.
 const SEND_TIME: Duration = Duration::from_secs(10);
-/// Bytes of the answer to a request that was refused, at most.
-const REFUSAL_BYTES_MAX: usize = 64 * 1024;
 
 /// To an attached session.
 #[derive(Debug)]
@@ -44,26 +41,10 @@ impl Client {
         let mut request = self.request(Method::POST, &path, Some(&fields))?;
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
         request.headers_mut().insert(UPGRADE_HEADER, HeaderValue::from_static(UPGRADE));
-        let mut sender = self.dial().await?;
-        let exchange = async {
-            let mut response = sender.send_request(request).await.map_err(|e| e.to_string())?;
-            let status = response.status();
-            if status == StatusCode::SWITCHING_PROTOCOLS {
-                let upgraded = hyper::upgrade::on(&mut response).await.map_err(|e| e.to_string())?;
-                return Ok(Ok(upgraded));
-            }
-            let body = Limited::new(response.into_body(), REFUSAL_BYTES_MAX).collect().await;
-            Ok::<_, String>(Err((status, body.map_err(|e| e.to_string())?.to_bytes())))
-        };
-        let upgraded = match self.answered(exchange, false).await? {
-            Ok(upgraded) => upgraded,
-            Err((status, bytes)) => {
-                return Err(match read::<Value>(status, &bytes) {
-                    Err(refused) => refused,
-                    Ok(_) => ClientError::Protocol(format!("it did not change to {UPGRADE}")),
-                });
-            }
-        };
+        let other = format!("it did not change to {UPGRADE}");
+        let (_sender, response) = self.begin(request, StatusCode::SWITCHING_PROTOCOLS, &other).await?;
+        let upgrade = async { hyper::upgrade::on(response).await.map_err(|e| e.to_string()) };
+        let upgraded = self.answered(upgrade, false).await?;
         let parts = upgraded
             .downcast::<TokioIo<UnixStream>>()
             .map_err(|_| ClientError::Protocol("the connection is of another kind".to_owned()))?;

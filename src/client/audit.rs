@@ -1,6 +1,6 @@
 //! The client's methods for the audit log, and reading an answer that is sent while it is made.
 
-use crate::client::{Answer, Client, ClientError, encoded, fault, query};
+use crate::client::{Answer, Client, ClientError, encoded, query};
 use crate::domain::audit_format::AuditFormat;
 use crate::wire::audit::{
     AuditKeysReply, FollowAudit, HoldRow, HoldsReply, ListHolds, PlaceHold, PruneAudit, PrunedReply,
@@ -11,14 +11,10 @@ use crate::wire::reply::{AuditReply, VerifiedReply};
 use crate::wire::request::ListAudit;
 use http::header::{HeaderValue, TE};
 use http::{Method, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Bytes;
+use http_body_util::BodyExt as _;
 use serde_json::json;
 use std::collections::BTreeMap;
 use tokio::time::timeout;
-
-/// Bytes of an answer that says why there is none, at most.
-const FAULT_BYTES_MAX: usize = 64 * 1024;
 
 /// A part of an answer that is sent while it is made.
 #[derive(Debug)]
@@ -107,16 +103,8 @@ impl Client {
     ) -> Result<Option<u64>, E> {
         let mut request = self.request(Method::GET, path, None)?;
         request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
-        let mut sender = self.dial().await?;
-        let exchange = async { sender.send_request(request).await.map_err(|e| e.to_string()) };
-        let (head, mut body) = self.answered(exchange, false).await?.into_parts();
-        if head.status != StatusCode::OK {
-            let all = async {
-                let body = Limited::new(body, FAULT_BYTES_MAX).collect().await;
-                Ok(body.map(|body| body.to_bytes()).unwrap_or_else(|_| Bytes::new()))
-            };
-            return Err(fault(head.status, &self.answered(all, false).await?).into());
-        }
+        let (_sender, response) = self.begin(request, StatusCode::OK, "it is no audit log").await?;
+        let (head, mut body) = response.into_parts();
         let places =
             head.headers.get(PLACES_HEADER).and_then(|text| serde_json::from_slice(text.as_bytes()).ok());
         if let Some(places) = places {

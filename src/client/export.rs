@@ -1,20 +1,17 @@
 //! Taking a session out as a file: the answer is handed on piece by piece, as it comes.
 
-use crate::client::{Client, ClientError, encoded, query, read};
+use crate::client::{Client, ClientError, encoded, query};
 use crate::wire::export::ExportSession;
-use http::Method;
 use http::header::CONTENT_LENGTH;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http::{Method, StatusCode};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::SendRequest;
-use serde_json::Value;
 use std::time::Duration;
 use tokio::time::timeout;
 
 /// A daemon that is there may have nothing to hand on for this long: a large recording whose text is known at its end.
 const PIECE_TIME: Duration = Duration::from_secs(600);
-/// Bytes of the answer to a request that was refused, at most.
-const REFUSAL_BYTES_MAX: usize = 64 * 1024;
 
 /// A file on its way.
 #[derive(Debug)]
@@ -34,24 +31,8 @@ impl Client {
         let rest = query(asked, &["session_id"])?;
         let path = format!("/sessions/{}/export{rest}", encoded(&asked.session_id));
         let request = self.request(Method::GET, &path, None)?;
-        let mut sender = self.dial().await?;
-        let exchange = async {
-            let (head, body) = sender.send_request(request).await.map_err(|e| e.to_string())?.into_parts();
-            if head.status.is_success() {
-                return Ok(Ok((head, body)));
-            }
-            let body = Limited::new(body, REFUSAL_BYTES_MAX).collect().await;
-            Ok::<_, String>(Err((head.status, body.map_err(|e| e.to_string())?.to_bytes())))
-        };
-        let (head, body) = match self.answered(exchange, false).await? {
-            Ok(answer) => answer,
-            Err((status, bytes)) => {
-                return Err(match read::<Value>(status, &bytes) {
-                    Err(refused) => refused,
-                    Ok(_) => ClientError::Protocol("it is no file".to_owned()),
-                });
-            }
-        };
+        let (sender, response) = self.begin(request, StatusCode::OK, "it is no file").await?;
+        let (head, body) = response.into_parts();
         let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         Ok(Download { body, length, _sender: sender })
     }

@@ -1,12 +1,11 @@
 //! Following a transcript: one answer, line by line, for as long as the session runs.
 
-use crate::client::{BODY_BYTES_MAX, Client, ClientError, encoded, query, read};
+use crate::client::{Client, ClientError, encoded, query};
 use crate::wire::follow::{FollowSession, Followed, LINE_BYTES_MAX};
 use http::{Method, StatusCode};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::SendRequest;
-use serde_json::Value;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -32,29 +31,14 @@ impl Client {
         let rest = query(asked, &["session_id"])?;
         let path = format!("/sessions/{}/transcript{rest}", encoded(&asked.session_id));
         let request = self.request(Method::GET, &path, None)?;
-        let mut sender = self.dial().await?;
-        let exchange = async {
-            let response = sender.send_request(request).await.map_err(|e| e.to_string())?;
-            let status = response.status();
-            if status == StatusCode::OK {
-                return Ok(Ok(response.into_body()));
-            }
-            let body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect().await;
-            Ok::<_, String>(Err((status, body.map_err(|e| e.to_string())?.to_bytes())))
-        };
-        match self.answered(exchange, false).await? {
-            Ok(body) => Ok(Following {
-                body,
-                buffer: Vec::new(),
-                looked: 0,
-                quiet: self.endpoint().answer_time,
-                _sender: sender,
-            }),
-            Err((status, bytes)) => Err(match read::<Value>(status, &bytes) {
-                Err(refused) => refused,
-                Ok(_) => ClientError::Protocol("it is not followed".to_owned()),
-            }),
-        }
+        let (sender, response) = self.begin(request, StatusCode::OK, "it is not followed").await?;
+        Ok(Following {
+            body: response.into_body(),
+            buffer: Vec::new(),
+            looked: 0,
+            quiet: self.endpoint().answer_time,
+            _sender: sender,
+        })
     }
 }
 

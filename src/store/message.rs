@@ -116,15 +116,7 @@ pub async fn next_pending(conn: &Conn, session: SessionId) -> Result<Option<Mess
 
 /// The messages that wait in this session, oldest first, at most `limit`.
 pub async fn pending(conn: &Conn, session: SessionId, limit: u64) -> Result<Vec<Message>, StoreError> {
-    let rows = Entity::find()
-        .filter(Column::Session.eq(session.0))
-        .filter(still_pending())
-        .order_by_asc(Column::Created)
-        .order_by_asc(Column::Id)
-        .limit(limit)
-        .all(conn)
-        .await?;
-    rows.into_iter().map(message).collect()
+    oldest(conn, session, still_pending(), limit).await
 }
 
 /// Whether a message whose client's id begins like this waits in the session.
@@ -154,9 +146,18 @@ pub async fn last_typed(conn: &Conn, session: SessionId) -> Result<Option<Timest
 
 /// The messages that were typed into this session, oldest first, at most `limit`.
 pub async fn delivered(conn: &Conn, session: SessionId, limit: u64) -> Result<Vec<Message>, StoreError> {
+    oldest(conn, session, Column::State.eq(MessageState::Delivered.name()), limit).await
+}
+
+async fn oldest(
+    conn: &Conn,
+    session: SessionId,
+    which: Expr,
+    limit: u64,
+) -> Result<Vec<Message>, StoreError> {
     let rows = Entity::find()
         .filter(Column::Session.eq(session.0))
-        .filter(Column::State.eq(MessageState::Delivered.name()))
+        .filter(which)
         .order_by_asc(Column::Created)
         .order_by_asc(Column::Id)
         .limit(limit)
