@@ -15,7 +15,7 @@ use teleclaude::daemon::front::Front;
 use teleclaude::daemon::limits::Limits;
 use teleclaude::daemon::peer::Names;
 use teleclaude::daemon::{connection, http};
-use teleclaude::domain::action::Verb;
+use teleclaude::domain::verb::Verb;
 use teleclaude::domain::caller::{Caller, Peer, Role, Rule, Via};
 use teleclaude::domain::person::Standing;
 use teleclaude::wire::fault::Fault;

@@ -4,8 +4,8 @@
 use crate::daemon::backend::{Backend, Call, Live};
 use crate::daemon::limits::{Bucket, Entered, Gate};
 use crate::daemon::peer::Names;
-use crate::domain::action::Verb;
 use crate::domain::caller::{Caller, Peer, Via};
+use crate::domain::verb::Verb;
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::Reply;
 use crate::wire::request::Request;

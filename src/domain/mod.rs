@@ -22,4 +22,5 @@ pub mod redact;
 pub mod session;
 pub mod timestamp;
 pub mod transcript;
+pub mod verb;
 pub mod walk;

@@ -1,11 +1,12 @@
 //! Who may do what: one pure function, [`judge`]. Its answer is a [`Permit`] that nothing else can make,
 //! so what needs one cannot be reached any other way. `policy/tests.rs` prints the whole table.
 
-use crate::domain::action::{Action, NewSession, Resumption, Verb};
+use crate::domain::action::{Action, NewSession, Resumption};
 use crate::domain::caller::{Caller, Role};
 use crate::domain::credential::Holder;
 use crate::domain::export::ExportFormat;
 use crate::domain::session::{Profile, Session, SessionId};
+use crate::domain::verb::Verb;
 
 #[cfg(test)]
 mod tests;

@@ -2,12 +2,13 @@
 //! audit row beside the change. Effects outside the database are rows here, done afterwards by the daemon.
 
 use crate::config::show;
-use crate::domain::action::{Action, NewMessage, NewSession, SessionQuery, Verb};
+use crate::domain::action::{Action, NewMessage, NewSession, SessionQuery};
 use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::caller::Caller;
 use crate::domain::credential::Holder;
 use crate::domain::policy::{self, Denied, Listing, Permit, Rules};
 use crate::domain::session::{Profile, Session, SessionStatus, Worktree};
+use crate::domain::verb::Verb;
 use crate::store;
 use crate::store::connect::Store;
 use crate::store::session::Filter;

@@ -1,9 +1,9 @@
 //! What can be asked, by names. `usecase` resolves names to things. Unknown arguments are refused.
 
-use crate::domain::action::Verb;
 use crate::domain::audit::AuditOutcome;
 use crate::domain::label::Labels;
 use crate::domain::session::{SessionStatus, ThinkingMode};
+use crate::domain::verb::Verb;
 use crate::wire::attach::TerminalSize;
 use crate::wire::audit::{
     ExportAudit, FollowAudit, ListHolds, PlaceHold, PruneAudit, ReleaseHold, VerifyAudit,

@@ -4,8 +4,8 @@ use crate::daemon::front::Front;
 use crate::daemon::http::attach::{self, Way};
 use crate::daemon::http::{Body, audit, events, export, follow, problem, secrets};
 use crate::daemon::mcp::tools::{arguments, body as json_body};
-use crate::domain::action::Verb;
 use crate::domain::caller::{Peer, Via};
+use crate::domain::verb::Verb;
 use crate::wire::credential::{DeleteCredential, ListCredentials};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::inbox::Inbox;
@@ -318,7 +318,7 @@ fn my_config(parts: &Parts, body: &[u8]) -> Result<PutMyConfig, Fault> {
 #[cfg(test)]
 mod tests {
     use super::{decode, route, segments};
-    use crate::domain::action::Verb;
+    use crate::domain::verb::Verb;
     use http::Method;
 
     #[test]

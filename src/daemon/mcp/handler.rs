@@ -8,8 +8,8 @@ use crate::daemon::mcp::resources::{INBOX, Resource, session_uri, transcript_uri
 use crate::daemon::mcp::tools::{TOOLS, find};
 use crate::daemon::mcp::transport::Asker;
 use crate::daemon::mcp::watch::{self, Connection};
-use crate::domain::action::Verb;
 use crate::domain::caller::{Caller, Peer, Via};
+use crate::domain::verb::Verb;
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::inbox::Inbox;
 use crate::wire::limits::{ANSWER_BYTES_MAX, CONTENT_CHARS_MAX, TOKEN_HEADER, TOKEN_META};

@@ -1,7 +1,7 @@
 //! The tools, as one static table in a fixed order: what models are told of each, and the request it stands for.
 
 use crate::daemon::mcp::schema;
-use crate::domain::action::Verb;
+use crate::domain::verb::Verb;
 use crate::wire::fault::Fault;
 use crate::wire::inbox::{Inbox, InboxReply, WhoRead};
 use crate::wire::reply::{

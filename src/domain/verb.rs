@@ -1,0 +1,202 @@
+//! What can be done, without to what: the rows of the policy's table, and the one name that each has everywhere.
+
+/// What is done, without to what: the rows of the policy's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verb {
+    /// Who am I?
+    Whoami,
+    /// Is the daemon well?
+    Health,
+    /// Projects.
+    ListProjects,
+    /// Agents.
+    ListAgents,
+    /// Machines.
+    ListComputers,
+    /// Sessions.
+    ListSessions,
+    /// One session.
+    ShowSession,
+    /// A new session.
+    StartSession,
+    /// Typing.
+    SendMessage,
+    /// Ending.
+    EndSession,
+    /// Deleting.
+    PurgeSession,
+    /// Running again.
+    ResumeSession,
+    /// Interrupting.
+    InterruptSession,
+    /// Giving it labels.
+    LabelSession,
+    /// Calling it something else.
+    RenameSession,
+    /// Answering what is asked.
+    AnswerSession,
+    /// Taking it out as a file.
+    ExportSession,
+    /// Reading content.
+    ReadSession,
+    /// Searching content.
+    SearchSessions,
+    /// Seeing a terminal live.
+    AttachReadOnly,
+    /// Seeing a terminal live and typing into it.
+    Attach,
+    /// A hook's report.
+    ReportHook,
+    /// Being told of changes.
+    Watch,
+    /// One's own inbox.
+    ReadInbox,
+    /// Marking messages in it as read.
+    MarkInbox,
+    /// Who read what of one's own.
+    WhoReadMine,
+    /// The audit log.
+    ListAudit,
+    /// Checking it.
+    VerifyAudit,
+    /// Writing it out.
+    ExportAudit,
+    /// Its rows as they come.
+    FollowAudit,
+    /// Its public keys.
+    ShowAuditKeys,
+    /// A new key.
+    RotateAuditKey,
+    /// Cutting old rows off it.
+    PruneAudit,
+    /// Keeping rows from that, or no longer.
+    HoldAudit,
+    /// What is kept.
+    ListHolds,
+    /// The config.
+    ShowConfig,
+    /// One's own layer.
+    PutMyConfig,
+    /// Names of credentials.
+    ListCredentials,
+    /// A credential.
+    PutCredential,
+    /// Deleting one.
+    DeleteCredential,
+    /// Many at once.
+    ImportCredentials,
+    /// The encryption keys.
+    ShowKeys,
+    /// The first of them.
+    GenerateKey,
+    /// Another of them.
+    RotateKey,
+    /// Explaining a mapping.
+    ExplainPerson,
+    /// Reading the config again.
+    Reload,
+}
+
+impl Verb {
+    /// Every verb, in the order of the table.
+    pub const ALL: &[Self] = &[
+        Self::Whoami,
+        Self::Health,
+        Self::ListProjects,
+        Self::ListAgents,
+        Self::ListComputers,
+        Self::ListSessions,
+        Self::ShowSession,
+        Self::StartSession,
+        Self::SendMessage,
+        Self::EndSession,
+        Self::PurgeSession,
+        Self::ResumeSession,
+        Self::InterruptSession,
+        Self::LabelSession,
+        Self::RenameSession,
+        Self::AnswerSession,
+        Self::ExportSession,
+        Self::ReadSession,
+        Self::SearchSessions,
+        Self::AttachReadOnly,
+        Self::Attach,
+        Self::ReportHook,
+        Self::Watch,
+        Self::ReadInbox,
+        Self::MarkInbox,
+        Self::WhoReadMine,
+        Self::ListAudit,
+        Self::VerifyAudit,
+        Self::ExportAudit,
+        Self::FollowAudit,
+        Self::ShowAuditKeys,
+        Self::RotateAuditKey,
+        Self::PruneAudit,
+        Self::HoldAudit,
+        Self::ListHolds,
+        Self::ShowConfig,
+        Self::PutMyConfig,
+        Self::ListCredentials,
+        Self::PutCredential,
+        Self::DeleteCredential,
+        Self::ImportCredentials,
+        Self::ShowKeys,
+        Self::GenerateKey,
+        Self::RotateKey,
+        Self::ExplainPerson,
+        Self::Reload,
+    ];
+
+    /// The name as `whoami`, refusals and the audit log spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Whoami => "whoami",
+            Self::Health => "health",
+            Self::ListProjects => "projects.list",
+            Self::ListAgents => "agents.list",
+            Self::ListComputers => "computers.list",
+            Self::ListSessions => "sessions.list",
+            Self::ShowSession => "session.show",
+            Self::StartSession => "session.start",
+            Self::SendMessage => "session.send",
+            Self::EndSession => "session.end",
+            Self::PurgeSession => "session.purge",
+            Self::ResumeSession => "session.resume",
+            Self::InterruptSession => "session.interrupt",
+            Self::LabelSession => "session.label",
+            Self::RenameSession => "session.title",
+            Self::AnswerSession => "session.answer",
+            Self::ExportSession => "transcript.export",
+            Self::ReadSession => "transcript.read",
+            Self::SearchSessions => "transcript.search",
+            Self::AttachReadOnly => "session.watch",
+            Self::Attach => "session.attach",
+            Self::ReportHook => "session.hook",
+            Self::Watch => "session.subscribe",
+            Self::ReadInbox => "inbox.read",
+            Self::MarkInbox => "inbox.mark",
+            Self::WhoReadMine => "audit.mine",
+            Self::ListAudit => "audit.list",
+            Self::VerifyAudit => "audit.verify",
+            Self::ExportAudit => "audit.export",
+            Self::FollowAudit => "audit.follow",
+            Self::ShowAuditKeys => "audit.keys",
+            Self::RotateAuditKey => "audit.key_rotate",
+            Self::PruneAudit => "audit.prune",
+            Self::HoldAudit => "audit.hold",
+            Self::ListHolds => "audit.holds",
+            Self::ShowConfig => "config.show",
+            Self::PutMyConfig => "config.put_mine",
+            Self::ListCredentials => "credentials.list",
+            Self::PutCredential => "credential.put",
+            Self::DeleteCredential => "credential.delete",
+            Self::ImportCredentials => "credential.import",
+            Self::ShowKeys => "key.show",
+            Self::GenerateKey => "key.generate",
+            Self::RotateKey => "key.rotate",
+            Self::ExplainPerson => "people.explain",
+            Self::Reload => "config.reload",
+        }
+    }
+}
