@@ -35,15 +35,11 @@ pub async fn open(app: &App, facts: &Facts, permit: Permit, deadline: Instant) -
         return Err(Fault::new(FaultCode::Internal, "this is not exporting"));
     };
     let format = *format;
-    if *session.computer != *facts.computer {
-        let problem = format!("the recording of {} lies on {}", session.id, session.computer);
-        return Err(Fault::new(FaultCode::Unavailable, problem).hint("ask the daemon of that machine"));
-    }
+    let path = run::recording_path(facts, session)?;
     let place = app.exports().enter(Bucket::Uid(caller.uid), PER_UID).ok_or_else(|| {
         Fault::new(FaultCode::LimitReached, format!("{PER_UID} exports of yours go on already"))
             .hint("wait for one of them to end")
     })?;
-    let path = run::recording_path(facts, session);
     let export = Export::open(app.store(), (session, &path), format, caller.uid, facts.now).await?;
     let written = witness::write_down(app.store(), facts, permit, deadline).await?;
     app.tell_of(&written);

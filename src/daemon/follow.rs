@@ -77,10 +77,7 @@ pub async fn open(app: &App, facts: &Facts, permit: Permit, deadline: Instant) -
     let Action::FollowSession { session, following, .. } = &action else {
         return Err(Fault::new(FaultCode::Internal, "this is not following"));
     };
-    if *session.computer != *facts.computer {
-        let problem = format!("the recording of {} lies on {}", session.id, session.computer);
-        return Err(Fault::new(FaultCode::Unavailable, problem).hint("ask the daemon of that machine"));
-    }
+    let recording = run::recording_path(facts, session)?;
     let wanted = Wanted {
         from: following.cursor.as_deref().map(Place::parse).transpose()?,
         tail_chars: following.tail_chars,
@@ -96,7 +93,7 @@ pub async fn open(app: &App, facts: &Facts, permit: Permit, deadline: Instant) -
         uid: caller.uid,
         wanted,
         has_log: format.is_some_and(|format| !log::folder(format).is_empty()),
-        recording: run::recording_path(facts, session),
+        recording,
         copying: Arc::clone(app.copying()),
         source: Source::Open,
         began: Instant::now(),

@@ -216,13 +216,7 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
             Reply::Session(reply)
         }
         Action::ReadSession { session, window, .. } => {
-            if *session.computer != *facts.computer {
-                let problem = format!("the recording of {} lies on {}", session.id, session.computer);
-                return Err(
-                    Fault::new(FaultCode::Unavailable, problem).hint("ask the daemon of that machine")
-                );
-            }
-            let path = recording_path(facts, &session);
+            let path = recording_path(facts, &session)?;
             let now = facts.now;
             let (entries, cut) = content::entries(store, &session, &window).await.map_err(unavailable)?;
             let has_transcript = !entries.is_empty()
@@ -505,8 +499,15 @@ pub(super) fn not_here(what: &str) -> Fault {
 }
 
 /// Where a session's recording lies.
-pub fn recording_path(facts: &Facts, session: &Session) -> std::path::PathBuf {
-    facts.recordings.join(format!("{}.cast", session.id))
+///
+/// # Errors
+/// `unavailable`: it lies on another machine.
+pub fn recording_path(facts: &Facts, session: &Session) -> Result<std::path::PathBuf, Fault> {
+    if *session.computer != *facts.computer {
+        let problem = format!("the recording of {} lies on {}", session.id, session.computer);
+        return Err(Fault::new(FaultCode::Unavailable, problem).hint("ask the daemon of that machine"));
+    }
+    Ok(facts.recordings.join(format!("{}.cast", session.id)))
 }
 
 fn projects(facts: &Facts, caller: &Caller) -> ProjectsReply {
