@@ -67,9 +67,10 @@ impl Route {
                 None => return Err(no_such(&name)),
                 Some(Kind::List(of)) => {
                     let item = value(&name, of, &text)?;
-                    match fields.entry(name).or_insert_with(|| Value::Array(Vec::new())) {
-                        Value::Array(items) => items.push(item),
-                        _ => {}
+                    if let Value::Array(items) =
+                        fields.entry(name).or_insert_with(|| Value::Array(Vec::new()))
+                    {
+                        items.push(item);
                     }
                 }
                 Some(_) if fields.contains_key(&name) => return Err(Fault::invalid(&name, "is given twice")),
