@@ -9,6 +9,7 @@ mod lost_commit;
 mod opening;
 mod people;
 mod rows;
+mod tasks;
 mod transcript;
 
 use crate::postgres::Db;
