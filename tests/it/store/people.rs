@@ -67,8 +67,11 @@ async fn fill(db: &Db) {
     raw.close().await.unwrap();
 }
 
-/// What is looked for, and who is found by which step, the best first; whether there is no doubt who is meant.
-const CASES: &[(&str, Option<(Step, &[u128], bool)>)] = &[
+/// Who is found by which step, the best first; whether there is no doubt who is meant.
+type Expected = Option<(Step, &'static [u128], bool)>;
+
+/// What is looked for, and who is found.
+const CASES: &[(&str, Expected)] = &[
     // Exactly somebody's name or OS user, in any case of any script.
     ("@IVAN_P", Some((Step::Exact, &[1], true))),
     (" @@ivanp ", Some((Step::Exact, &[1], true))),
