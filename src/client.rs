@@ -7,6 +7,7 @@ pub mod credentials;
 pub mod export;
 pub mod follow;
 mod live;
+pub mod people;
 
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::inbox::{Inbox, InboxReply, WhoRead};
@@ -265,11 +266,6 @@ impl Client {
     /// Hands over the personal layer.
     pub async fn put_my_config(&self, asked: &PutMyConfig) -> Result<Answer<MyConfigReply>, ClientError> {
         self.ask(Method::PUT, "/me/config", Some(&body(asked)?)).await
-    }
-
-    /// Why somebody is who they are.
-    pub async fn explain_person(&self, user: &str) -> Result<Answer<WhoamiReply>, ClientError> {
-        self.get(&format!("/people/{}/explain", encoded(user))).await
     }
 
     /// Reads the config again.

@@ -14,6 +14,7 @@ pub mod label;
 pub mod note;
 pub mod notice;
 pub mod people;
+pub mod people_query;
 pub mod person;
 pub mod policy;
 pub mod project;

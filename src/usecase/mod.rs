@@ -14,6 +14,7 @@ pub mod inbox;
 pub mod labels;
 pub mod markdown;
 pub mod people;
+pub mod people_list;
 pub mod place;
 pub mod purge;
 pub mod question;
@@ -22,6 +23,7 @@ pub mod resume;
 pub mod run;
 pub mod search;
 pub mod turns;
+pub mod visitors;
 pub mod witness;
 
 use crate::config::keys::Keys;

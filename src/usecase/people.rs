@@ -76,6 +76,24 @@ pub struct Meant {
     pub sure: bool,
 }
 
+/// What is looked for.
+///
+/// # Errors
+/// It says nothing.
+pub(super) fn words(field: &str, text: &str) -> Result<Words, Fault> {
+    Words::parse(text).map_err(|problem| {
+        Fault::invalid(field, problem).hint("give a name, a part of one, an OS user, a uid or a phone number")
+    })
+}
+
+/// Nobody is meant by these words, or nobody whom the asker may know of: the same for both.
+pub(super) fn nobody(field: &str, words: &str) -> Fault {
+    let shown: String = words.trim().chars().take(64).collect();
+    Fault { field: Some(field.to_owned()), ..Fault::not_found("person", &shown) }.hint(
+        "`teleclaude people list` shows everybody to admins, `teleclaude people show` everybody themselves",
+    )
+}
+
 /// Who may be meant by these words, as the database has them now. `None` is nobody; deleted people are found only if
 /// asked for. `field` is the argument that the words came in. Never inside the writer's transaction: what that has
 /// changed may yet be undone.
@@ -89,9 +107,7 @@ pub async fn find(
     words: &str,
     deleted: bool,
 ) -> Result<Option<Meant>, Fault> {
-    let words = Words::parse(words).map_err(|problem| {
-        Fault::invalid(field, problem).hint("give a name, a part of one, an OS user, a uid or a phone number")
-    })?;
+    let words = self::words(field, words)?;
     facts.roster.refresh(conn, facts.now).await.map_err(unavailable)?;
     for _ in 0..TRIES {
         let (directory, looked_for) = (Arc::clone(&facts.roster.directory), words.clone());
@@ -129,9 +145,7 @@ pub async fn find(
 /// `invalid` if the words say nothing or fit several, who are named; `not_found`; the database.
 pub async fn one(conn: &Conn, facts: &Facts, field: &str, words: &str) -> Result<Person, Fault> {
     let Some(mut meant) = find(conn, facts, field, words, false).await? else {
-        let shown: String = words.trim().chars().take(64).collect();
-        return Err(Fault { field: Some(field.to_owned()), ..Fault::not_found("person", &shown) }
-            .hint("`teleclaude people list` shows everybody"));
+        return Err(nobody(field, words));
     };
     if meant.sure {
         return Ok(meant.people.swap_remove(0).0);

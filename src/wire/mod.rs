@@ -9,5 +9,6 @@ pub mod fault;
 pub mod follow;
 pub mod inbox;
 pub mod limits;
+pub mod people;
 pub mod reply;
 pub mod request;

@@ -10,6 +10,7 @@ use crate::wire::credential::{
     CredentialDeletedReply, CredentialRow, CredentialsReply, ImportedReply, KeysReply,
 };
 use crate::wire::inbox::InboxReply;
+use crate::wire::people::{FoundPersonReply, PeopleReply, PeopleStatsReply, PersonReply};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +80,14 @@ pub enum Reply {
     Imported(ImportedReply),
     /// To `ShowKeys`, `GenerateKey` and `RotateKey`.
     Keys(KeysReply),
+    /// To `ListPeople`.
+    People(PeopleReply),
+    /// To `FindPerson`.
+    FoundPerson(Box<FoundPersonReply>),
+    /// To `ShowPerson`.
+    Person(Box<PersonReply>),
+    /// To `PeopleStats`.
+    PeopleStats(Box<PeopleStatsReply>),
     /// To `Reload`.
     Reloaded(ReloadedReply),
 }
