@@ -375,3 +375,134 @@ pub fn stats(reply: &PeopleStatsReply, look: &Look) -> String {
     ];
     pairs(&rows, look)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{csv, found, one, page, quoted, stats};
+    use crate::cli::render::plain;
+    use crate::domain::caller::Role;
+    use crate::domain::person::PersonStatus;
+    use crate::wire::people::{
+        BanInForce, CandidateRow, FoundBy, FoundPersonReply, PeopleReply, PeopleStatsReply, PersonActivity,
+        PersonReply, PersonRow, PersonSince, RoleFrom,
+    };
+
+    fn ann() -> PersonRow {
+        PersonRow {
+            person_id: "0193b2a0-0000-7000-8000-000000000001".to_owned(),
+            name: "ann".to_owned(),
+            full_name: Some("Ann Smith".to_owned()),
+            role: Role::Admin,
+            role_from: RoleFrom::Config,
+            status: PersonStatus::Active,
+            visitor: false,
+            os_username: Some("ann".to_owned()),
+            uid: Some(1_000),
+            email: Some("ann@example.org".to_owned()),
+            phone: None,
+            first_seen_at: "2026-11-20T12:00:00Z".to_owned(),
+            last_seen_at: "2026-11-21T11:57:00Z".to_owned(),
+            open_sessions: Some(2),
+            last_session_at: Some("2026-11-21T11:00:00Z".to_owned()),
+        }
+    }
+
+    fn bob() -> PersonRow {
+        PersonRow {
+            name: "bob\u{1b}[2J".to_owned(),
+            full_name: None,
+            role: Role::Public,
+            role_from: RoleFrom::Nothing,
+            status: PersonStatus::Suspended,
+            os_username: None,
+            email: None,
+            open_sessions: None,
+            last_session_at: None,
+            ..ann()
+        }
+    }
+
+    #[test]
+    fn a_page_of_people() {
+        let reply = PeopleReply { people: vec![ann(), bob()], next_cursor: Some("p0-1-2".to_owned()) };
+        insta::assert_snapshot!(page(&reply, &plain()));
+        let nobody = PeopleReply { people: Vec::new(), next_cursor: None };
+        assert_eq!(page(&nobody, &plain()), "Nobody.\n");
+    }
+
+    #[test]
+    fn one_person() {
+        let reply = PersonReply {
+            person: ann(),
+            activity: PersonActivity { sessions: 7, messages: 40, tasks: 3, open_tasks: 1 },
+            bans: vec![BanInForce {
+                until: None,
+                reason: Some("noise".to_owned()),
+                created_at: "2026-11-21T11:57:00Z".to_owned(),
+                by: Some("zoe".to_owned()),
+            }],
+            created_at: "2026-11-20T12:00:00Z".to_owned(),
+            updated_at: "2026-11-20T12:00:00Z".to_owned(),
+            notes: Some("likes tea".to_owned()),
+            warnings: Some(1),
+        };
+        insta::assert_snapshot!(one(&reply, &plain()));
+    }
+
+    #[test]
+    fn who_is_meant() {
+        let candidate = |score, person| CandidateRow { score, person };
+        let mut reply = FoundPersonReply {
+            person: None,
+            found_by: Some(FoundBy::NamePart),
+            candidates: vec![candidate(0.9, ann()), candidate(0.9, bob())],
+            more: true,
+        };
+        insta::assert_snapshot!("may_be_several", found(&reply, &plain()));
+        reply = FoundPersonReply {
+            person: Some(ann()),
+            found_by: Some(FoundBy::Exact),
+            candidates: vec![candidate(1.0, ann())],
+            more: false,
+        };
+        assert_eq!(found(&reply, &plain()), "ann is meant, found exactly.\n");
+    }
+
+    #[test]
+    fn how_many() {
+        let count = |words: &[(&str, i64)]| words.iter().map(|(word, n)| ((*word).to_owned(), *n)).collect();
+        let since = |name: &str| {
+            Some(PersonSince { name: name.to_owned(), created_at: "2026-11-20T12:00:00Z".to_owned() })
+        };
+        let reply = PeopleStatsReply {
+            total: 3,
+            active: 2,
+            suspended: 1,
+            admins: 1,
+            new_24h: 1,
+            new_7d: 2,
+            new_30d: 3,
+            by_status: count(&[("active", 2), ("suspended", 1)]),
+            by_role: count(&[("admin", 1), ("member", 2)]),
+            visitors: 4,
+            oldest: since("ann"),
+            newest: since("bob"),
+        };
+        insta::assert_snapshot!(stats(&reply, &plain()));
+    }
+
+    #[test]
+    fn a_line_of_csv_is_one_whatever_is_in_it() {
+        for (value, line) in [
+            ("plain", "plain"),
+            ("a,b", "\"a,b\""),
+            ("a\"b", "\"a\"\"b\""),
+            ("a\nb", "\"a\nb\""),
+            ("=1+1", "'=1+1"),
+            ("+49, 30", "\"'+49, 30\""),
+        ] {
+            assert_eq!(quoted(value), line);
+        }
+        assert_eq!(csv(&ann()).split(',').count(), super::COLUMNS.len());
+    }
+}
