@@ -69,7 +69,7 @@ pub async fn page(
 ) -> Result<Vec<(Person, bool)>, StoreError> {
     use Column as C;
     let mut rows =
-        Entity::find().filter(if query.visitors { C::Name.is_null() } else { C::Name.is_not_null() });
+        Entity::find().filter(if query.visitors { C::NameFolded.is_null() } else { C::Name.is_not_null() });
     rows = match query.status {
         Some(status) => rows.filter(C::Status.eq(status.name())),
         None => rows.filter(C::Status.ne(PersonStatus::Deleted.name())),
@@ -241,7 +241,7 @@ pub async fn counts(conn: &Conn, roles: &Roles, since: [Timestamp; 3]) -> Result
         .one(conn)
         .await?;
     counts.since = row.map_or([0; 3], |(one, two, three)| [one, two, three]);
-    let visitors = Entity::find().filter(C::Name.is_null()).count(conn).await?;
+    let visitors = Entity::find().filter(C::NameFolded.is_null()).count(conn).await?;
     counts.visitors = i64::try_from(visitors).unwrap_or(i64::MAX);
     let one = |(name, at): (String, i64)| (name, Timestamp::from_micros(at));
     let ends = || here().select_only().columns([C::Name, C::Created]).limit(1);

@@ -1,5 +1,6 @@
 //! Visitors: rows of OS users who were here and whom nobody named. There are only so many of them, and they are
-//! forgotten. Whoever owns an open session stays.
+//! forgotten. Whoever owns an open session stays. They are told by the folded name, which is absent where the name is:
+//! that is what their index is by.
 
 use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
@@ -24,7 +25,7 @@ fn forgettable() -> Select<Entity> {
         .and_where(theirs(S::OwnerUid, Column::Uid).or(theirs(S::Owner, Column::Id)))
         .take();
     Entity::find()
-        .filter(Column::Name.is_null())
+        .filter(Column::NameFolded.is_null())
         .filter(Expr::exists(open).not())
         .order_by_asc(Column::LastSeen)
         .order_by_asc(Column::Id)
@@ -32,7 +33,7 @@ fn forgettable() -> Select<Entity> {
 
 /// A place for one more: if there are as many as there may be, the one who has been away longest is forgotten.
 pub(super) async fn make_room(conn: &Conn) -> Result<(), StoreError> {
-    if Entity::find().filter(Column::Name.is_null()).count(conn).await? < VISITORS_MAX {
+    if Entity::find().filter(Column::NameFolded.is_null()).count(conn).await? < VISITORS_MAX {
         return Ok(());
     }
     let oldest = forgettable().select_only().column(Column::Id).limit(1).into_tuple().one(conn).await?;

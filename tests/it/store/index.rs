@@ -195,7 +195,7 @@ async fn hot_queries_use_their_indexes() {
                 "people_updated",
             ),
             (
-                "SELECT id FROM people WHERE name IS NULL AND last_seen < 5 ORDER BY last_seen, id LIMIT 9",
+                "SELECT id FROM people WHERE name_folded IS NULL AND last_seen < 5 ORDER BY last_seen, id LIMIT 9",
                 "people_visitors",
             ),
             (

@@ -120,6 +120,9 @@ const CASES: &[(&str, Expected)] = &[
 async fn who_was_there_before_is_found_like_those_who_come() {
     on_both(async |db| {
         // As the program before made it, with somebody in it.
+        if let Engine::Sqlite { path, .. } = &db.engine {
+            std::fs::File::create(path).unwrap();
+        }
         let old = raw(&db).await;
         migrations::up_first(&old, 12).await.unwrap();
         let sqlite = matches!(db.engine, Engine::Sqlite { .. });
