@@ -6,6 +6,7 @@ pub mod audit;
 pub mod credentials;
 pub mod export;
 pub mod follow;
+pub mod jobs;
 mod live;
 
 use crate::wire::fault::{Fault, FaultCode};

@@ -20,6 +20,7 @@ pub mod follow;
 pub mod health;
 pub mod hook;
 pub mod inbox;
+pub mod jobs;
 pub mod key;
 pub mod label;
 pub mod man;
@@ -110,6 +111,9 @@ enum Command {
     Health,
     /// Have the daemon read its config again
     Reload,
+    /// List what the daemon does now and then, and have it done now
+    #[command(subcommand)]
+    Jobs(jobs::Command),
     /// Tell the daemon what an agent does (an agent's hook starts this)
     Hook(hook::Args),
     /// Print a completion script for a shell
@@ -240,6 +244,7 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             Command::Key(command) => key::run(console, client, command, json).await,
             Command::Health => health::run(console, client, json).await,
             Command::Reload => health::run_reload(console, client, json).await,
+            Command::Jobs(command) => jobs::run(console, client, command, json).await,
             Command::Daemon
             | Command::Hook(_)
             | Command::Mcp(_)

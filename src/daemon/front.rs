@@ -178,7 +178,8 @@ const fn changes(request: &Request) -> bool {
         | Request::ImportCredentials(_)
         | Request::GenerateKey
         | Request::RotateKey
-        | Request::Reload => true,
+        | Request::Reload
+        | Request::RunJob(_) => true,
         Request::Inbox(args) => args.marks(),
         Request::Whoami
         | Request::Health
@@ -202,6 +203,7 @@ const fn changes(request: &Request) -> bool {
         | Request::ShowConfig
         | Request::ListCredentials(_)
         | Request::ShowKeys
-        | Request::ExplainPerson(_) => false,
+        | Request::ExplainPerson(_)
+        | Request::ListJobs => false,
     }
 }

@@ -7,7 +7,7 @@
 use crate::daemon::app::App;
 use crate::daemon::backend::{Call, Event, Live, SessionEvent};
 use crate::daemon::settings::Settings;
-use crate::daemon::{attach, audit_log, children, export, follow, keys};
+use crate::daemon::{attach, audit_log, children, export, follow, jobs, keys};
 use crate::domain::action::Action;
 use crate::domain::caller::{Caller, Peer, Role};
 use crate::domain::policy::{self, Denied, Permit};
@@ -201,6 +201,10 @@ async fn read(
         Action::Health => Ok(Reply::Health(app.health(&caller))),
         Action::ShowConfig => Ok(Reply::Config(app.config_rows(settings, &caller))),
         Action::Reload => app.reload(Some((&caller, &facts))).await.map(Reply::Reloaded),
+        Action::ListJobs => Ok(Reply::Jobs(jobs::shown(app))),
+        Action::RunJob(job) => {
+            jobs::run_now(app, *job, facts.now, deadline).await.map(|row| Reply::JobDone(Box::new(row)))
+        }
         Action::VerifyAudit(_)
         | Action::ShowAuditKeys
         | Action::RotateAuditKey

@@ -7,6 +7,7 @@ use crate::domain::credential::{CredentialChange, Holder};
 use crate::domain::export::ExportFormat;
 use crate::domain::hold::HoldScope;
 use crate::domain::hook::HookEvent;
+use crate::domain::job::Job;
 use crate::domain::label::Labels;
 use crate::domain::note::VerifierKey;
 use crate::domain::notice::{InboxQuery, MineQuery};
@@ -235,6 +236,10 @@ pub enum Action {
     },
     /// Reading the config again.
     Reload,
+    /// What the daemon does now and then.
+    ListJobs,
+    /// Having it done now.
+    RunJob(Job),
 }
 
 /// What a new session is about.
@@ -485,6 +490,8 @@ impl Action {
             Self::RotateKey => Verb::RotateKey,
             Self::ExplainPerson { .. } => Verb::ExplainPerson,
             Self::Reload => Verb::Reload,
+            Self::ListJobs => Verb::ListJobs,
+            Self::RunJob(_) => Verb::RunJob,
         }
     }
 

@@ -9,6 +9,7 @@ pub mod credential;
 pub mod export;
 pub mod hold;
 pub mod hook;
+pub mod job;
 pub mod label;
 pub mod note;
 pub mod notice;

@@ -128,6 +128,7 @@ pub const fn least_role(verb: Verb) -> Role {
         }
         Verb::ShowKeys | Verb::GenerateKey | Verb::RotateKey => Role::Admin,
         Verb::ListAudit | Verb::VerifyAudit | Verb::Reload => Role::Admin,
+        Verb::ListJobs | Verb::RunJob => Role::Admin,
         Verb::ExportAudit | Verb::FollowAudit | Verb::ShowAuditKeys | Verb::RotateAuditKey => Role::Admin,
         Verb::PruneAudit | Verb::HoldAudit | Verb::ListHolds => Role::Admin,
     }
@@ -169,6 +170,7 @@ pub const fn open_to_agents(verb: Verb) -> bool {
             false
         }
         Verb::ShowKeys | Verb::GenerateKey | Verb::RotateKey => false,
+        Verb::ListJobs | Verb::RunJob => false,
     }
 }
 
@@ -350,6 +352,8 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
             }
         }
         Action::Reload => record = Some("config.reload"),
+        Action::ListJobs => {}
+        Action::RunJob(_) => record = Some(verb.name()),
         Action::ListCredentials(holder) => owns(caller, holder)?,
         Action::ChangeCredentials { holder, .. } => {
             owns(caller, holder)?;

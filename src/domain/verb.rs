@@ -95,6 +95,10 @@ pub enum Verb {
     ExplainPerson,
     /// Reading the config again.
     Reload,
+    /// What the daemon does now and then.
+    ListJobs,
+    /// Having it done now.
+    RunJob,
 }
 
 impl Verb {
@@ -146,6 +150,8 @@ impl Verb {
         Self::RotateKey,
         Self::ExplainPerson,
         Self::Reload,
+        Self::ListJobs,
+        Self::RunJob,
     ];
 
     /// The name as `whoami`, refusals and the audit log spell it.
@@ -197,6 +203,8 @@ impl Verb {
             Self::RotateKey => "key.rotate",
             Self::ExplainPerson => "people.explain",
             Self::Reload => "config.reload",
+            Self::ListJobs => "jobs.list",
+            Self::RunJob => "jobs.run",
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod hook;
 pub mod host;
 pub mod inbox;
 pub mod instance;
+pub mod job;
 pub mod label;
 mod lock;
 pub mod message;

@@ -11,6 +11,7 @@ pub mod export;
 pub mod follow;
 pub mod hook;
 pub mod inbox;
+pub mod job;
 pub mod labels;
 pub mod markdown;
 pub mod place;

@@ -11,7 +11,7 @@ use crate::store::conn::Conn;
 use crate::store::session::{self, Found};
 use crate::usecase::follow::Place;
 use crate::usecase::{
-    Explained, Facts, audit, credential, cursor, hook, inbox, labels, place, question, resume, search,
+    Explained, Facts, audit, credential, cursor, hook, inbox, job, labels, place, question, resume, search,
 };
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::follow::FollowSession;
@@ -143,6 +143,8 @@ pub async fn resolve(
             Action::ExplainPerson { who: Box::new(who), own }
         }
         Request::Reload => Action::Reload,
+        Request::ListJobs => Action::ListJobs,
+        Request::RunJob(args) => job::resolve(&args)?,
         Request::ListCredentials(_)
         | Request::PutCredential(_)
         | Request::DeleteCredential(_)
@@ -206,7 +208,9 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::GenerateKey
         | Action::RotateKey
         | Action::ExplainPerson { .. }
-        | Action::Reload => {}
+        | Action::Reload
+        | Action::ListJobs
+        | Action::RunJob(_) => {}
     }
     Ok(action)
 }

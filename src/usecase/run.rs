@@ -103,6 +103,9 @@ pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
             draft.about(session).because(reason.as_deref()).with_detail(&json!({ "event": "start" }))
         }
         Action::ChangeCredentials { holder, change } => credential::described(draft, holder, change),
+        Action::RunJob(job) => {
+            AuditDraft { target: Some(("job".to_owned(), job.name().to_owned())), ..draft }
+        }
         _ => usecase_audit::recorded(draft, permit.action()),
     };
     Some(match permit.action().session().filter(|session| !session.is_own(permit.caller())) {
@@ -253,6 +256,7 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         Action::ExportSession { .. } => return Err(not_here("export")),
         Action::SearchSessions(_) => return Err(not_here("transcript.search")),
         Action::Reload => return Err(not_here("reload")),
+        Action::ListJobs | Action::RunJob(_) => return Err(not_here("a job")),
         Action::StartSession(_)
         | Action::SendMessage { .. }
         | Action::EndSession { .. }

@@ -12,6 +12,7 @@ use crate::wire::credential::{DeleteCredential, ImportCredentials, ListCredentia
 use crate::wire::export::ExportSession;
 use crate::wire::follow::FollowSession;
 use crate::wire::inbox::{Inbox, WhoRead};
+use crate::wire::job::RunJob;
 use serde::{Deserialize, Serialize};
 
 /// Everything a client can ask. A new verb is one variant here and one of `domain::action::Action`.
@@ -113,6 +114,10 @@ pub enum Request {
     ExplainPerson(ExplainPerson),
     /// Read the config again.
     Reload,
+    /// What the daemon does now and then.
+    ListJobs,
+    /// Have it do one of that now.
+    RunJob(RunJob),
 }
 
 impl Request {
@@ -169,6 +174,8 @@ impl Request {
             Self::RotateKey => Verb::RotateKey,
             Self::ExplainPerson(_) => Verb::ExplainPerson,
             Self::Reload => Verb::Reload,
+            Self::ListJobs => Verb::ListJobs,
+            Self::RunJob(_) => Verb::RunJob,
         }
     }
 }

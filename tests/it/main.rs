@@ -17,6 +17,7 @@ mod host;
 mod hostile;
 mod http;
 mod install;
+mod jobs;
 mod kill;
 mod mcp;
 mod orphans;

@@ -10,6 +10,7 @@ use crate::domain::caller::{Caller, PersonRef, Role, Rule, Via};
 use crate::domain::credential::{CredentialChange, CredentialName, CredentialValue, Holder, Secret};
 use crate::domain::export::ExportFormat;
 use crate::domain::hold::HoldScope;
+use crate::domain::job::Job;
 use crate::domain::label::Labels;
 use crate::domain::notice::{InboxQuery, Mark};
 use crate::domain::person::{PersonId, Standing};
@@ -335,6 +336,8 @@ fn table(rules: &Rules) -> String {
             Box::new(|| Action::ExplainPerson { who: Box::new(ann(Role::Member)), own: false }),
         ),
         ("reload".to_owned(), Box::new(|| Action::Reload)),
+        ("jobs list".to_owned(), Box::new(|| Action::ListJobs)),
+        ("jobs run".to_owned(), Box::new(|| Action::RunJob(Job::Retention))),
         ("credentials: own".to_owned(), Box::new(|| Action::ListCredentials(held(ANN, 1000)))),
         ("credentials: another's".to_owned(), Box::new(|| Action::ListCredentials(held(BOB, 1001)))),
         (

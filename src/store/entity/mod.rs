@@ -12,6 +12,7 @@ pub mod hook_state;
 pub mod host;
 pub mod inbox;
 pub mod instance;
+pub mod job;
 pub mod message;
 pub mod needs_input;
 pub mod outbox;
