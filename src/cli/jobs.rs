@@ -156,7 +156,15 @@ mod tests {
                 JobRow { last_finished: None, last_ok: None, runs: 0, ..job("search_index") },
             ],
         };
-        insta::assert_snapshot!(listed(&reply, &plain()), @"");
+        insta::assert_snapshot!(listed(&reply, &plain()), @r"
+        JOB           EVERY  LAST     NEXT    RUNS  STATE   WHAT IT DOES
+        checkpoint    1h     30m ago  in 20m  7     ok      does something
+        prune         1h     30m ago          7     failed  does something
+        heartbeat     never  30m ago          7     off     does something
+        retention     1h     30m ago  in 20m  7     runs    does something
+        search_index  1h              in 20m  0     waits   does something
+        ! prune (3 times): the disk is full\x1b[2J
+        ");
         assert_eq!(done(&job("prune"), &plain()), "prune is done\n");
         assert_eq!(
             done(&JobRow { error, ..job("prune") }, &plain()),
