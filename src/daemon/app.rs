@@ -398,6 +398,7 @@ impl App {
         match reply {
             Reply::Started(_)
             | Reply::Sent(_)
+            | Reply::Delivered(_)
             | Reply::Ended(_)
             | Reply::Purged(_)
             | Reply::Changed(_)

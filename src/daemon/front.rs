@@ -168,6 +168,8 @@ const fn changes(request: &Request) -> bool {
         | Request::ReportHook(_)
         | Request::Subscribe(_)
         | Request::StopNotifications(_)
+        | Request::SendToPerson(_)
+        | Request::SendSummary(_)
         | Request::RotateAuditKey
         | Request::PruneAudit(_)
         | Request::PlaceHold(_)

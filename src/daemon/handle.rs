@@ -124,6 +124,8 @@ async fn resolved_and_judged(
         | Verb::LabelSession
         | Verb::RenameSession
         | Verb::MarkInbox
+        | Verb::SendToPerson
+        | Verb::SendSummary
         | Verb::HoldAudit
         | Verb::AnswerSession
         | Verb::ReportHook
@@ -135,7 +137,9 @@ async fn resolved_and_judged(
             let changed = action.session().filter(|_| asks).map(SessionEvent::of_row);
             let told =
                 action.session().filter(|session| !session.is_own(&caller)).map(|s| (s.owner, s.owner_uid));
+            let addressees = action.addressees();
             let mut reply = change(app, facts, caller, action, call.deadline).await?;
+            addressees.into_iter().for_each(|person| app.tell_person(person));
             if let Some(event) = changed {
                 app.tell(Event::Session(event));
             }

@@ -9,8 +9,10 @@ use crate::domain::hold::HoldScope;
 use crate::domain::hook::HookEvent;
 use crate::domain::job::Job;
 use crate::domain::label::Labels;
+use crate::domain::letter::Letter;
 use crate::domain::note::VerifierKey;
 use crate::domain::notice::{InboxQuery, MineQuery};
+use crate::domain::person::PersonId;
 use crate::domain::project::Project;
 use crate::domain::query::Query;
 use crate::domain::question::{Answer, Question};
@@ -149,6 +151,10 @@ pub enum Action {
     },
     /// One's own inbox.
     Inbox(Box<InboxQuery>),
+    /// Writing to a person.
+    SendToPerson(Box<Letter>),
+    /// Telling who asked for it what was done.
+    SendSummary(Box<Letter>),
     /// Who read what of one's own.
     WhoReadMine(Box<MineQuery>),
     /// The audit log.
@@ -467,6 +473,8 @@ impl Action {
                 None => Verb::ReadInbox,
                 Some(_) => Verb::MarkInbox,
             },
+            Self::SendToPerson(_) => Verb::SendToPerson,
+            Self::SendSummary(_) => Verb::SendSummary,
             Self::WhoReadMine(_) => Verb::WhoReadMine,
             Self::ListAudit(_) => Verb::ListAudit,
             Self::VerifyAudit(_) => Verb::VerifyAudit,
@@ -495,6 +503,16 @@ impl Action {
         }
     }
 
+    /// To whom it writes.
+    pub fn addressees(&self) -> Vec<PersonId> {
+        match self {
+            Self::SendToPerson(letter) | Self::SendSummary(letter) => {
+                letter.to.iter().map(|addressee| addressee.person.id).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// The session it is about, if it is about one that exists.
     pub fn session(&self) -> Option<&Session> {
         match self {
@@ -513,6 +531,7 @@ impl Action {
             | Self::Watch { session, .. } => Some(session),
             Self::ResumeSession(resumption) => Some(&resumption.session),
             Self::AnswerSession(new) => Some(&new.session),
+            Self::SendToPerson(letter) => letter.session(),
             _ => None,
         }
     }

@@ -11,6 +11,7 @@ pub mod hold;
 pub mod hook;
 pub mod job;
 pub mod label;
+pub mod letter;
 pub mod note;
 pub mod notice;
 pub mod people;

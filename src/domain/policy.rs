@@ -5,6 +5,7 @@ use crate::domain::action::{Action, NewSession, Resumption};
 use crate::domain::caller::{Caller, Role};
 use crate::domain::credential::Holder;
 use crate::domain::export::ExportFormat;
+use crate::domain::letter::{Into, Letter};
 use crate::domain::session::{Profile, Session, SessionId};
 use crate::domain::verb::Verb;
 
@@ -111,6 +112,8 @@ pub const fn least_role(verb: Verb) -> Role {
         | Verb::AttachReadOnly
         | Verb::ReadInbox
         | Verb::MarkInbox
+        | Verb::SendToPerson
+        | Verb::SendSummary
         | Verb::WhoReadMine
         | Verb::ShowConfig
         | Verb::PutMyConfig
@@ -151,9 +154,11 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::AttachReadOnly
         | Verb::ReportHook
         | Verb::Watch
-        | Verb::ReadInbox => true,
+        | Verb::ReadInbox
+        | Verb::SendSummary => true,
         Verb::Attach
         | Verb::MarkInbox
+        | Verb::SendToPerson
         | Verb::WhoReadMine
         | Verb::ListAudit
         | Verb::VerifyAudit
@@ -215,6 +220,7 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
         | Action::ListAgents
         | Action::ListComputers
         | Action::Inbox(_)
+        | Action::SendSummary(_)
         | Action::WhoReadMine(_)
         | Action::ShowConfig
         | Action::PutMyConfig { .. } => {}
@@ -281,6 +287,11 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
         Action::SendMessage { session, reason, .. } => {
             let why = "typing into somebody else's session needs a reason";
             if steer(caller, session, reason.as_deref(), rules, why)? == Whose::Anothers {
+                record = Some("session.send");
+            }
+        }
+        Action::SendToPerson(letter) => {
+            if steers(caller, letter, rules)? {
                 record = Some("session.send");
             }
         }
@@ -421,6 +432,22 @@ fn steer(
         }
     }
     Ok(whose)
+}
+
+/// Whether a letter steers another's session. Only admins write to anybody; and typing what one writes into a session
+/// is steering it, whatever the tool is called.
+fn steers(caller: &Caller, letter: &Letter, rules: &Rules) -> Result<bool, Denied> {
+    if caller.role < Role::Admin && !letter.to.iter().all(|addressee| addressee.admin) {
+        return Err(Denied::Hidden);
+    }
+    match &letter.into {
+        Into::Inbox => Ok(false),
+        Into::Unseen => Err(Denied::NotYours),
+        Into::Session(session, _) => {
+            let why = "typing into somebody else's session needs a reason";
+            Ok(steer(caller, session, letter.reason.as_deref(), rules, why)? == Whose::Anothers)
+        }
+    }
 }
 
 /// A session runs as its owner, whoever resumes it: what the owner may today decides.

@@ -53,6 +53,10 @@ pub enum Verb {
     ReadInbox,
     /// Marking messages in it as read.
     MarkInbox,
+    /// Writing to a person.
+    SendToPerson,
+    /// Telling who asked for it what was done.
+    SendSummary,
     /// Who read what of one's own.
     WhoReadMine,
     /// The audit log.
@@ -129,6 +133,8 @@ impl Verb {
         Self::Watch,
         Self::ReadInbox,
         Self::MarkInbox,
+        Self::SendToPerson,
+        Self::SendSummary,
         Self::WhoReadMine,
         Self::ListAudit,
         Self::VerifyAudit,
@@ -182,6 +188,8 @@ impl Verb {
             Self::Watch => "session.subscribe",
             Self::ReadInbox => "inbox.read",
             Self::MarkInbox => "inbox.mark",
+            Self::SendToPerson => "message.send",
+            Self::SendSummary => "summary.send",
             Self::WhoReadMine => "audit.mine",
             Self::ListAudit => "audit.list",
             Self::VerifyAudit => "audit.verify",

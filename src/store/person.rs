@@ -184,6 +184,24 @@ pub async fn directory(conn: &Conn) -> Result<Vec<Known>, StoreError> {
         .collect()
 }
 
+/// Those who were admins by an OS group when they were last seen, and are switched on; at most `limit`.
+///
+/// # Errors
+/// The database.
+pub async fn group_admins(conn: &Conn, limit: u64) -> Result<Vec<PersonId>, StoreError> {
+    let ids: Vec<Uuid> = person::Entity::find()
+        .select_only()
+        .column(person::Column::Id)
+        .filter(person::Column::GroupRole.eq(Role::Admin.name()))
+        .filter(person::Column::Status.eq(PersonStatus::Active.name()))
+        .order_by_asc(person::Column::Name)
+        .limit(limit)
+        .into_tuple()
+        .all(conn)
+        .await?;
+    Ok(ids.into_iter().map(PersonId).collect())
+}
+
 /// Switches a person on or off. `false` if there is no such person.
 pub async fn set_status(conn: &Conn, id: PersonId, status: PersonStatus) -> Result<bool, StoreError> {
     let done = person::Entity::update_many()

@@ -13,6 +13,7 @@ pub mod hook;
 pub mod inbox;
 pub mod job;
 pub mod labels;
+pub mod letter;
 pub mod markdown;
 pub mod place;
 pub mod purge;

@@ -9,7 +9,7 @@ use crate::wire::audit::{AuditKeysReply, HoldRow, HoldsReply, PrunedReply};
 use crate::wire::credential::{
     CredentialDeletedReply, CredentialRow, CredentialsReply, ImportedReply, KeysReply,
 };
-use crate::wire::inbox::InboxReply;
+use crate::wire::inbox::{DeliveredReply, InboxReply};
 use crate::wire::job::{JobRow, JobsReply};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,8 @@ pub enum Reply {
     Watching(WatchingReply),
     /// To `Inbox`.
     Inbox(InboxReply),
+    /// To `SendToPerson` and `SendSummary`.
+    Delivered(Box<DeliveredReply>),
     /// To `ListAudit` and `WhoReadMine`.
     Audit(AuditReply),
     /// To `VerifyAudit`.

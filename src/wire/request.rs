@@ -11,7 +11,7 @@ use crate::wire::audit::{
 use crate::wire::credential::{DeleteCredential, ImportCredentials, ListCredentials, PutCredential};
 use crate::wire::export::ExportSession;
 use crate::wire::follow::FollowSession;
-use crate::wire::inbox::{Inbox, WhoRead};
+use crate::wire::inbox::{Inbox, SendSummary, SendToPerson, WhoRead};
 use crate::wire::job::RunJob;
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +70,10 @@ pub enum Request {
     StopNotifications(SessionRef),
     /// My messages.
     Inbox(Inbox),
+    /// Write to a person.
+    SendToPerson(SendToPerson),
+    /// Tell who asked for it what was done.
+    SendSummary(SendSummary),
     /// Who read what of mine?
     WhoReadMine(WhoRead),
     /// Rows of the audit log.
@@ -153,6 +157,8 @@ impl Request {
                 true => Verb::MarkInbox,
                 false => Verb::ReadInbox,
             },
+            Self::SendToPerson(_) => Verb::SendToPerson,
+            Self::SendSummary(_) => Verb::SendSummary,
             Self::WhoReadMine(_) => Verb::WhoReadMine,
             Self::ListAudit(_) => Verb::ListAudit,
             Self::VerifyAudit(_) => Verb::VerifyAudit,
