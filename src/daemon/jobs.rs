@@ -4,6 +4,7 @@
 //! in between leaves the job due for the next one.
 
 pub mod denials;
+pub mod heartbeat;
 pub mod idle;
 
 use crate::config::schema::Config;
@@ -47,7 +48,7 @@ async fn work(job: Job, app: &App, now: Timestamp, stop: &CancellationToken) -> 
         Job::Checkpoint if checkpoints::make(app).await => Ok(()),
         Job::Checkpoint => Err(app.notary().wrong().join("; ")),
         Job::Prune => pruning::go_on(app, stop).await.map_err(told),
-        Job::Heartbeat => Ok(()),
+        Job::Heartbeat => heartbeat::run(app, now, stop).await.map_err(told),
         Job::IdleSessions => idle::end_idle(app, now).await.map_err(told),
         Job::Retention => retention::delete_old(app, now, stop).await.map_err(told),
         Job::SearchIndex => retention::fill_index(app, stop).await.map_err(told),

@@ -27,6 +27,7 @@ pub mod outbox;
 pub mod person;
 pub mod prune;
 pub mod question;
+pub mod reminder;
 pub mod retention;
 pub mod seal;
 pub mod search;

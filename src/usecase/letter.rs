@@ -2,20 +2,24 @@
 //! and allowed, into the queue of what is typed into a session of theirs, all in one transaction.
 
 use crate::agent::{self, Manner};
+use crate::config::schema::access::PersonEntry;
 use crate::domain::action::Action;
 use crate::domain::caller::{Caller, PersonRef, Role};
 use crate::domain::letter::{Addressee, Into, Letter, LetterText};
 use crate::domain::notice::{Notice, NoticeKind};
 use crate::domain::person::{PersonId, PersonStatus, fold};
 use crate::domain::session::Session;
+use crate::domain::task::Task;
 use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
+use crate::store::task::{self, Found};
 use crate::store::writer::Tx;
 use crate::store::{inbox, message, person, session};
 use crate::usecase::Facts;
 use crate::usecase::resolve::{find, reason, unavailable};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::inbox::{DeliveredReply, SendSummary, SendToPerson};
+use crate::wire::limits::SESSION_PREFIX_MIN;
 use crate::wire::reply::Reply;
 use std::time::Duration;
 use uuid::Uuid;
@@ -70,7 +74,7 @@ pub(super) async fn resolve_summary(
     args: SendSummary,
 ) -> Result<Action, Fault> {
     let text = LetterText::parse(&args.summary).map_err(|problem| Fault::invalid("summary", problem))?;
-    let to = all_admins(conn, facts).await?;
+    let to = who_asked(conn, facts, caller, args.task_id.as_deref()).await?;
     let (kind, into) = (NoticeKind::Summary, Into::Inbox);
     Ok(Action::SendSummary(Box::new(Letter { kind, asked: String::new(), to, text, into, reason: None })))
 }
@@ -123,14 +127,59 @@ async fn addressees(
     Ok(vec![Addressee { person: PersonRef::from(&person), admin, notice: facts.message_id }])
 }
 
+/// Who gave the task, or the newest open one, if they are still there; else all admins.
+async fn who_asked(
+    conn: &Conn,
+    facts: &Facts,
+    caller: &Caller,
+    task_id: Option<&str>,
+) -> Result<Vec<Addressee>, Fault> {
+    let own = caller.person.as_ref().map(|person| person.id);
+    let task = match (task_id, own) {
+        (Some(name), Some(own)) => Some(own_task(conn, own, name).await?),
+        (None, Some(own)) => task::newest_open(conn, own).await.map_err(unavailable)?,
+        (_, None) => None,
+    };
+    let admins = admins(conn, facts).await?;
+    if let Some(task) = task
+        && let Some(creator) = person::by_id(conn, task.creator.id).await.map_err(unavailable)?
+        && creator.status != PersonStatus::Deleted
+    {
+        let admin = admins.iter().any(|(admin, _)| admin.id == creator.id);
+        return Ok(vec![Addressee { person: PersonRef::from(&creator), admin, notice: facts.message_id }]);
+    }
+    all_of(facts, admins)
+}
+
+/// The task of this person's that is meant.
+async fn own_task(conn: &Conn, own: PersonId, name: &str) -> Result<Task, Fault> {
+    let shown: String = name.chars().take(40).collect();
+    let field = |fault: Fault| Fault { field: Some("task_id".to_owned()), ..fault };
+    let plain = name.len() <= 36 && name.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    if !plain || name.len() < SESSION_PREFIX_MIN {
+        return Err(Fault::invalid(
+            "task_id",
+            format_args!(
+                "`{shown}` is neither a task's id nor at least {SESSION_PREFIX_MIN} characters of one"
+            ),
+        ));
+    }
+    match task::find(conn, name, Some(own), false).await.map_err(unavailable)? {
+        Found::One(task) => Ok(*task),
+        Found::None => {
+            Err(field(Fault::not_found("task", &shown)).hint("a summary is about a task of your own"))
+        }
+        Found::Ambiguous(ids) => {
+            let ids: Vec<String> = ids.iter().map(|id| id.0.to_string()).collect();
+            Err(Fault::invalid("task_id", format_args!("`{shown}` fits several: {}", ids.join(", "))))
+        }
+    }
+}
+
 /// There is no such person, or none that the caller may write to: the same words for both.
 pub(super) fn nobody(name: &str) -> Fault {
     Fault { field: Some("user".to_owned()), ..Fault::not_found("person", name) }
         .hint("whoever is no admin writes to admins; `admins` stands for all of them")
-}
-
-async fn all_admins(conn: &Conn, facts: &Facts) -> Result<Vec<Addressee>, Fault> {
-    all_of(facts, admins(conn, facts).await?)
 }
 
 fn all_of(facts: &Facts, admins: Vec<(PersonRef, Option<String>)>) -> Result<Vec<Addressee>, Fault> {
@@ -145,7 +194,8 @@ fn all_of(facts: &Facts, admins: Vec<(PersonRef, Option<String>)>) -> Result<Vec
 /// Those who may act as admins now, and their OS users, by name: also who was one by an OS group when last seen.
 async fn admins(conn: &Conn, facts: &Facts) -> Result<Vec<(PersonRef, Option<String>)>, Fault> {
     let mut ids: Vec<PersonId> = facts.people.admins(facts.now);
-    if !facts.single_user {
+    let by_group = |one: &PersonEntry| one.os_group.is_some() && one.role == Role::Admin;
+    if !facts.single_user && facts.config.people.iter().any(by_group) {
         ids.extend(person::group_admins(conn, ADMINS_MAX as u64).await.map_err(unavailable)?);
     }
     let mut found = Vec::new();

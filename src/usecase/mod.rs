@@ -9,6 +9,7 @@ pub mod credential;
 pub mod cursor;
 pub mod export;
 pub mod follow;
+pub mod heartbeat;
 pub mod hook;
 pub mod inbox;
 pub mod job;

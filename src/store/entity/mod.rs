@@ -23,6 +23,7 @@ pub mod setting;
 pub mod subscription;
 pub mod task;
 pub mod task_event;
+pub mod task_reminder;
 pub mod transcript_entry;
 pub mod transcript_file;
 pub mod usage;
