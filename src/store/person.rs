@@ -184,22 +184,24 @@ pub async fn directory(conn: &Conn) -> Result<Vec<Known>, StoreError> {
         .collect()
 }
 
-/// Those who were admins by an OS group when they were last seen, and are switched on; at most `limit`.
+/// Those who were made admins at run time and, if `by_group`, those who were it by an OS group when they were last seen;
+/// by name, at most `limit`.
 ///
 /// # Errors
 /// The database.
-pub async fn group_admins(conn: &Conn, limit: u64) -> Result<Vec<PersonId>, StoreError> {
-    let ids: Vec<Uuid> = person::Entity::find()
-        .select_only()
-        .column(person::Column::Id)
-        .filter(person::Column::GroupRole.eq(Role::Admin.name()))
-        .filter(person::Column::Status.eq(PersonStatus::Active.name()))
+pub async fn admins(conn: &Conn, by_group: bool, limit: u64) -> Result<Vec<Person>, StoreError> {
+    let mut any = Condition::any().add(person::Column::Role.eq(Role::Admin.name()));
+    if by_group {
+        any = any.add(person::Column::GroupRole.eq(Role::Admin.name()));
+    }
+    let rows = person::Entity::find()
+        .filter(person::Column::Name.is_not_null())
+        .filter(any)
         .order_by_asc(person::Column::Name)
         .limit(limit)
-        .into_tuple()
         .all(conn)
         .await?;
-    Ok(ids.into_iter().map(PersonId).collect())
+    rows.into_iter().map(person_of).collect()
 }
 
 /// Switches a person on or off. `false` if there is no such person.

@@ -101,7 +101,7 @@ async fn addressees(
     if words.is_empty() || words.len() > 400 {
         return Err(Fault::invalid("user", "must be a person's name").hint("`admins` stands for all admins"));
     }
-    let admins = admins(conn, facts).await?;
+    let admins = admins(conn, facts, caller).await?;
     if caller.role < Role::Admin {
         let wanted = fold(words);
         let hit = admins.iter().find(|(admin, user)| {
@@ -140,7 +140,7 @@ async fn who_asked(
         (None, Some(own)) => task::newest_open(conn, own).await.map_err(unavailable)?,
         (_, None) => None,
     };
-    let admins = admins(conn, facts).await?;
+    let admins = admins(conn, facts, caller).await?;
     if let Some(task) = task
         && let Some(creator) = person::by_id(conn, task.creator.id).await.map_err(unavailable)?
         && creator.status != PersonStatus::Deleted
@@ -191,22 +191,27 @@ fn all_of(facts: &Facts, admins: Vec<(PersonRef, Option<String>)>) -> Result<Vec
     Ok(all.map(|((person, _), notice)| Addressee { person, admin: true, notice }).collect())
 }
 
-/// Those who may act as admins now, and their OS users, by name: also who was one by an OS group when last seen.
-async fn admins(conn: &Conn, facts: &Facts) -> Result<Vec<(PersonRef, Option<String>)>, Fault> {
-    let mut ids: Vec<PersonId> = facts.people.admins(facts.now);
-    let by_group = |one: &PersonEntry| one.os_group.is_some() && one.role == Role::Admin;
-    if !facts.single_user && facts.config.people.iter().any(by_group) {
-        ids.extend(person::group_admins(conn, ADMINS_MAX as u64).await.map_err(unavailable)?);
+/// The admins and their OS users, by name: the config's, those added at run time, and who was one by an OS group when
+/// last seen. The config beats the directory.
+async fn admins(
+    conn: &Conn,
+    facts: &Facts,
+    caller: &Caller,
+) -> Result<Vec<(PersonRef, Option<String>)>, Fault> {
+    if facts.single_user {
+        let own = caller.person.iter().map(|own| (own.clone(), caller.os_username.clone()));
+        return Ok(own.collect());
     }
-    let mut found = Vec::new();
-    for id in ids {
-        if found.iter().all(|(known, _): &(PersonRef, _)| known.id != id)
-            && let Some(person) = person::by_id(conn, id).await.map_err(unavailable)?
-        {
-            found.push((PersonRef::from(&person), person.os_username));
-        }
+    let config: Vec<&PersonEntry> = facts.config.people.iter().filter(|one| one.os_group.is_none()).collect();
+    let by_group = facts.config.people.iter().any(|one| one.os_group.is_some() && one.role == Role::Admin);
+    let mut found = person::admins(conn, by_group, ADMINS_MAX as u64).await.map_err(unavailable)?;
+    found.retain(|person| config.iter().all(|one| one.name != person.name));
+    for one in config.iter().filter(|one| one.role == Role::Admin).take(ADMINS_MAX) {
+        found.extend(person::by_name(conn, &one.name).await.map_err(unavailable)?);
     }
-    Ok(found)
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    let active = found.iter().filter(|person| person.status == PersonStatus::Active);
+    Ok(active.map(|person| (PersonRef::from(person), person.os_username.clone())).collect())
 }
 
 /// The session of the addressee's that is meant.
