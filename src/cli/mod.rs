@@ -34,6 +34,7 @@ pub mod reason;
 pub mod render;
 pub mod resume;
 pub mod search;
+pub mod send;
 pub mod sessions;
 pub mod transcript;
 pub mod when;
@@ -90,6 +91,10 @@ enum Command {
     People(people::Command),
     /// Read your messages, among them who read sessions of yours
     Inbox(inbox::Args),
+    /// Write to a person, into their inbox
+    Send(send::Args),
+    /// Tell who gave you a task what was done
+    Report(send::Report),
     /// Read and check the audit log
     #[command(subcommand)]
     Audit(audit::Command),
@@ -236,6 +241,8 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             Command::Computers => catalogue::run_computers(console, client, json).await,
             Command::People(command) => people::run(console, client, command, json).await,
             Command::Inbox(args) => inbox::run(console, client, args, json).await,
+            Command::Send(args) => send::run(console, client, args, json).await,
+            Command::Report(args) => send::run_report(console, client, args, json).await,
             Command::Audit(command) => audit::run(console, client, command, json).await,
             Command::Config(config::Command::Show { origin }) => {
                 config::run_show(console, client, *origin, json).await

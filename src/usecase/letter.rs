@@ -7,7 +7,7 @@ use crate::domain::action::Action;
 use crate::domain::caller::{Caller, PersonRef, Role};
 use crate::domain::letter::{Addressee, Into, Letter, LetterText};
 use crate::domain::notice::{Notice, NoticeKind};
-use crate::domain::person::{PersonId, PersonStatus, fold};
+use crate::domain::person::{Person, PersonId, PersonStatus, fold};
 use crate::domain::session::Session;
 use crate::domain::task::Task;
 use crate::domain::timestamp::Timestamp;
@@ -124,7 +124,7 @@ async fn addressees(
         return Err(nobody(&name));
     };
     let admin = admins.iter().any(|(admin, _)| admin.id == person.id);
-    Ok(vec![Addressee { person: PersonRef::from(&person), admin, notice: facts.message_id }])
+    Ok(vec![Addressee { person: reference(&person), admin, notice: facts.message_id }])
 }
 
 /// Who gave the task, or the newest open one, if they are still there; else all admins.
@@ -146,7 +146,7 @@ async fn who_asked(
         && creator.status != PersonStatus::Deleted
     {
         let admin = admins.iter().any(|(admin, _)| admin.id == creator.id);
-        return Ok(vec![Addressee { person: PersonRef::from(&creator), admin, notice: facts.message_id }]);
+        return Ok(vec![Addressee { person: reference(&creator), admin, notice: facts.message_id }]);
     }
     all_of(facts, admins)
 }
@@ -211,7 +211,11 @@ async fn admins(
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     let active = found.iter().filter(|person| person.status == PersonStatus::Active);
-    Ok(active.map(|person| (PersonRef::from(person), person.os_username.clone())).collect())
+    Ok(active.map(|person| (reference(person), person.os_username.clone())).collect())
+}
+
+fn reference(person: &Person) -> PersonRef {
+    PersonRef { id: person.id, name: person.name.clone() }
 }
 
 /// The session of the addressee's that is meant.
@@ -303,5 +307,5 @@ async fn not_too_many(conn: &Conn, facts: &Facts, from: &str, to: &PersonRef) ->
     let many =
         format!("{} has {LETTERS_AN_HOUR} messages of yours of the last hour; nothing was sent", to.name);
     Err(Fault { retry_after_ms: Some(ms), ..Fault::new(FaultCode::RateLimited, many) }
-        .hint(format!("try again in {} s, or say more in one message", ms.div_ceil(1_000))))
+        .hint(format!("try again in {} s, or say more in one message", ms / 1_000 + 1)))
 }

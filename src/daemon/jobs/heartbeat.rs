@@ -9,7 +9,7 @@ use crate::domain::session::{Session, SessionStatus, SessionTitle};
 use crate::domain::timestamp::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::{reminder, session};
-use crate::usecase::heartbeat::{AT_A_TIME, Prompt, Step, TO_AGENT, due, tell};
+use crate::usecase::heartbeat::{AT_A_TIME, Prompt, Step, due, tell};
 use crate::wire::limits::SESSION_PREFIX_MIN;
 use std::time::Duration;
 use time::OffsetDateTime;
