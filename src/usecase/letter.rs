@@ -15,8 +15,8 @@ use crate::store::conn::Conn;
 use crate::store::task::{self, Found};
 use crate::store::writer::Tx;
 use crate::store::{inbox, message, person, session};
-use crate::usecase::Facts;
 use crate::usecase::resolve::{find, reason, unavailable};
+use crate::usecase::{Facts, people};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::inbox::{DeliveredReply, SendSummary, SendToPerson};
 use crate::wire::limits::SESSION_PREFIX_MIN;
@@ -118,11 +118,11 @@ async fn addressees(
         let name: String = words.chars().take(100).collect();
         return Err(nobody(&name));
     }
-    let person = person::by_name(conn, words).await.map_err(unavailable)?;
-    let Some(person) = person.filter(|p| p.status != PersonStatus::Deleted) else {
-        let name: String = words.chars().take(100).collect();
-        return Err(nobody(&name));
-    };
+    let person = people::one(conn, facts, "user", words).await?;
+    if person.visitor {
+        // Who is nobody here has no inbox.
+        return Err(nobody(&person.name));
+    }
     let admin = admins.iter().any(|(admin, _)| admin.id == person.id);
     Ok(vec![Addressee { person: reference(&person), admin, notice: facts.message_id }])
 }
