@@ -271,7 +271,22 @@ mod tests {
                 .collect::<Vec<_>>()
                 .join("\n\n")
         };
-        insta::assert_snapshot!(text(&tasks), @"");
+        insta::assert_snapshot!(text(&tasks), @r"
+        1: Of your tasks, 1 is overdue:
+        - 30 hours late: Her own
+
+        2: Of your tasks, 1 is overdue and 1 is soon due:
+        - 3 days late: Mend the roof…
+        - due in 5 hours: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…
+
+        3: Of your tasks, 1 is overdue:
+        - 60 minutes late: Write to the bank
+
+        1: Of the tasks that you gave, 2 are overdue and 1 is soon due:
+        - bob, 3 days late: Mend the roof…
+        - bob, due in 5 hours: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…
+        - cid, 60 minutes late: Write to the bank
+        ");
         tasks = (0..12).map(|n| task(n, person(2, "bob"), -3, "again")).collect();
         assert!(text(&tasks).contains("Of your tasks, 12 are overdue:") && text(&tasks).contains("+2 more"));
     }
