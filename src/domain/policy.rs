@@ -443,6 +443,7 @@ fn steers(caller: &Caller, letter: &Letter, rules: &Rules) -> Result<bool, Denie
     match &letter.into {
         Into::Inbox => Ok(false),
         Into::Unseen => Err(Denied::NotYours),
+        Into::Session(..) if caller.role < Role::Admin => Err(Denied::NotYours),
         Into::Session(session, _) => {
             let why = "typing into somebody else's session needs a reason";
             Ok(steer(caller, session, letter.reason.as_deref(), rules, why)? == Whose::Anothers)

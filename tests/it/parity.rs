@@ -425,7 +425,7 @@ async fn table(db: Db) -> String {
             if asker == 0 {
                 rows.push(format!("{:26}", action.name));
             }
-            let _ = write!(rows[row], "{word:18}");
+            let _ = write!(rows[row], "{word:17} ");
         }
     }
     let mut text = format!("{:26}", "");
