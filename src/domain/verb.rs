@@ -7,6 +7,8 @@ pub enum Verb {
     Whoami,
     /// Is the daemon well?
     Health,
+    /// What can be asked over REST?
+    ShowApi,
     /// Projects.
     ListProjects,
     /// Agents.
@@ -53,6 +55,10 @@ pub enum Verb {
     ReadInbox,
     /// Marking messages in it as read.
     MarkInbox,
+    /// Writing to a person.
+    SendToPerson,
+    /// Telling who asked for it what was done.
+    SendSummary,
     /// Who read what of one's own.
     WhoReadMine,
     /// The audit log.
@@ -103,6 +109,10 @@ pub enum Verb {
     ExplainPerson,
     /// Reading the config again.
     Reload,
+    /// What the daemon does now and then.
+    ListJobs,
+    /// Having it done now.
+    RunJob,
 }
 
 impl Verb {
@@ -110,6 +120,7 @@ impl Verb {
     pub const ALL: &[Self] = &[
         Self::Whoami,
         Self::Health,
+        Self::ShowApi,
         Self::ListProjects,
         Self::ListAgents,
         Self::ListComputers,
@@ -133,6 +144,8 @@ impl Verb {
         Self::Watch,
         Self::ReadInbox,
         Self::MarkInbox,
+        Self::SendToPerson,
+        Self::SendSummary,
         Self::WhoReadMine,
         Self::ListAudit,
         Self::VerifyAudit,
@@ -158,6 +171,8 @@ impl Verb {
         Self::PeopleStats,
         Self::ExplainPerson,
         Self::Reload,
+        Self::ListJobs,
+        Self::RunJob,
     ];
 
     /// The name as `whoami`, refusals and the audit log spell it.
@@ -165,6 +180,7 @@ impl Verb {
         match self {
             Self::Whoami => "whoami",
             Self::Health => "health",
+            Self::ShowApi => "api.show",
             Self::ListProjects => "projects.list",
             Self::ListAgents => "agents.list",
             Self::ListComputers => "computers.list",
@@ -188,6 +204,8 @@ impl Verb {
             Self::Watch => "session.subscribe",
             Self::ReadInbox => "inbox.read",
             Self::MarkInbox => "inbox.mark",
+            Self::SendToPerson => "message.send",
+            Self::SendSummary => "summary.send",
             Self::WhoReadMine => "audit.mine",
             Self::ListAudit => "audit.list",
             Self::VerifyAudit => "audit.verify",
@@ -213,6 +231,8 @@ impl Verb {
             Self::PeopleStats => "people.stats",
             Self::ExplainPerson => "people.explain",
             Self::Reload => "config.reload",
+            Self::ListJobs => "jobs.list",
+            Self::RunJob => "jobs.run",
         }
     }
 }

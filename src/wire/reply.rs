@@ -9,7 +9,8 @@ use crate::wire::audit::{AuditKeysReply, HoldRow, HoldsReply, PrunedReply};
 use crate::wire::credential::{
     CredentialDeletedReply, CredentialRow, CredentialsReply, ImportedReply, KeysReply,
 };
-use crate::wire::inbox::InboxReply;
+use crate::wire::inbox::{DeliveredReply, InboxReply};
+use crate::wire::job::{JobRow, JobsReply};
 use crate::wire::people::{FoundPersonReply, PeopleReply, PeopleStatsReply, PersonReply};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,8 @@ pub enum Reply {
     Whoami(Box<WhoamiReply>),
     /// To `Health`.
     Health(HealthReply),
+    /// To `ShowApi`: an OpenAPI document.
+    Api(Box<serde_json::Value>),
     /// To `ListProjects`.
     Projects(ProjectsReply),
     /// To `ListAgents`.
@@ -54,6 +57,8 @@ pub enum Reply {
     Watching(WatchingReply),
     /// To `Inbox`.
     Inbox(InboxReply),
+    /// To `SendToPerson` and `SendSummary`.
+    Delivered(Box<DeliveredReply>),
     /// To `ListAudit` and `WhoReadMine`.
     Audit(AuditReply),
     /// To `VerifyAudit`.
@@ -90,6 +95,10 @@ pub enum Reply {
     PeopleStats(Box<PeopleStatsReply>),
     /// To `Reload`.
     Reloaded(ReloadedReply),
+    /// To `ListJobs`.
+    Jobs(JobsReply),
+    /// To `RunJob`.
+    JobDone(Box<JobRow>),
 }
 
 /// Who somebody is to the daemon.
