@@ -198,7 +198,8 @@ async fn somebody_is_found_as_soon_as_they_are_there_and_no_longer_once_they_are
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everybody_sees_themselves_and_admins_see_everybody() {
     on_both(async |db| {
-        let world = World::everybody(db).config(SHELL).start().await;
+        let world =
+            World::everybody(db).config(SHELL).config("roles: { member: { profile: full } }").start().await;
         world.shell(BOB).await;
         // Whoever asks is written down beside the request.
         world.until_seen(&[ANN, BOB, EVE]).await;
