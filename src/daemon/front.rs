@@ -182,6 +182,7 @@ const fn changes(request: &Request) -> bool {
         Request::Inbox(args) => args.marks(),
         Request::Whoami
         | Request::Health
+        | Request::ShowApi
         | Request::ListProjects
         | Request::ListAgents
         | Request::ListComputers

@@ -7,7 +7,9 @@ mod index;
 mod load;
 mod lost_commit;
 mod opening;
+mod people;
 mod rows;
+mod tasks;
 mod transcript;
 
 use crate::postgres::Db;

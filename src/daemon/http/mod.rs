@@ -7,9 +7,10 @@ pub mod events;
 pub mod export;
 pub mod follow;
 pub mod io;
+pub mod openapi;
 pub mod problem;
 pub mod rest;
-mod secrets;
+pub mod routes;
 
 use crate::daemon::front::Front;
 use crate::daemon::http::attach::{Upgrades, Way};
