@@ -49,6 +49,9 @@ fn last(n: u32) -> String {
     format!("{a}{}{c}", b.to_lowercase())
 }
 
+/// By what one is looked for, and the words for each person.
+type Kind = (&'static str, fn(u32) -> String);
+
 /// Writes so many people down.
 async fn fill(engine: &Engine, people: u32) {
     let (sqlite, url) = match engine {
@@ -118,7 +121,7 @@ pub async fn measure(plan: &Plan, report: &mut Report) {
         let read = began.elapsed().as_secs_f64();
         let each = (resident() - before) / f64::from(people);
         let mut all = Vec::new();
-        let kinds: [(&str, fn(u32) -> String); 6] = [
+        let kinds: [Kind; 6] = [
             ("a name", |n| format!("@{}{n}", last(n).to_uppercase())),
             ("a uid", |n| (100_000 + n).to_string()),
             ("a part of a name", |n| last(n)[..5].to_owned()),
@@ -127,22 +130,20 @@ pub async fn measure(plan: &Plan, report: &mut Report) {
             ("a name with a slip", |n| format!("{}{n}", last(n).replacen('o', "u", 1)).replacen('a', "e", 1)),
         ];
         for (what, words) in kinds {
-            let (mut took, mut found) = (Vec::new(), 0_usize);
+            let (mut took, mut found) = (Vec::new(), 0_u32);
             for turn in 0..TIMES {
                 let words = Words::parse(&words(turn * (people / TIMES) + 3)).unwrap();
                 let asked = Instant::now();
                 let meant = roster.meant(store.reader(), now, &words, false).await.unwrap();
                 took.push(asked.elapsed().as_secs_f64() * 1e3);
-                found += usize::from(meant.is_some());
+                found += u32::from(meant.is_some());
             }
             took.sort_by(f64::total_cmp);
             all.extend_from_slice(&took);
-            #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
-            let found = found as f64;
             table.push(vec![
                 Cell::text(engine),
                 Cell::text(what),
-                Cell::Number(found / f64::from(TIMES), 2),
+                Cell::Number(f64::from(found) / f64::from(TIMES), 2),
                 Cell::Number(quantile(&took, 0.5), 2),
                 Cell::Number(quantile(&took, 0.99), 2),
             ]);
