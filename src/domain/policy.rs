@@ -100,6 +100,9 @@ pub enum Denied {
 pub const fn least_role(verb: Verb) -> Role {
     match verb {
         Verb::Whoami | Verb::Health => Role::Public,
+        // Each document has a least role of its own.
+        Verb::ReadDocs => Role::Public,
+        Verb::DocProblems => Role::Admin,
         Verb::ListProjects
         | Verb::ListAgents
         | Verb::ListComputers
@@ -141,6 +144,7 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::ListProjects
         | Verb::ListAgents
         | Verb::ListComputers
+        | Verb::ReadDocs
         | Verb::ListSessions
         | Verb::ShowSession
         | Verb::StartSession
@@ -151,6 +155,7 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::ReportHook
         | Verb::Watch
         | Verb::ReadInbox => true,
+        Verb::DocProblems => false,
         Verb::Attach
         | Verb::MarkInbox
         | Verb::WhoReadMine
@@ -212,6 +217,8 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
         | Action::ListProjects
         | Action::ListAgents
         | Action::ListComputers
+        | Action::ReadDocs(_)
+        | Action::DocProblems
         | Action::Inbox(_)
         | Action::WhoReadMine(_)
         | Action::ShowConfig
