@@ -145,6 +145,10 @@ fn front(yaml: &str) -> Result<(Document, Vec<(String, usize)>), Vec<Problem>> {
     match document {
         Some(document) if found.is_empty() => Ok((document, lines)),
         _ => {
+            // What is there and wrong is not missing as well.
+            let keys: Vec<String> = found.iter().filter_map(|problem| problem.key.clone()).collect();
+            let missing = |key: &String, problem: &Problem| problem.message == format!("`{key}` is missing");
+            found.retain(|problem| !keys.iter().any(|key| missing(key, problem)));
             found.sort_by_key(|problem| problem.line);
             Err(found)
         }

@@ -269,7 +269,7 @@ mod tests {
         has("new\\nline.md: its name is not plain UTF-8");
         has("\u{fffd}.md: its name is not plain UTF-8");
         has("d/d/d/d: lies deeper than 16 folders");
-        has("broken.md:2: is not valid YAML");
+        has("broken.md:3: is not valid YAML");
         has("large.md: is larger than 256 KiB");
         has("binary.md:1: is not UTF-8");
         assert_eq!(said.len(), 9, "{said:#?}");

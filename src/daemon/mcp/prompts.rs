@@ -113,7 +113,7 @@ const ADMIN: &[Advice] = &[
     LOOK,
     Advice(
         &["get_session_data"],
-        "A session that is somebody else's is read with a reason only. Give the true one: it is written down before you \
+        "A session that is somebody else's is read by `get_session_data` with a reason only. Give the true one: it is written down before you \
          see anything, and its owner is told.",
     ),
     Advice(
@@ -311,7 +311,7 @@ mod tests {
         }
         insta::assert_snapshot!("prompts", all);
         assert_eq!(Kind::of(&caller(Role::Public, false)), None);
-        let banned = Caller { standing: Standing::Inactive, ..caller(Role::Admin, false) };
+        let banned = Caller { standing: Standing::Off("suspended"), ..caller(Role::Admin, false) };
         assert_eq!(Kind::of(&banned), None);
     }
 
