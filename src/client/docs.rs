@@ -6,13 +6,11 @@ use crate::wire::docs::{ContextReply, DocProblemsReply, DocText, GetContext};
 impl Client {
     /// The index, or the texts of some.
     pub async fn context(&self, asked: &GetContext) -> Result<Answer<ContextReply>, ClientError> {
-        // A list is one value of the query, with commas: no id and no type has one.
-        let lists = [("ids", &asked.ids), ("types", &asked.types)];
         let mut path = format!("/docs{}", query(asked, &["ids", "types"])?);
-        for (name, list) in lists {
-            if let Some(list) = list {
+        for (name, list) in [("ids", &asked.ids), ("types", &asked.types)] {
+            for one in list.iter().flatten() {
                 path.push(if path.contains('?') { '&' } else { '?' });
-                path.push_str(&format!("{name}={}", encoded(&list.join(","))));
+                path.push_str(&format!("{name}={}", encoded(one)));
             }
         }
         self.get(&path).await
