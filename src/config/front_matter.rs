@@ -111,13 +111,16 @@ fn split(whole: &str) -> Option<(&str, &str)> {
     None
 }
 
+/// Keys and their lines in the YAML.
+type Lines = Vec<(String, usize)>;
+
 /// What the YAML says, and the lines of its keys.
-fn front(yaml: &str) -> Result<(Document, Vec<(String, usize)>), Vec<Problem>> {
+fn front(yaml: &str) -> Result<(Document, Lines), Vec<Problem>> {
     let root = tree::parse(yaml).map_err(|problem| vec![problem])?;
     let mut found = Vec::new();
     root.drop_duplicates("", &mut found);
     let front = decode::read::<FrontMatter>(&root, &mut found);
-    let lines: Vec<(String, usize)> = root.entries().map(|(key, node)| (key.to_owned(), node.line)).collect();
+    let lines: Lines = root.entries().map(|(key, node)| (key.to_owned(), node.line)).collect();
     let mut wrong = |key: String, message: &str| {
         let name = key.split('[').next().unwrap_or_default();
         let line = lines.iter().find(|(known, _)| known == name).map(|(_, line)| *line);

@@ -72,7 +72,7 @@ async fn each_role_has_its_documents_and_the_others_do_not_exist() {
                 let none = world.rest(uid, "GET", &path.replace(hidden, "none"), None).await;
                 assert_eq!((one.status, none.status), (404, 404));
                 let said = one.body.to_string().replace(hidden, "none");
-                assert_eq!(said.contains("no document `none`"), true, "{said}");
+                assert!(said.contains("no document `none`"), "{said}");
                 assert_eq!(without_instance(&one.body, hidden), without_instance(&none.body, "none"));
             }
         }
