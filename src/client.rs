@@ -7,15 +7,16 @@ pub mod credentials;
 pub mod docs;
 pub mod export;
 pub mod follow;
+pub mod inbox;
+pub mod jobs;
 mod live;
 
 use crate::wire::fault::{Fault, FaultCode};
-use crate::wire::inbox::{Inbox, InboxReply, WhoRead};
 use crate::wire::limits::TOKEN_HEADER;
 use crate::wire::reply::{
-    AgentsReply, AnsweredReply, AuditReply, ComputersReply, ConfigReply, ContentReply, EndedReply,
-    HealthReply, HeardReply, MyConfigReply, ProjectsReply, PurgedReply, ReloadedReply, SearchReply,
-    SentReply, SessionReply, SessionsReply, StartedReply, WhoamiReply,
+    AgentsReply, AnsweredReply, ComputersReply, ConfigReply, ContentReply, EndedReply, HealthReply,
+    HeardReply, MyConfigReply, ProjectsReply, PurgedReply, ReloadedReply, SearchReply, SentReply,
+    SessionReply, SessionsReply, StartedReply, WhoamiReply,
 };
 use crate::wire::request::{
     AnswerSession, EndSession, GetSessionData, LabelSession, ListSessions, PutMyConfig, RenameSession,
@@ -141,6 +142,11 @@ impl Client {
         self.get("/health").await
     }
 
+    /// What can be asked over REST: an OpenAPI document.
+    pub async fn api(&self) -> Result<Answer<Value>, ClientError> {
+        self.get("/openapi.json").await
+    }
+
     /// Folders I may work in.
     pub async fn projects(&self) -> Result<Answer<ProjectsReply>, ClientError> {
         self.get("/projects").await
@@ -243,19 +249,6 @@ impl Client {
     /// What was said and done.
     pub async fn search(&self, asked: &SearchSessions) -> Result<Answer<SearchReply>, ClientError> {
         self.get(&format!("/search{}", query(asked, &[])?)).await
-    }
-
-    /// One's messages.
-    pub async fn inbox(&self, asked: &Inbox) -> Result<Answer<InboxReply>, ClientError> {
-        if asked.marks() {
-            return self.post("/inbox/read", &body(asked)?).await;
-        }
-        self.get(&format!("/inbox{}", query(asked, &[])?)).await
-    }
-
-    /// Who read what of one's own.
-    pub async fn who_read_mine(&self, asked: &WhoRead) -> Result<Answer<AuditReply>, ClientError> {
-        self.get(&format!("/audit/mine{}", query(asked, &[])?)).await
     }
 
     /// The config in force.

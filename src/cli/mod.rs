@@ -2,6 +2,7 @@
 //! `wiring` hands over to the other parts of the program.
 
 pub mod answer;
+pub mod api;
 pub mod attach;
 pub mod audit;
 pub mod bulk;
@@ -21,6 +22,7 @@ pub mod follow;
 pub mod health;
 pub mod hook;
 pub mod inbox;
+pub mod jobs;
 pub mod key;
 pub mod label;
 pub mod man;
@@ -34,6 +36,7 @@ pub mod reason;
 pub mod render;
 pub mod resume;
 pub mod search;
+pub mod send;
 pub mod sessions;
 pub mod transcript;
 pub mod when;
@@ -93,6 +96,10 @@ enum Command {
     People(people::Command),
     /// Read your messages, among them who read sessions of yours
     Inbox(inbox::Args),
+    /// Write to a person, into their inbox
+    Send(send::Args),
+    /// Tell who gave you a task what was done
+    Report(send::Report),
     /// Read and check the audit log
     #[command(subcommand)]
     Audit(audit::Command),
@@ -112,8 +119,13 @@ enum Command {
     Doctor(doctor::Args),
     /// Say how the daemon is
     Health,
+    /// List what can be asked over REST, or print the OpenAPI document
+    Api(api::Args),
     /// Have the daemon read its config again
     Reload,
+    /// List what the daemon does now and then, and have it done now
+    #[command(subcommand)]
+    Jobs(jobs::Command),
     /// Tell the daemon what an agent does (an agent's hook starts this)
     Hook(hook::Args),
     /// Print a completion script for a shell
@@ -237,6 +249,8 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             Command::Docs(command) => docs::run(console, client, command, json).await,
             Command::People(command) => people::run(console, client, command, json).await,
             Command::Inbox(args) => inbox::run(console, client, args, json).await,
+            Command::Send(args) => send::run(console, client, args, json).await,
+            Command::Report(args) => send::run_report(console, client, args, json).await,
             Command::Audit(command) => audit::run(console, client, command, json).await,
             Command::Config(config::Command::Show { origin }) => {
                 config::run_show(console, client, *origin, json).await
@@ -244,7 +258,9 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             Command::Credentials(command) => credentials::run(console, client, command, json).await,
             Command::Key(command) => key::run(console, client, command, json).await,
             Command::Health => health::run(console, client, json).await,
+            Command::Api(args) => api::run(console, client, args, json).await,
             Command::Reload => health::run_reload(console, client, json).await,
+            Command::Jobs(command) => jobs::run(console, client, command, json).await,
             Command::Daemon
             | Command::Hook(_)
             | Command::Mcp(_)

@@ -7,6 +7,8 @@ pub enum Verb {
     Whoami,
     /// Is the daemon well?
     Health,
+    /// What can be asked over REST?
+    ShowApi,
     /// Projects.
     ListProjects,
     /// Agents.
@@ -57,6 +59,10 @@ pub enum Verb {
     ReadInbox,
     /// Marking messages in it as read.
     MarkInbox,
+    /// Writing to a person.
+    SendToPerson,
+    /// Telling who asked for it what was done.
+    SendSummary,
     /// Who read what of one's own.
     WhoReadMine,
     /// The audit log.
@@ -99,6 +105,10 @@ pub enum Verb {
     ExplainPerson,
     /// Reading the config again.
     Reload,
+    /// What the daemon does now and then.
+    ListJobs,
+    /// Having it done now.
+    RunJob,
 }
 
 impl Verb {
@@ -106,6 +116,7 @@ impl Verb {
     pub const ALL: &[Self] = &[
         Self::Whoami,
         Self::Health,
+        Self::ShowApi,
         Self::ListProjects,
         Self::ListAgents,
         Self::ListComputers,
@@ -131,6 +142,8 @@ impl Verb {
         Self::Watch,
         Self::ReadInbox,
         Self::MarkInbox,
+        Self::SendToPerson,
+        Self::SendSummary,
         Self::WhoReadMine,
         Self::ListAudit,
         Self::VerifyAudit,
@@ -152,6 +165,8 @@ impl Verb {
         Self::RotateKey,
         Self::ExplainPerson,
         Self::Reload,
+        Self::ListJobs,
+        Self::RunJob,
     ];
 
     /// The name as `whoami`, refusals and the audit log spell it.
@@ -159,6 +174,7 @@ impl Verb {
         match self {
             Self::Whoami => "whoami",
             Self::Health => "health",
+            Self::ShowApi => "api.show",
             Self::ListProjects => "projects.list",
             Self::ListAgents => "agents.list",
             Self::ListComputers => "computers.list",
@@ -184,6 +200,8 @@ impl Verb {
             Self::Watch => "session.subscribe",
             Self::ReadInbox => "inbox.read",
             Self::MarkInbox => "inbox.mark",
+            Self::SendToPerson => "message.send",
+            Self::SendSummary => "summary.send",
             Self::WhoReadMine => "audit.mine",
             Self::ListAudit => "audit.list",
             Self::VerifyAudit => "audit.verify",
@@ -205,6 +223,8 @@ impl Verb {
             Self::RotateKey => "key.rotate",
             Self::ExplainPerson => "people.explain",
             Self::Reload => "config.reload",
+            Self::ListJobs => "jobs.list",
+            Self::RunJob => "jobs.run",
         }
     }
 }

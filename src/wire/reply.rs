@@ -10,7 +10,8 @@ use crate::wire::credential::{
     CredentialDeletedReply, CredentialRow, CredentialsReply, ImportedReply, KeysReply,
 };
 use crate::wire::docs::{ContextReply, DocProblemsReply, DocText};
-use crate::wire::inbox::InboxReply;
+use crate::wire::inbox::{DeliveredReply, InboxReply};
+use crate::wire::job::{JobRow, JobsReply};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,8 @@ pub enum Reply {
     Whoami(Box<WhoamiReply>),
     /// To `Health`.
     Health(HealthReply),
+    /// To `ShowApi`: an OpenAPI document.
+    Api(Box<serde_json::Value>),
     /// To `ListProjects`.
     Projects(ProjectsReply),
     /// To `ListAgents`.
@@ -60,6 +63,8 @@ pub enum Reply {
     Watching(WatchingReply),
     /// To `Inbox`.
     Inbox(InboxReply),
+    /// To `SendToPerson` and `SendSummary`.
+    Delivered(Box<DeliveredReply>),
     /// To `ListAudit` and `WhoReadMine`.
     Audit(AuditReply),
     /// To `VerifyAudit`.
@@ -88,6 +93,10 @@ pub enum Reply {
     Keys(KeysReply),
     /// To `Reload`.
     Reloaded(ReloadedReply),
+    /// To `ListJobs`.
+    Jobs(JobsReply),
+    /// To `RunJob`.
+    JobDone(Box<JobRow>),
 }
 
 /// Who somebody is to the daemon.

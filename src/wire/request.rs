@@ -12,7 +12,8 @@ use crate::wire::credential::{DeleteCredential, ImportCredentials, ListCredentia
 use crate::wire::docs::{DocRef, GetContext};
 use crate::wire::export::ExportSession;
 use crate::wire::follow::FollowSession;
-use crate::wire::inbox::{Inbox, WhoRead};
+use crate::wire::inbox::{Inbox, SendSummary, SendToPerson, WhoRead};
+use crate::wire::job::RunJob;
 use serde::{Deserialize, Serialize};
 
 /// Everything a client can ask. A new verb is one variant here and one of `domain::action::Action`.
@@ -22,6 +23,8 @@ pub enum Request {
     Whoami,
     /// Is the daemon well?
     Health,
+    /// What can be asked over REST?
+    ShowApi,
     /// Folders I may work in.
     ListProjects,
     /// Agents I may run.
@@ -76,6 +79,10 @@ pub enum Request {
     StopNotifications(SessionRef),
     /// My messages.
     Inbox(Inbox),
+    /// Write to a person.
+    SendToPerson(SendToPerson),
+    /// Tell who asked for it what was done.
+    SendSummary(SendSummary),
     /// Who read what of mine?
     WhoReadMine(WhoRead),
     /// Rows of the audit log.
@@ -120,6 +127,10 @@ pub enum Request {
     ExplainPerson(ExplainPerson),
     /// Read the config again.
     Reload,
+    /// What the daemon does now and then.
+    ListJobs,
+    /// Have it do one of that now.
+    RunJob(RunJob),
 }
 
 impl Request {
@@ -128,6 +139,7 @@ impl Request {
         match self {
             Self::Whoami => Verb::Whoami,
             Self::Health => Verb::Health,
+            Self::ShowApi => Verb::ShowApi,
             Self::ListProjects => Verb::ListProjects,
             Self::ListAgents => Verb::ListAgents,
             Self::ListComputers => Verb::ListComputers,
@@ -157,6 +169,8 @@ impl Request {
                 true => Verb::MarkInbox,
                 false => Verb::ReadInbox,
             },
+            Self::SendToPerson(_) => Verb::SendToPerson,
+            Self::SendSummary(_) => Verb::SendSummary,
             Self::WhoReadMine(_) => Verb::WhoReadMine,
             Self::ListAudit(_) => Verb::ListAudit,
             Self::VerifyAudit(_) => Verb::VerifyAudit,
@@ -178,6 +192,8 @@ impl Request {
             Self::RotateKey => Verb::RotateKey,
             Self::ExplainPerson(_) => Verb::ExplainPerson,
             Self::Reload => Verb::Reload,
+            Self::ListJobs => Verb::ListJobs,
+            Self::RunJob(_) => Verb::RunJob,
         }
     }
 }

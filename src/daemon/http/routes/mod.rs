@@ -21,6 +21,7 @@ mod credentials;
 mod daemon;
 mod docs;
 mod inbox;
+mod jobs;
 mod people;
 mod read;
 pub mod row;
@@ -42,6 +43,7 @@ pub static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| {
         config::rows(),
         credentials::rows(),
         people::rows(),
+        jobs::rows(),
     ]
     .into_iter()
     .flatten()
