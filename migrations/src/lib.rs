@@ -14,6 +14,7 @@ mod m0009_inbox;
 mod m0010_checkpoints;
 mod m0011_retention;
 mod m0012_credentials;
+mod m0016_usage;
 
 use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use sea_orm_migration::sea_query::{Alias, Query};
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_checkpoints::Step),
             Box::new(m0011_retention::Step),
             Box::new(m0012_credentials::Step),
+            Box::new(m0016_usage::Step),
         ]
     }
 }

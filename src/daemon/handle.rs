@@ -7,7 +7,7 @@
 use crate::daemon::app::App;
 use crate::daemon::backend::{Call, Event, Live, SessionEvent};
 use crate::daemon::settings::Settings;
-use crate::daemon::{attach, audit_log, children, export, follow, keys};
+use crate::daemon::{attach, audit_log, children, export, follow, keys, metrics};
 use crate::domain::action::Action;
 use crate::domain::caller::{Caller, Peer, Role};
 use crate::domain::policy::{self, Denied, Permit};
@@ -199,6 +199,7 @@ async fn read(
     app.tell_of(&written);
     match written.action() {
         Action::Health => Ok(Reply::Health(app.health(&caller))),
+        Action::ReadMetrics => metrics::read(app).await.map(Reply::Metrics),
         Action::ShowConfig => Ok(Reply::Config(app.config_rows(settings, &caller))),
         Action::Reload => app.reload(Some((&caller, &facts))).await.map(Reply::Reloaded),
         Action::VerifyAudit(_)

@@ -3,6 +3,7 @@
 
 use crate::daemon::app::App;
 use crate::daemon::effects::write;
+use crate::daemon::hours;
 use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::session::{Exit, Session};
 use crate::domain::timestamp::Timestamp;
@@ -38,6 +39,9 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
             if let Err(error) = end_idle(&app, app.now()).await {
                 tracing::warn!(%error, "idle sessions wait for the database");
             }
+            if let Err(error) = hours::count(&app, app.now()).await {
+                tracing::warn!(%error, "how long agents run waits for the database");
+            }
         }
     }
 }
@@ -67,7 +71,8 @@ async fn end(app: &App, idle: Session, why: Exit, since: Timestamp) -> Result<()
         .about(&idle)
         .with_detail(&serde_json::json!({ "why": why.to_string() }));
     let detail = Some(serde_json::Value::String(why.to_string()).to_string());
-    let row = activity::Event { id: Uuid::now_v7(), session: id, at, kind: "idle_end".to_owned(), detail };
+    let kind = "idle_end".to_owned();
+    let row = activity::Event { id: Uuid::now_v7(), session: id, at, kind, detail, actor: None };
     let effect = outbox::Effect {
         id: Uuid::now_v7(),
         computer: idle.computer,

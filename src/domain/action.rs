@@ -1,5 +1,6 @@
 //! Everything that can be asked, with the things (not the names) it is about. What `policy` judges.
 
+use crate::domain::activity::ActivityQuery;
 use crate::domain::audit::AuditOutcome;
 use crate::domain::audit_format::AuditFormat;
 use crate::domain::caller::Caller;
@@ -15,6 +16,7 @@ use crate::domain::query::Query;
 use crate::domain::question::{Answer, Question};
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
 use crate::domain::timestamp::Timestamp;
+use crate::domain::usage::UsageQuery;
 use crate::domain::verb::Verb;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -202,6 +204,12 @@ pub enum Action {
         /// Also what was released.
         all: bool,
     },
+    /// What was used.
+    ShowUsage(Box<UsageQuery>),
+    /// Who did what, when.
+    ListActivity(Box<ActivityQuery>),
+    /// Numbers for a monitoring system.
+    ReadMetrics,
     /// The config in force: all of it for admins, the personal layer for others.
     ShowConfig,
     /// One's personal config layer, already checked.
@@ -472,6 +480,9 @@ impl Action {
             Self::PruneAudit { .. } => Verb::PruneAudit,
             Self::PlaceHold { .. } | Self::ReleaseHold { .. } => Verb::HoldAudit,
             Self::ListHolds { .. } => Verb::ListHolds,
+            Self::ShowUsage(_) => Verb::ShowUsage,
+            Self::ListActivity(_) => Verb::ListActivity,
+            Self::ReadMetrics => Verb::ReadMetrics,
             Self::ShowConfig => Verb::ShowConfig,
             Self::PutMyConfig { .. } => Verb::PutMyConfig,
             Self::ListCredentials(_) => Verb::ListCredentials,
@@ -506,6 +517,7 @@ impl Action {
             | Self::Watch { session, .. } => Some(session),
             Self::ResumeSession(resumption) => Some(&resumption.session),
             Self::AnswerSession(new) => Some(&new.session),
+            Self::ListActivity(query) => query.session.as_deref(),
             _ => None,
         }
     }

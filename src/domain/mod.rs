@@ -1,6 +1,7 @@
 //! What is true: pure types and the policy. No I/O, no clock, no randomness, no async.
 
 pub mod action;
+pub mod activity;
 pub mod audit;
 pub mod audit_format;
 pub mod caller;
@@ -10,6 +11,7 @@ pub mod export;
 pub mod hold;
 pub mod hook;
 pub mod label;
+pub mod meter;
 pub mod note;
 pub mod notice;
 pub mod people;
@@ -22,5 +24,6 @@ pub mod redact;
 pub mod session;
 pub mod timestamp;
 pub mod transcript;
+pub mod usage;
 pub mod verb;
 pub mod walk;

@@ -33,6 +33,7 @@ pub mod session;
 pub mod setting;
 pub mod subscription;
 pub mod transcript;
+pub mod usage;
 pub mod verify;
 pub mod writer;
 

@@ -11,7 +11,8 @@ use crate::store::conn::Conn;
 use crate::store::session::{self, Found};
 use crate::usecase::follow::Place;
 use crate::usecase::{
-    Explained, Facts, audit, credential, cursor, hook, inbox, labels, place, question, resume, search,
+    Explained, Facts, activity, audit, credential, cursor, hook, inbox, labels, place, question, resume,
+    search, usage,
 };
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::follow::FollowSession;
@@ -130,6 +131,9 @@ pub async fn resolve(
         Request::PlaceHold(args) => audit::place(facts, args)?,
         Request::ReleaseHold(args) => audit::release(args)?,
         Request::ListHolds(args) => Action::ListHolds { all: args.all.unwrap_or(false) },
+        Request::ShowUsage(args) => usage::resolve(facts, args)?,
+        Request::ListActivity(args) => activity::resolve(conn, caller, args).await?,
+        Request::ReadMetrics => Action::ReadMetrics,
         Request::ShowConfig => Action::ShowConfig,
         Request::PutMyConfig(args) => {
             let path = args.path.unwrap_or_else(|| "config.yml".to_owned());
@@ -198,6 +202,9 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::PlaceHold { .. }
         | Action::ReleaseHold { .. }
         | Action::ListHolds { .. }
+        | Action::ShowUsage(_)
+        | Action::ListActivity(_)
+        | Action::ReadMetrics
         | Action::ShowConfig
         | Action::PutMyConfig { .. }
         | Action::ListCredentials(_)

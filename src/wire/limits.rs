@@ -14,6 +14,10 @@ pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 pub const REASON_CHARS: std::ops::RangeInclusive<usize> = 10..=1_000;
 /// Bytes of a path, at most.
 pub const PATH_BYTES_MAX: usize = 4_096;
+/// Groups of what was used on one page: at most, and where nothing is said.
+pub const GROUPS_MAX: u64 = 1_000;
+/// The latter.
+pub const GROUPS_DEFAULT: u64 = 100;
 /// Bytes of a `client_id`, at most.
 pub const CLIENT_ID_BYTES_MAX: usize = 128;
 /// Characters of a session id prefix, at least.

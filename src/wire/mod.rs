@@ -1,9 +1,11 @@
 //! What is said: requests, replies, faults and limits, the same for MCP, REST and the CLI. Serde types only.
 
+pub mod activity;
 pub mod attach;
 pub mod audit;
 pub mod bundle;
 pub mod credential;
+pub mod csv;
 pub mod export;
 pub mod fault;
 pub mod follow;
@@ -11,3 +13,4 @@ pub mod inbox;
 pub mod limits;
 pub mod reply;
 pub mod request;
+pub mod usage;

@@ -4,12 +4,14 @@ use crate::domain::audit::AuditEntry;
 use crate::domain::caller::{Caller, Role};
 use crate::domain::label::Labels;
 use crate::domain::session::Session;
+use crate::wire::activity::ActivityReply;
 use crate::wire::attach::AttachedRow;
 use crate::wire::audit::{AuditKeysReply, HoldRow, HoldsReply, PrunedReply};
 use crate::wire::credential::{
     CredentialDeletedReply, CredentialRow, CredentialsReply, ImportedReply, KeysReply,
 };
 use crate::wire::inbox::InboxReply;
+use crate::wire::usage::UsageReply;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +67,12 @@ pub enum Reply {
     Hold(HoldRow),
     /// To `ListHolds`.
     Holds(HoldsReply),
+    /// To `ShowUsage`.
+    Usage(UsageReply),
+    /// To `ListActivity`.
+    Activity(ActivityReply),
+    /// To `ReadMetrics`: text as Prometheus reads it.
+    Metrics(String),
     /// To `ShowConfig`.
     Config(ConfigReply),
     /// To `PutMyConfig`.

@@ -38,6 +38,7 @@ mod store;
 mod streams;
 mod tidy;
 mod transcripts;
+mod usage;
 mod users;
 mod worktree;
 mod world;

@@ -87,6 +87,7 @@ async fn what_is_old_goes_and_the_session_stays() {
             at: Timestamp::from_micros(ended),
             kind: "x".to_owned(),
             detail: None,
+            actor: None,
         };
         crate::store::change(world.app.store(), move |tx| {
             let row = row.clone();
@@ -327,6 +328,7 @@ async fn what_is_on_hold_is_neither_old_nor_purged() {
                 at: crate::store::at(5),
                 kind: "x".to_owned(),
                 detail: None,
+                actor: None,
             };
             crate::store::change(world.app.store(), move |tx| {
                 let row = row.clone();

@@ -42,7 +42,14 @@ async fn the_store_s_own_queries_use_their_indexes() {
     session::open_count(c, s.owner).await.unwrap();
     message::pending(c, s.id, 10).await.unwrap();
     outbox::pending(c, "here", 10).await.unwrap();
-    activity::page(c, s.id, Some((at(5), s.id.0)), 10).await.unwrap();
+    let last = Some(activity::Before::Row(at(5), s.id.0));
+    for of in [
+        activity::Filter::default(),
+        activity::Filter { session: Some(s.id), ..Default::default() },
+        activity::Filter { owner: Some(s.owner), uid: Some(s.owner_uid), ..Default::default() },
+    ] {
+        activity::page(c, &of, last, 10).await.unwrap();
+    }
     credential::under(c, "here", &KeyId("x".to_owned()), Some(("a", "B")), 10).await.unwrap();
     let before = audit::Place { at: at(5), computer: "here".to_owned(), seq: 5 };
     for filter in [
@@ -77,6 +84,8 @@ async fn the_store_s_own_queries_use_their_indexes() {
             "messages_pending",
             "outbox_pending",
             "activity_page",
+            "activity_all",
+            "activity_mine",
             "credentials_key",
             "audit_log_page",
             "audit_log_actor",
