@@ -6,8 +6,8 @@ use std::time::Duration;
 use teleclaude::domain::action::Action;
 use teleclaude::domain::audit::{self, AuditDraft, AuditOutcome};
 use teleclaude::domain::caller::{Caller, Peer, PersonRef, Role, Rule, Via};
-use teleclaude::domain::people::{ConfigPerson, OsUser, PeopleMap, Selector, Sources};
-use teleclaude::domain::person::{Person, PersonId, PersonStatus, Standing};
+use teleclaude::domain::people::{ConfigPerson, Known, OsUser, PeopleMap, Selector, Sources};
+use teleclaude::domain::person::{PersonId, PersonStatus, Standing};
 use teleclaude::domain::policy::{self, Rules};
 use teleclaude::domain::session::{Profile, SessionId};
 use teleclaude::domain::timestamp::Timestamp;
@@ -61,15 +61,13 @@ fn audit_hash(bencher: Bencher) {
 
 #[divan::bench(args = [10, 100, 1_000])]
 fn people_map(bencher: Bencher, people: u32) {
-    let person = |i: u32| Person {
+    let person = |i: u32| Known {
         id: PersonId(Uuid::from_u128(u128::from(i))),
         name: format!("p{i}"),
         os_username: None,
         uid: None,
         role: None,
         status: PersonStatus::Active,
-        first_seen: NOW,
-        last_seen: NOW,
     };
     let entry = |i: u32| ConfigPerson {
         name: format!("p{i}"),

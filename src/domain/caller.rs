@@ -1,6 +1,7 @@
 //! Who is asking: what the kernel said ([`Peer`]) and who that is to us ([`Caller`]).
 
-use crate::domain::person::{Person, PersonId, Standing};
+use crate::domain::people::Known;
+use crate::domain::person::{PersonId, Standing};
 use crate::domain::session::SessionId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -127,8 +128,8 @@ pub struct PersonRef {
     pub name: String,
 }
 
-impl From<&Person> for PersonRef {
-    fn from(person: &Person) -> Self {
+impl From<&Known> for PersonRef {
+    fn from(person: &Known) -> Self {
         Self { id: person.id, name: person.name.clone() }
     }
 }

@@ -2,7 +2,7 @@
 //! Pure: names and groups are looked up before, the directory is handed in. A reload makes a new map.
 
 use crate::domain::caller::{PersonRef, Role, Rule};
-use crate::domain::person::{Person, PersonId, Standing};
+use crate::domain::person::{PersonId, PersonStatus, Standing};
 use crate::domain::timestamp::Timestamp;
 use std::collections::HashMap;
 
@@ -81,6 +81,23 @@ pub enum Unmapped {
     Refuse,
 }
 
+/// Somebody the directory names, as far as the mapping needs to know them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The key.
+    pub id: PersonId,
+    /// The name.
+    pub name: String,
+    /// The OS user they were last seen as, or are expected as.
+    pub os_username: Option<String>,
+    /// The uid they were last seen as, or are expected as.
+    pub uid: Option<u32>,
+    /// Role of people added at run time.
+    pub role: Option<Role>,
+    /// Whether they are switched on.
+    pub status: PersonStatus,
+}
+
 /// A ban in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ban {
@@ -107,8 +124,8 @@ pub struct Sources {
     pub allow: Vec<Listed>,
     /// `access.unmapped`.
     pub refuse_unmapped: bool,
-    /// The directory: every person the database knows.
-    pub directory: Vec<Person>,
+    /// The directory: everybody the database has a name for.
+    pub directory: Vec<Known>,
     /// Bans in force.
     pub bans: Vec<Ban>,
 }
@@ -120,6 +137,8 @@ pub struct Resolved {
     pub person: Option<PersonRef>,
     /// The role.
     pub role: Role,
+    /// The same, if it is that of a group mapping: nothing else remembers it.
+    pub group_role: Option<Role>,
     /// Whether they may act.
     pub standing: Standing,
     /// Which rule matched.
@@ -137,13 +156,25 @@ pub struct Resolved {
 pub struct PeopleMap {
     sources: Sources,
     by_name: HashMap<String, usize>,
+    /// People added at run time, by uid and, as long as no uid of theirs is known, by OS user.
+    added_by_uid: HashMap<u32, usize>,
+    added_by_user: HashMap<String, usize>,
 }
 
 impl PeopleMap {
     /// Makes the map.
     pub fn new(sources: Sources) -> Self {
         let by_name = sources.directory.iter().enumerate().map(|(i, p)| (p.name.clone(), i)).collect();
-        Self { sources, by_name }
+        let mut added_by_uid = HashMap::new();
+        let mut added_by_user = HashMap::new();
+        for (i, person) in sources.directory.iter().enumerate().filter(|(_, p)| p.role.is_some()) {
+            match (person.uid, &person.os_username) {
+                (Some(uid), _) => _ = added_by_uid.entry(uid).or_insert(i),
+                (None, Some(user)) => _ = added_by_user.entry(user.clone()).or_insert(i),
+                (None, None) => {}
+            }
+        }
+        Self { sources, by_name, added_by_uid, added_by_user }
     }
 
     /// Names of the config that must be bound to keys.
@@ -209,7 +240,11 @@ impl PeopleMap {
                     );
                     return self.unmapped(&text, person.origin.clone());
                 }
-                self.person(name, person.role, text, person.origin.clone(), &person.projects, who, now)
+                let origin = person.origin.clone();
+                Resolved {
+                    group_role: Some(person.role),
+                    ..self.person(name, person.role, text, origin, &person.projects, who, now)
+                }
             }
             Some((person, by)) => {
                 let text = format!("person `{}` by {}", person.name, by.describe());
@@ -233,13 +268,13 @@ impl PeopleMap {
         }
     }
 
-    fn added_at_run_time(&self, who: &OsUser) -> Option<(&Person, Role)> {
-        // The uid decides; a name only as long as no uid is known.
-        let matches = |p: &&Person| match p.uid {
-            Some(uid) => uid == who.uid,
-            None => p.os_username.is_some() && p.os_username == who.username,
-        };
-        self.sources.directory.iter().filter(matches).find_map(|p| p.role.map(|role| (p, role)))
+    fn added_at_run_time(&self, who: &OsUser) -> Option<(&Known, Role)> {
+        // The uid decides; a name only as long as no uid is known. The first by name, should there be two.
+        let by_uid = self.added_by_uid.get(&who.uid);
+        let by_user = who.username.as_ref().and_then(|user| self.added_by_user.get(user));
+        let first = by_uid.into_iter().chain(by_user).min()?;
+        let person = &self.sources.directory[*first];
+        Some((person, person.role?))
     }
 
     #[expect(clippy::too_many_arguments, reason = "one private constructor, named at each call")]
@@ -266,6 +301,7 @@ impl PeopleMap {
         Resolved {
             person: known.map(PersonRef::from),
             role: if known.is_some() { role } else { Role::Public },
+            group_role: None,
             standing,
             rule: Rule { text, origin },
             projects: projects.to_vec(),
@@ -278,6 +314,7 @@ impl PeopleMap {
         Resolved {
             person: None,
             role: Role::Public,
+            group_role: None,
             standing: Standing::Active,
             rule: Rule { text: format!("unmapped: {why}"), origin },
             projects: Vec::new(),
@@ -290,7 +327,6 @@ impl PeopleMap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::person::PersonStatus;
     use uuid::Uuid;
 
     fn user(uid: u32, name: &str, gids: &[u32]) -> OsUser {
@@ -307,16 +343,14 @@ mod tests {
         }
     }
 
-    fn known(n: u128, name: &str, role: Option<Role>, uid: Option<u32>) -> Person {
-        Person {
+    fn known(n: u128, name: &str, role: Option<Role>, uid: Option<u32>) -> Known {
+        Known {
             id: PersonId(Uuid::from_u128(n)),
             name: name.to_owned(),
             os_username: None,
             uid,
             role,
             status: PersonStatus::Active,
-            first_seen: Timestamp::from_micros(0),
-            last_seen: Timestamp::from_micros(0),
         }
     }
 

@@ -1,4 +1,5 @@
-//! People: their keys and their standing. The mapping from OS users to people is `daemon/people.rs`.
+//! People: their keys, their standing, and what is kept of them. The mapping from OS users to people is `people`, how
+//! one of them is found by some words `directory`.
 
 use crate::domain::caller::Role;
 use crate::domain::timestamp::Timestamp;
@@ -56,20 +57,74 @@ impl Standing {
 pub struct Person {
     /// The key.
     pub id: PersonId,
-    /// The name in the config, or the OS user's for people known by a group or added at run time.
+    /// The name in the config, or the OS user's for people known by a group; an admin's choice for people added at run
+    /// time. A visitor has none: the OS user's, else the uid, is shown.
     pub name: String,
+    /// Whether they were seen but are nobody the config or the directory names.
+    pub visitor: bool,
     /// The OS user they were last seen as.
     pub os_username: Option<String>,
     /// The uid they were last seen as.
     pub uid: Option<u32>,
     /// Role of people added at run time; the config decides for its own.
     pub role: Option<Role>,
+    /// The role that a group mapping of the config gave them when they were last seen.
+    pub group_role: Option<Role>,
     /// `active`, `inactive`, `suspended` or `deleted`.
     pub status: PersonStatus,
-    /// When they were first and last seen.
+    /// When they were first seen.
     pub first_seen: Timestamp,
     /// When they were last seen.
     pub last_seen: Timestamp,
+    /// How they are called.
+    pub full_name: Option<String>,
+    /// Their address; no two who are not deleted share one.
+    pub email: Option<String>,
+    /// Their number, as it was written.
+    pub phone: Option<String>,
+    /// What admins note of them; for admins only.
+    pub notes: String,
+    /// How often they were warned since they were last banned or forgiven.
+    pub warnings: u32,
+    /// When the row was made.
+    pub created: Timestamp,
+    /// When an admin last changed it: the version of the row. Being seen changes nothing.
+    pub updated: Timestamp,
+}
+
+/// Text as it is compared: without a difference between large and small letters, of any script. For columns that are
+/// searched and for what is looked for alike, so that both databases find the same.
+pub fn fold(text: &str) -> String {
+    // The sign at a Greek word's end is the same letter.
+    text.chars().flat_map(char::to_lowercase).map(|c| if c == 'ς' { 'σ' } else { c }).collect()
+}
+
+/// Who banned somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BanSource {
+    /// An admin.
+    Admin,
+    /// The last warning there was.
+    Warnings,
+}
+
+impl BanSource {
+    /// Every source, for CHECK constraints and tests.
+    pub const ALL: [Self; 2] = [Self::Admin, Self::Warnings];
+
+    /// The word as the database and the wire spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Warnings => "warnings",
+        }
+    }
+
+    /// Reads the word back.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.name() == word)
+    }
 }
 
 /// A person's status in the directory.

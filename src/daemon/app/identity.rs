@@ -11,7 +11,8 @@ use crate::domain::people::{OsUser, Resolved};
 use crate::domain::person::PersonId;
 use crate::domain::session::SessionId;
 use crate::domain::verb::Verb;
-use crate::store::{person, setting};
+use crate::store::person::{self, Seen};
+use crate::store::setting;
 use crate::usecase::{Explained, run};
 use crate::wire::fault::{Fault, FaultCode};
 use secrecy::SecretString;
@@ -158,13 +159,16 @@ impl App {
         }
         let (store, at) = (self.store.clone(), self.now());
         let (user, name) = (user.map(str::to_owned), resolved.person.as_ref().map(|p| p.name.clone()));
+        let group_role = resolved.group_role;
         let fresh = PersonId(Uuid::now_v7());
         tokio::spawn(async move {
             let written = store
                 .write(now + Duration::from_secs(30), move |tx| {
                     let (user, name) = (user.clone(), name.clone());
                     Box::pin(async move {
-                        person::upsert_seen(tx.conn(), fresh, uid, user.as_deref(), name.as_deref(), at).await
+                        let seen =
+                            Seen { uid, os_username: user.as_deref(), name: name.as_deref(), group_role, at };
+                        person::upsert_seen(tx.conn(), fresh, &seen).await
                     })
                 })
                 .await;

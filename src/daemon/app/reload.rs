@@ -17,7 +17,7 @@ use crate::store::writer::WriteError;
 use crate::usecase::{Facts, witness};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::ReloadedReply;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -63,6 +63,8 @@ impl App {
         let limits = settings::limits(&loaded);
         let redactor = settings::redactor(&loaded);
         self.settings.store(Arc::new(Settings { people, limits, redactor, loaded }));
+        // Whoever comes next is written down as what they are now.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
         // A key that is just being made is taken out of its file again if it cannot be written down.
         let keys = self.rotation().turn().await;
         self.read_keys().await;

@@ -18,6 +18,11 @@ pub struct Model {
     pub by_name: String,
     pub created: i64,
     pub lifted: Option<i64>,
+    pub source: String,
+    pub count: i64,
+    pub updated: i64,
+    pub by_person: Option<Uuid>,
+    pub lifted_by: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

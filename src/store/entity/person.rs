@@ -18,6 +18,18 @@ pub struct Model {
     pub status: String,
     pub first_seen: i64,
     pub last_seen: i64,
+    pub full_name: Option<String>,
+    pub email: Option<String>,
+    pub phone: Option<String>,
+    pub notes: String,
+    pub warnings: i64,
+    pub created: i64,
+    pub updated: i64,
+    pub group_role: Option<String>,
+    pub name_folded: Option<String>,
+    pub os_username_folded: Option<String>,
+    pub full_name_folded: Option<String>,
+    pub email_folded: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

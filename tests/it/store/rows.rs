@@ -4,6 +4,7 @@ use crate::postgres::on_both;
 use crate::store::{a_session, at, change, draft, keep, soon};
 use futures_util::FutureExt;
 use teleclaude::domain::caller::Role;
+use teleclaude::domain::person::BanSource;
 use teleclaude::domain::person::PersonId;
 use teleclaude::domain::person::PersonStatus;
 use teleclaude::domain::session::Exit;
@@ -12,12 +13,14 @@ use teleclaude::domain::session::SessionId;
 use teleclaude::domain::session::SessionStatus;
 use teleclaude::store::activity;
 use teleclaude::store::audit;
+use teleclaude::store::conn::Conn;
 use teleclaude::store::error::StoreError;
 use teleclaude::store::host;
 use teleclaude::store::message;
 use teleclaude::store::message::MessageState;
 use teleclaude::store::outbox;
 use teleclaude::store::person;
+use teleclaude::store::person::Seen;
 use teleclaude::store::session;
 use teleclaude::store::setting;
 use teleclaude::store::writer::Tx;
@@ -240,6 +243,17 @@ async fn queues_leases_people_and_settings() {
     .await;
 }
 
+async fn seen(
+    c: &Conn,
+    fresh: PersonId,
+    uid: u32,
+    os_username: Option<&str>,
+    name: Option<&str>,
+    when: i64,
+) -> Result<PersonId, StoreError> {
+    person::upsert_seen(c, fresh, &Seen { uid, os_username, name, group_role: None, at: at(when) }).await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn people_keep_their_key_and_what_is_known() {
     on_both(async |db| {
@@ -250,29 +264,23 @@ async fn people_keep_their_key_and_what_is_known() {
                 let c = tx.conn();
                 assert_eq!(person::bind(c, "ann", key(1), at(1)).await?, key(1));
                 assert_eq!(person::bind(c, "ann", key(2), at(2)).await?, key(1));
-                assert_eq!(
-                    person::upsert_seen(c, key(3), 1000, Some("ann_os"), Some("ann"), at(5)).await?,
-                    key(1)
-                );
-                assert_eq!(person::upsert_seen(c, key(3), 1000, None, None, at(4)).await?, key(1));
+                assert_eq!(seen(c, key(3), 1000, Some("ann_os"), Some("ann"), 5).await?, key(1));
+                assert_eq!(seen(c, key(3), 1000, None, None, 4).await?, key(1));
                 let ann = person::by_uid(c, 1000).await?.unwrap();
                 assert_eq!((ann.os_username.as_deref(), ann.name.as_str()), (Some("ann_os"), "ann"));
                 assert_eq!((ann.first_seen, ann.last_seen), (at(1), at(5)));
 
                 // Somebody unmapped, who is mapped later: the same key.
-                assert_eq!(person::upsert_seen(c, key(4), 1001, Some("bob"), None, at(5)).await?, key(4));
+                assert_eq!(seen(c, key(4), 1001, Some("bob"), None, 5).await?, key(4));
                 assert_eq!(person::directory(c).await?.len(), 1);
-                assert_eq!(person::upsert_seen(c, key(5), 1001, None, Some("bob"), at(6)).await?, key(4));
+                assert_eq!(seen(c, key(5), 1001, None, Some("bob"), 6).await?, key(4));
                 assert_eq!(person::directory(c).await?.len(), 2);
 
                 // A uid that moves to somebody else leaves the person it was.
-                assert_eq!(
-                    person::upsert_seen(c, key(6), 1001, Some("cy"), Some("ann"), at(7)).await?,
-                    key(1)
-                );
+                assert_eq!(seen(c, key(6), 1001, Some("cy"), Some("ann"), 7).await?, key(1));
                 assert_eq!(person::by_uid(c, 1001).await?.unwrap().name, "ann");
                 assert_eq!(person::by_name(c, "bob").await?.unwrap().uid, None);
-                assert_eq!(person::upsert_seen(c, key(7), 1001, None, Some("dee"), at(8)).await?, key(7));
+                assert_eq!(seen(c, key(7), 1001, None, Some("dee"), 8).await?, key(7));
                 assert_eq!(person::by_name(c, "ann").await?.unwrap().uid, None);
 
                 assert!(person::set_status(c, key(1), PersonStatus::Suspended).await?);
@@ -285,6 +293,8 @@ async fn people_keep_their_key_and_what_is_known() {
                     until,
                     reason: None,
                     by: "ann".to_owned(),
+                    source: BanSource::Admin,
+                    count: 1,
                     created: at(i64::try_from(n).unwrap()),
                 };
                 person::ban(c, &ban(1, Some(at(10)))).await?;
