@@ -57,7 +57,7 @@ fn counts(used: &Used) -> String {
         used.cache_read,
         used.cache_write,
         used.output,
-        used.running / 1_000_000
+        (used.running + 500_000) / 1_000_000
     )
 }
 
@@ -318,7 +318,7 @@ async fn groups_come_in_pages_and_a_person_s_own_are_theirs_at_their_uid() {
         let uid = a_session(1, 0).owner_uid;
         assert_eq!(own(3, uid).await, (1, 3));
         assert_eq!(own(3, uid - 1).await, (0, 0), "another uid of the same person has its own");
-        let only = |query: UsageQuery| async { sum(&store, &query).await };
+        let only = async |query: UsageQuery| sum(&store, &query).await;
         let none = "0 sessions, 0 messages, 0+0+0 in, 0 out, 0 s";
         assert_eq!(only(UsageQuery { person: Some("nobody".to_owned()), ..of(&[]) }).await, none);
         let bobs = "1 sessions, 4 messages, 0+0+0 in, 0 out, 0 s";
