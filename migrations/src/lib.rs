@@ -15,6 +15,7 @@ mod m0010_checkpoints;
 mod m0011_retention;
 mod m0012_credentials;
 mod m0013_people;
+mod m0014_tasks;
 mod m0016_usage;
 
 use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_retention::Step),
             Box::new(m0012_credentials::Step),
             Box::new(m0013_people::Step),
+            Box::new(m0014_tasks::Step),
             Box::new(m0016_usage::Step),
         ]
     }

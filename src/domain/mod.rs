@@ -22,6 +22,7 @@ pub mod query;
 pub mod question;
 pub mod redact;
 pub mod session;
+pub mod task;
 pub mod timestamp;
 pub mod transcript;
 pub mod usage;

@@ -32,6 +32,8 @@ pub mod search;
 pub mod session;
 pub mod setting;
 pub mod subscription;
+pub mod task;
+pub mod task_event;
 pub mod transcript;
 pub mod usage;
 pub mod verify;

@@ -145,7 +145,7 @@ pub async fn find(
 }
 
 /// The first and last id that begin like `prefix`.
-fn range(prefix: &str) -> Option<(Uuid, Uuid)> {
+pub(super) fn range(prefix: &str) -> Option<(Uuid, Uuid)> {
     let digits: String = prefix.chars().filter(|c| *c != '-').collect();
     if digits.is_empty() || digits.len() > 32 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;

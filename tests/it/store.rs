@@ -8,6 +8,7 @@ mod load;
 mod lost_commit;
 mod opening;
 mod rows;
+mod tasks;
 mod transcript;
 
 use crate::postgres::Db;

@@ -19,6 +19,8 @@ pub mod session;
 pub mod session_label;
 pub mod setting;
 pub mod subscription;
+pub mod task;
+pub mod task_event;
 pub mod transcript_entry;
 pub mod transcript_file;
 pub mod usage;

@@ -4,10 +4,13 @@ use crate::postgres::Db;
 use crate::postgres::on_both;
 use crate::store::{a_session, at, draft, keep, raw, soon};
 use sea_orm::ConnectionTrait;
+use sea_orm::DatabaseConnection;
 use sea_orm::Statement;
 use std::time::Duration;
 use teleclaude::domain::audit::AuditOutcome;
 use teleclaude::domain::credential::KeyId;
+use teleclaude::domain::task::{TaskFilter, TaskId, TaskPlace, TaskQuery};
+use teleclaude::domain::timestamp::Timestamp;
 use teleclaude::store::activity;
 use teleclaude::store::audit;
 use teleclaude::store::connect::Engine;
@@ -16,6 +19,8 @@ use teleclaude::store::inbox;
 use teleclaude::store::message;
 use teleclaude::store::outbox;
 use teleclaude::store::session;
+use teleclaude::store::task;
+use teleclaude::store::task_event::{self, Of};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -27,6 +32,7 @@ async fn the_store_s_own_queries_use_their_indexes() {
     // A small table is read whole whatever the index.
     raw.execute_unprepared("ALTER DATABASE teleclaude SET enable_seqscan = off").await.unwrap();
     raw.execute_unprepared("ALTER DATABASE teleclaude SET enable_sort = off").await.unwrap();
+    many_tasks(&raw).await;
     raw.execute_unprepared("SELECT pg_stat_reset()").await.unwrap();
     let store = db.open().await;
     keep(&store, a_session(1, 0)).await;
@@ -66,6 +72,18 @@ async fn the_store_s_own_queries_use_their_indexes() {
     let own = inbox::Filter { person: s.owner, uid: 1, family: None, unread: false };
     inbox::page(c, &own, Some((5, Uuid::nil())), 50).await.unwrap();
     inbox::page(c, &inbox::Filter { unread: true, ..own }, None, 50).await.unwrap();
+    let (person, id) = (Some(s.owner), TaskId(s.id.0));
+    let place = TaskPlace::Due(Some(Timestamp::from_micros(5)), id);
+    let query = TaskQuery { after: Some(place), limit: 50, ..TaskQuery::default() };
+    task::page(c, &TaskQuery { overdue: true, ..query.clone() }, at(5)).await.unwrap();
+    task::page(c, &TaskQuery { assignee: person, ..query.clone() }, at(5)).await.unwrap();
+    task::page(c, &TaskQuery { creator: person, ..query.clone() }, at(5)).await.unwrap();
+    let query = TaskQuery { status: TaskFilter::All, after: Some(TaskPlace::Newest(id)), ..query };
+    task::page(c, &TaskQuery { assignee: person, ..query.clone() }, at(5)).await.unwrap();
+    task::page(c, &TaskQuery { creator: person, ..query }, at(5)).await.unwrap();
+    for of in [Of::All, Of::Task(id), Of::Actor(s.owner)] {
+        task_event::page(c, of, Some((at(5), id.0)), 50).await.unwrap();
+    }
     store.close().await;
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
@@ -96,6 +114,14 @@ async fn the_store_s_own_queries_use_their_indexes() {
             "inbox_unread",
             "audit_log_action",
             "audit_log_failed",
+            "tasks_open",
+            "tasks_open_of_assignee",
+            "tasks_open_of_creator",
+            "tasks_of_assignee",
+            "tasks_of_creator",
+            "task_events_of_task",
+            "task_events_of_actor",
+            "task_events_page",
         ]
         .into_iter()
         .filter(|index| !used.iter().any(|u| u == index))
@@ -109,6 +135,17 @@ async fn the_store_s_own_queries_use_their_indexes() {
     raw.close().await.unwrap();
 }
 
+/// Tasks of a hundred people: of few, PostgreSQL reads everybody's for one person's.
+async fn many_tasks(raw: &DatabaseConnection) {
+    let person = "lpad(to_hex(n % 100), 32, '0')::uuid";
+    let sql = format!(
+        "INSERT INTO tasks (id, assignee, creator, description, folded, due, status, created, updated, version) \
+         SELECT gen_random_uuid(), {person}, {person}, 'x', 'x', n, 'pending', n, n, 1 FROM generate_series(1, 2000) n"
+    );
+    raw.execute_unprepared(&sql).await.unwrap();
+    raw.execute_unprepared("ANALYZE tasks").await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hot_queries_use_their_indexes() {
     on_both(async |db| {
@@ -120,6 +157,7 @@ async fn hot_queries_use_their_indexes() {
         if !sqlite {
             // A small table is read whole whatever the index.
             raw.execute_unprepared("SET enable_seqscan = off; SET enable_bitmapscan = off").await.unwrap();
+            many_tasks(&raw).await;
         }
         let uuid = |n: u128| {
             let id = Uuid::from_u128(n);
@@ -177,6 +215,24 @@ async fn hot_queries_use_their_indexes() {
                     "SELECT * FROM audit_log WHERE outcome = 'denied' AND outcome <> 'success' {audit_order}"
                 ),
                 "audit_log_failed",
+            ),
+            (
+                &format!(
+                    "SELECT * FROM tasks WHERE assignee = {one} AND completed IS NULL AND (due, id) > (5, {one}) \
+                     ORDER BY due, id LIMIT 50"
+                ),
+                "tasks_open_of_assignee",
+            ),
+            (
+                &format!(
+                    "SELECT * FROM tasks WHERE creator = {one} AND completed IS NULL ORDER BY due, id LIMIT 50"
+                ),
+                "tasks_open_of_creator",
+            ),
+            ("SELECT * FROM tasks WHERE completed IS NULL AND due < 5 ORDER BY due, id LIMIT 50", "tasks_open"),
+            (
+                &format!("SELECT * FROM tasks WHERE assignee = {one} AND id < {one} ORDER BY id DESC LIMIT 50"),
+                "tasks_of_assignee",
             ),
         ] {
             let explain = if sqlite { "EXPLAIN QUERY PLAN" } else { "EXPLAIN" };
