@@ -1,5 +1,6 @@
 //! What was used, by session, day and model, apart from the sessions: it stays when they are purged. What was kept
-//! before is counted once. And whose and whose doing each row of activity is, so that a person's are found.
+//! before is counted once. And whose and whose doing each row of activity is, so that a person's are found, as are what
+//! was done with their tasks.
 
 use crate::column;
 use sea_orm_migration::sea_orm::ConnectionTrait as _;
@@ -156,6 +157,16 @@ impl MigrationTrait for Step {
             Index::create()
                 .name("activity_all")
                 .table(id("activity"))
+                .col((id("at"), IndexOrder::Desc))
+                .col((id("id"), IndexOrder::Desc))
+                .take(),
+        )
+        .await?;
+        m.create_index(
+            Index::create()
+                .name("task_events_of_assignee")
+                .table(id("task_events"))
+                .col(id("assignee"))
                 .col((id("at"), IndexOrder::Desc))
                 .col((id("id"), IndexOrder::Desc))
                 .take(),

@@ -1,6 +1,7 @@
 //! The commands people type: which there are, and how one runs from its words to its exit code. One file a noun;
 //! `wiring` hands over to the other parts of the program.
 
+pub mod activity;
 pub mod answer;
 pub mod attach;
 pub mod audit;
@@ -35,6 +36,7 @@ pub mod resume;
 pub mod search;
 pub mod sessions;
 pub mod transcript;
+pub mod usage;
 pub mod when;
 pub mod whoami;
 pub mod wiring;
@@ -89,6 +91,10 @@ enum Command {
     People(people::Command),
     /// Read your messages, among them who read sessions of yours
     Inbox(inbox::Args),
+    /// Say what was used, by person, project, agent, model or day
+    Usage(usage::Args),
+    /// List who did what, when
+    Activity(activity::Args),
     /// Read and check the audit log
     #[command(subcommand)]
     Audit(audit::Command),
@@ -232,6 +238,8 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             Command::Computers => catalogue::run_computers(console, client, json).await,
             Command::People(command) => people::run(console, client, command, json).await,
             Command::Inbox(args) => inbox::run(console, client, args, json).await,
+            Command::Usage(args) => usage::run(console, client, args, json).await,
+            Command::Activity(args) => activity::run(console, client, args, json).await,
             Command::Audit(command) => audit::run(console, client, command, json).await,
             Command::Config(config::Command::Show { origin }) => {
                 config::run_show(console, client, *origin, json).await

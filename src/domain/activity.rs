@@ -9,6 +9,8 @@ use uuid::Uuid;
 pub enum Place {
     /// Among what happened in sessions.
     Session(Timestamp, Uuid),
+    /// Among what was done with tasks.
+    Task(Timestamp, Uuid),
     /// In a computer's audit log, at this number.
     Audit(Timestamp, String, i64),
 }

@@ -35,6 +35,13 @@ pub struct Filter {
     pub owner: Option<PersonId>,
     /// Only in those of this uid.
     pub uid: Option<u32>,
+    /// Only of then.
+    pub span: Span,
+}
+
+/// A time of which events are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
     /// Only at or after.
     pub since: Option<Timestamp>,
     /// Only at or before.
@@ -92,10 +99,10 @@ pub async fn page(
     if let Some(uid) = filter.uid {
         only("a.owner_uid =", i64::from(uid).into());
     }
-    if let Some(since) = filter.since {
+    if let Some(since) = filter.span.since {
         only("a.at >=", since.micros().into());
     }
-    if let Some(until) = filter.until {
+    if let Some(until) = filter.span.until {
         only("a.at <=", until.micros().into());
     }
     match before {

@@ -1,21 +1,25 @@
-//! Who did what, when: what happened in sessions, and for admins what was changed about people, which the audit log
-//! knows. Metadata only: what was said, asked or called stays where it is.
+//! Who did what, when: what happened in sessions, what was done with tasks, and for admins what was changed about
+//! people, which the audit log knows. Metadata only: what was said, asked or called stays where it is.
 
 use crate::domain::action::Action;
 use crate::domain::activity::{ActivityQuery, Place};
 use crate::domain::audit::AuditEntry;
-use crate::domain::caller::{Caller, Role};
+use crate::domain::caller::Caller;
+use crate::domain::person::PersonId;
 use crate::domain::policy::Listing;
+use crate::domain::task::TaskEvent;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::verb::Verb;
-use crate::store::activity::{self, Before, Event};
+use crate::store::activity::{self, Before, Event, Span};
 use crate::store::conn::Conn;
+use crate::store::task_event::{self, Of};
 use crate::store::{audit, person};
 use crate::usecase::cursor;
 use crate::usecase::resolve::{find, limit, moment, unavailable};
 use crate::wire::activity::{ActivityReply, ActivityRow, ListActivity};
 use crate::wire::fault::Fault;
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 /// Kinds of events whose detail is how the session ended.
 const ENDS: [&str; 2] = ["ended", "idle_end"];
@@ -56,14 +60,29 @@ struct Listed {
     row: ActivityRow,
 }
 
-impl Listed {
-    /// Newest first; what happened at one moment by where it was written down, the latest first.
-    fn order(&self) -> (Reverse<Timestamp>, u8) {
-        match &self.place {
-            Place::Session(at, _) => (Reverse(*at), 0),
-            Place::Audit(at, _, _) => (Reverse(*at), 1),
-        }
+/// Where something was written down, as a number: what happened at one moment is listed in this order.
+const fn rank(place: &Place) -> (Timestamp, u8) {
+    match place {
+        Place::Session(at, _) => (*at, 0),
+        Place::Task(at, _) => (*at, 1),
+        Place::Audit(at, _, _) => (*at, 2),
     }
+}
+
+/// Where the list of what has this rank goes on after `last`, which is of another rank.
+fn before(last: &Place, own: u8) -> Before {
+    let (at, rank) = rank(last);
+    if own < rank { Before::Moment(at) } else { Before::Until(at) }
+}
+
+/// Whose activity.
+#[derive(Clone, Copy)]
+enum Whose {
+    Everybodys,
+    /// One's own: this person's at this uid.
+    Own(PersonId, u32),
+    /// Another's.
+    Persons(PersonId),
 }
 
 /// A page of activity.
@@ -76,27 +95,31 @@ pub(super) async fn list(
     listing: Listing,
     query: &ActivityQuery,
 ) -> Result<ActivityReply, Fault> {
-    let nothing = ActivityReply { activity: Vec::new(), next_cursor: None };
-    let mut filter =
-        activity::Filter { since: query.since, until: query.until, ..activity::Filter::default() };
-    filter.session = query.session.as_ref().map(|session| session.id);
-    if listing != Listing::All || query.person.as_deref() == Some(caller.name().as_str()) {
-        let Some(own) = &caller.person else { return Ok(nothing) };
-        (filter.owner, filter.uid) = (Some(own.id), Some(caller.uid));
-    } else if let Some(name) = &query.person {
-        let known = person::by_name(conn, name).await.map_err(unavailable)?;
-        filter.owner = Some(known.ok_or_else(|| no_person(name))?.id);
+    let own = caller.person.as_ref().map(|person| Whose::Own(person.id, caller.uid));
+    let whose = match &query.person {
+        Some(name) if *name == caller.name() => own,
+        Some(name) if listing == Listing::All => {
+            let known = person::by_name(conn, name).await.map_err(unavailable)?;
+            Some(Whose::Persons(known.ok_or_else(|| no_person(name))?.id))
+        }
+        None if listing == Listing::All => Some(Whose::Everybodys),
+        _ => own,
+    };
+    let Some(whose) = whose else {
+        return Ok(ActivityReply { activity: Vec::new(), next_cursor: None });
+    };
+    let mut rows = of_sessions(conn, whose, query).await?;
+    if query.session.is_none() {
+        rows.extend(of_tasks(conn, whose, query).await?);
+        if listing == Listing::All {
+            rows.extend(of_people(conn, query).await?);
+        }
     }
-    let before = query.before.as_ref().map(|place| match place {
-        Place::Session(at, id) => Before::Row(*at, *id),
-        Place::Audit(at, _, _) => Before::Moment(*at),
+    // Each list is in its order already.
+    rows.sort_by_key(|listed| {
+        let (at, rank) = rank(&listed.place);
+        (Reverse(at), rank)
     });
-    let events = activity::page(conn, &filter, before, query.limit).await.map_err(unavailable)?;
-    let mut rows: Vec<Listed> = events.into_iter().map(of_session).collect();
-    if listing == Listing::All && query.session.is_none() {
-        rows.extend(of_people(conn, query).await?);
-        rows.sort_by_key(Listed::order);
-    }
     let most = usize::try_from(query.limit).unwrap_or(usize::MAX);
     rows.truncate(most);
     let last = rows.last().filter(|_| rows.len() == most);
@@ -108,6 +131,26 @@ pub(super) async fn list(
 pub(super) fn no_person(name: &str) -> Fault {
     let name: String = name.chars().take(64).collect();
     Fault::not_found("person", &name)
+}
+
+async fn of_sessions(conn: &Conn, whose: Whose, query: &ActivityQuery) -> Result<Vec<Listed>, Fault> {
+    let (owner, uid) = match whose {
+        Whose::Everybodys => (None, None),
+        Whose::Own(person, uid) => (Some(person), Some(uid)),
+        Whose::Persons(person) => (Some(person), None),
+    };
+    let filter = activity::Filter {
+        session: query.session.as_ref().map(|session| session.id),
+        owner,
+        uid,
+        span: Span { since: query.since, until: query.until },
+    };
+    let before = query.before.as_ref().map(|last| match last {
+        Place::Session(at, id) => Before::Row(*at, *id),
+        other => before(other, 0),
+    });
+    let events = activity::page(conn, &filter, before, query.limit).await.map_err(unavailable)?;
+    Ok(events.into_iter().map(of_session).collect())
 }
 
 fn of_session((event, owner): (Event, String)) -> Listed {
@@ -126,6 +169,42 @@ fn of_session((event, owner): (Event, String)) -> Listed {
     }
 }
 
+/// What was done with tasks: a person's are those they did something with, and those that were theirs.
+async fn of_tasks(conn: &Conn, whose: Whose, query: &ActivityQuery) -> Result<Vec<Listed>, Fault> {
+    let trails = match whose {
+        Whose::Everybodys => vec![Of::All],
+        Whose::Own(person, _) | Whose::Persons(person) => vec![Of::Actor(person), Of::Assignee(person)],
+    };
+    let before = query.before.as_ref().map(|last| match last {
+        Place::Task(at, id) => Before::Row(*at, *id),
+        other => before(other, 1),
+    });
+    let span = Span { since: query.since, until: query.until };
+    // One's own task, moved by oneself, is in both.
+    let mut events = BTreeMap::new();
+    for of in trails {
+        for event in task_event::page(conn, of, &span, before, query.limit).await.map_err(unavailable)? {
+            events.insert(Reverse((event.at, event.id)), event);
+        }
+    }
+    Ok(events.into_values().map(of_task).collect())
+}
+
+fn of_task(event: TaskEvent) -> Listed {
+    Listed {
+        place: Place::Task(event.at, event.id),
+        row: ActivityRow {
+            at: event.at.to_string(),
+            what: format!("task.{}", event.kind.name()),
+            actor: event.actor.map(|_| event.actor_name),
+            person: None,
+            session_id: None,
+            target: Some(format!("task {}", event.task)),
+            exit: None,
+        },
+    }
+}
+
 /// What was changed about people and bans: rows of the audit log, a page of each action's. Only for admins.
 async fn of_people(conn: &Conn, query: &ActivityQuery) -> Result<Vec<Listed>, Fault> {
     let (mut found, mut before, mut until) = (Vec::new(), None, query.until);
@@ -134,7 +213,9 @@ async fn of_people(conn: &Conn, query: &ActivityQuery) -> Result<Vec<Listed>, Fa
             before = Some(audit::Place { at: *at, computer: computer.clone(), seq: *seq });
         }
         // Whatever the log has of that moment is still to come.
-        Some(Place::Session(at, _)) => until = Some(until.map_or(*at, |until| until.min(*at))),
+        Some(Place::Session(at, _) | Place::Task(at, _)) => {
+            until = Some(until.map_or(*at, |until| until.min(*at)));
+        }
         None => {}
     }
     for verb in Verb::ALL.iter().filter(|verb| is_of_people(**verb)) {
@@ -163,7 +244,7 @@ fn of_audit(entry: AuditEntry) -> Listed {
         row: ActivityRow {
             at: draft.at.to_string(),
             what: draft.action,
-            actor: (draft.actor_role != Role::Public).then_some(draft.actor),
+            actor: Some(draft.actor),
             person: draft.owner,
             session_id: None,
             target: draft.target.map(|(kind, id)| format!("{kind} {id}")),

@@ -101,6 +101,7 @@ pub fn usage(text: &str, by: &[By]) -> Result<Vec<Key>, Fault> {
 pub fn of_activity(place: &Place) -> String {
     match place {
         Place::Session(at, id) => format!("vs{:x}-{}", at.micros(), id.simple()),
+        Place::Task(at, id) => format!("vt{:x}-{}", at.micros(), id.simple()),
         Place::Audit(at, computer, seq) => format!("v{}", of_audit(*at, computer, *seq)),
     }
 }
@@ -110,6 +111,9 @@ pub fn activity(text: &str) -> Result<Place, Fault> {
     let rest = text.strip_prefix('v').ok_or_else(not_a_cursor)?;
     if rest.starts_with('a') {
         return audit(rest).map(|(at, computer, seq)| Place::Audit(at, computer, seq));
+    }
+    if let Some(task) = rest.strip_prefix('t') {
+        return session(&format!("s{task}")).map(|(at, id)| Place::Task(at, id.0));
     }
     session(rest).map(|(at, id)| Place::Session(at, id.0))
 }
@@ -138,6 +142,8 @@ mod tests {
             assert_eq!(session(&of_session(at, id)), Ok((at, id)));
             assert_eq!(inbox(&of_inbox(at.micros(), id.0)), Ok((at.micros(), id.0)));
             let place = Place::Session(at, id.0);
+            assert_eq!(activity(&of_activity(&place)), Ok(place));
+            let place = Place::Task(at, id.0);
             assert_eq!(activity(&of_activity(&place)), Ok(place));
             if seq >= 0 {
                 let place = Place::Audit(at, name.clone(), seq);

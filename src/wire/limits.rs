@@ -28,6 +28,8 @@ pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const COMPLETE_TRAILER: &str = "teleclaude-complete";
 /// Header that says, as JSON, after which row of each chain those come that are followed.
 pub const PLACES_HEADER: &str = "teleclaude-places";
+/// Header of an answer that is no JSON, with where the next page begins.
+pub const NEXT_CURSOR_HEADER: &str = "teleclaude-next-cursor";
 /// Header in which an agent shows its session's token.
 pub const TOKEN_HEADER: &str = "teleclaude-session-token";
 /// Key of `_meta` in which an agent's MCP client shows its session's token.

@@ -5,6 +5,19 @@ use crate::wire::csv::field;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// The media type of lines for a spreadsheet.
+pub const CSV: &str = "text/csv; charset=utf-8; header=present";
+
+/// As what it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UsageForm {
+    /// As other answers.
+    Json,
+    /// As lines for a spreadsheet; the sum is left out.
+    Csv,
+}
+
 /// Arguments of `GET /usage`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -38,6 +51,9 @@ pub struct ShowUsage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub limit: Option<i64>,
+    /// `json` or `csv`; if absent, as the `Accept` header wants it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<UsageForm>,
 }
 
 /// What one person, project, agent, model or day used: as far as it was asked for.

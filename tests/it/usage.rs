@@ -386,6 +386,7 @@ async fn what_was_kept_before_is_counted_once() {
             "DROP TABLE usage_running",
             "DROP INDEX activity_mine",
             "DROP INDEX activity_all",
+            "DROP INDEX task_events_of_assignee",
             "ALTER TABLE activity DROP COLUMN owner",
             "ALTER TABLE activity DROP COLUMN owner_uid",
             "ALTER TABLE activity DROP COLUMN actor",

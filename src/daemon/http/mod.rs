@@ -10,6 +10,7 @@ pub mod io;
 pub mod problem;
 pub mod rest;
 pub mod routes;
+mod usage;
 
 use crate::daemon::front::Front;
 use crate::daemon::http::attach::{Upgrades, Way};

@@ -82,7 +82,9 @@ async fn the_store_s_own_queries_use_their_indexes() {
     task::page(c, &TaskQuery { assignee: person, ..query.clone() }, at(5)).await.unwrap();
     task::page(c, &TaskQuery { creator: person, ..query }, at(5)).await.unwrap();
     for of in [Of::All, Of::Task(id), Of::Actor(s.owner)] {
-        task_event::page(c, of, Some((at(5), id.0)), 50).await.unwrap();
+        task_event::page(c, of, &activity::Span::default(), Some(activity::Before::Row(at(5), id.0)), 50)
+            .await
+            .unwrap();
     }
     store.close().await;
     let deadline = Instant::now() + Duration::from_secs(30);
