@@ -109,7 +109,13 @@ mod tests {
         };
         let ended = ActivityRow { exit: Some("exit 0".to_owned()), ..row("session.ended", None) };
         let activity = vec![ended, task, row("session.created", Some("b\u{1b}ob"))];
-        insta::assert_snapshot!(page(&ActivityReply { activity, next_cursor: Some("v1".to_owned()) }, &plain()), @"");
+        insta::assert_snapshot!(page(&ActivityReply { activity, next_cursor: Some("v1".to_owned()) }, &plain()), @r"
+        WHEN    WHO      WHAT             WHOSE  OF WHAT
+        1h ago  -        session.ended    bob    019a5d2e (exit 0)
+        1h ago  ann      task.created     -      task 019a5d2e
+        1h ago  b\x1bob  session.created  bob    019a5d2e
+        more: --cursor v1
+        ");
         let none = ActivityReply { activity: Vec::new(), next_cursor: None };
         assert_eq!(page(&none, &plain()), "Nothing happened.\n");
     }

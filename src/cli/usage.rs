@@ -257,8 +257,22 @@ mod tests {
         };
         let names = ["ann", "bob\u{1b}[2J", "漢字"];
         let wide = Look { width: 110, ..plain() };
-        insta::assert_snapshot!(shown(of(names), &[By::Person], true, &wide), @"");
-        insta::assert_snapshot!(shown(of(names), &[By::Person], false, &wide), @"");
+        insta::assert_snapshot!(shown(of(names), &[By::Person], true, &wide), @r"
+        PERSON      SESSIONS  MESSAGES     IN  CACHE READ  CACHE WRITE    OUT  HOURS  TOKENS
+        bob\x1b[2J       100       700   1.2M        123M         9.9k   432k   34.3  ████████████████████████
+        ann                3        21  37.0k        3.7M          297  12.9k    1.0  ▋
+        漢字               0         0      0           0            0      0    0.0
+        all              102       714   1.2M        125M        10.0k   440k   35.0
+        2026-11-01 to 2026-11-30, days of UTC
+        ");
+        insta::assert_snapshot!(shown(of(names), &[By::Person], false, &wide), @r"
+        PERSON      SESSIONS  MESSAGES     IN  CACHE READ  CACHE WRITE    OUT  HOURS
+        bob\x1b[2J       100       700   1.2M        123M         9.9k   432k   34.3
+        ann                3        21  37.0k        3.7M          297  12.9k    1.0
+        漢字               0         0      0           0            0      0    0.0
+        all              102       714   1.2M        125M        10.0k   440k   35.0
+        2026-11-01 to 2026-11-30, days of UTC
+        ");
         let narrow = Look { width: 60, ..plain() };
         assert!(!shown(of(names), &[By::Person], true, &narrow).contains('█'));
     }
@@ -276,7 +290,12 @@ mod tests {
             })
             .collect();
         let text = shown(reply(of_models, None), &[By::Day, By::Model], true, &plain());
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r"
+        DAY         MODEL  SESSIONS  MESSAGES     IN  CACHE READ  CACHE WRITE    OUT  HOURS  TOKENS
+        2026-11-01  m             1         -  12.3k        1.2M           99   4.3k      -  ███
+        2026-11-02  m             5         -  61.7k        6.1M          495  21.6k      -  ███████████████
+        2026-11-01 to 2026-11-30, days of UTC
+        ");
         assert_eq!(
             shown(reply(Vec::new(), None), &[By::Day], true, &plain()),
             "Nothing was used. (2026-11-01 to 2026-11-30, days of UTC)\n"

@@ -11,11 +11,11 @@ use crate::domain::task::TaskEvent;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::verb::Verb;
 use crate::store::activity::{self, Before, Event, Span};
+use crate::store::audit;
 use crate::store::conn::Conn;
 use crate::store::task_event::{self, Of};
-use crate::store::{audit, person};
-use crate::usecase::cursor;
 use crate::usecase::resolve::{find, limit, moment, unavailable};
+use crate::usecase::{Facts, cursor, people};
 use crate::wire::activity::{ActivityReply, ActivityRow, ListActivity};
 use crate::wire::fault::Fault;
 use std::cmp::Reverse;
@@ -76,13 +76,12 @@ fn before(last: &Place, own: u8) -> Before {
 }
 
 /// Whose activity.
-#[derive(Clone, Copy)]
 enum Whose {
     Everybodys,
     /// One's own: this person's at this uid.
     Own(PersonId, u32),
-    /// Another's.
-    Persons(PersonId),
+    /// Another's, who has this name.
+    Persons(PersonId, String),
 }
 
 /// A page of activity.
@@ -91,6 +90,7 @@ enum Whose {
 /// There is no such person; the database.
 pub(super) async fn list(
     conn: &Conn,
+    facts: &Facts,
     caller: &Caller,
     listing: Listing,
     query: &ActivityQuery,
@@ -99,8 +99,8 @@ pub(super) async fn list(
     let whose = match &query.person {
         Some(name) if *name == caller.name() => own,
         Some(name) if listing == Listing::All => {
-            let known = person::by_name(conn, name).await.map_err(unavailable)?;
-            Some(Whose::Persons(known.ok_or_else(|| no_person(name))?.id))
+            let person = people::one(conn, facts, "person", name).await?;
+            Some(Whose::Persons(person.id, person.name))
         }
         None if listing == Listing::All => Some(Whose::Everybodys),
         _ => own,
@@ -108,11 +108,16 @@ pub(super) async fn list(
     let Some(whose) = whose else {
         return Ok(ActivityReply { activity: Vec::new(), next_cursor: None });
     };
-    let mut rows = of_sessions(conn, whose, query).await?;
+    let mut rows = of_sessions(conn, &whose, query).await?;
     if query.session.is_none() {
-        rows.extend(of_tasks(conn, whose, query).await?);
+        rows.extend(of_tasks(conn, &whose, query).await?);
         if listing == Listing::All {
-            rows.extend(of_people(conn, query).await?);
+            let actor = match whose {
+                Whose::Everybodys => None,
+                Whose::Own(..) => Some(caller.name()),
+                Whose::Persons(_, name) => Some(name),
+            };
+            rows.extend(of_people(conn, actor, query).await?);
         }
     }
     // Each list is in its order already.
@@ -133,11 +138,11 @@ pub(super) fn no_person(name: &str) -> Fault {
     Fault::not_found("person", &name)
 }
 
-async fn of_sessions(conn: &Conn, whose: Whose, query: &ActivityQuery) -> Result<Vec<Listed>, Fault> {
+async fn of_sessions(conn: &Conn, whose: &Whose, query: &ActivityQuery) -> Result<Vec<Listed>, Fault> {
     let (owner, uid) = match whose {
         Whose::Everybodys => (None, None),
-        Whose::Own(person, uid) => (Some(person), Some(uid)),
-        Whose::Persons(person) => (Some(person), None),
+        Whose::Own(person, uid) => (Some(*person), Some(*uid)),
+        Whose::Persons(person, _) => (Some(*person), None),
     };
     let filter = activity::Filter {
         session: query.session.as_ref().map(|session| session.id),
@@ -170,10 +175,12 @@ fn of_session((event, owner): (Event, String)) -> Listed {
 }
 
 /// What was done with tasks: a person's are those they did something with, and those that were theirs.
-async fn of_tasks(conn: &Conn, whose: Whose, query: &ActivityQuery) -> Result<Vec<Listed>, Fault> {
+async fn of_tasks(conn: &Conn, whose: &Whose, query: &ActivityQuery) -> Result<Vec<Listed>, Fault> {
     let trails = match whose {
         Whose::Everybodys => vec![Of::All],
-        Whose::Own(person, _) | Whose::Persons(person) => vec![Of::Actor(person), Of::Assignee(person)],
+        Whose::Own(person, _) | Whose::Persons(person, _) => {
+            vec![Of::Actor(*person), Of::Assignee(*person)]
+        }
     };
     let before = query.before.as_ref().map(|last| match last {
         Place::Task(at, id) => Before::Row(*at, *id),
@@ -205,8 +212,9 @@ fn of_task(event: TaskEvent) -> Listed {
     }
 }
 
-/// What was changed about people and bans: rows of the audit log, a page of each action's. Only for admins.
-async fn of_people(conn: &Conn, query: &ActivityQuery) -> Result<Vec<Listed>, Fault> {
+/// What was changed about people and bans, by anybody or by `actor`: rows of the audit log, a page of each action's. Only
+/// for admins.
+async fn of_people(conn: &Conn, actor: Option<String>, query: &ActivityQuery) -> Result<Vec<Listed>, Fault> {
     let (mut found, mut before, mut until) = (Vec::new(), None, query.until);
     match &query.before {
         Some(Place::Audit(at, computer, seq)) => {
@@ -221,7 +229,7 @@ async fn of_people(conn: &Conn, query: &ActivityQuery) -> Result<Vec<Listed>, Fa
     for verb in Verb::ALL.iter().filter(|verb| is_of_people(**verb)) {
         let filter = audit::Filter {
             action: Some(verb.name().to_owned()),
-            actor: query.person.clone(),
+            actor: actor.clone(),
             since: query.since,
             until,
             ..audit::Filter::default()

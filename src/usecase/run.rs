@@ -256,7 +256,7 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
             Reply::Usage(usage::show(store.reader(), &caller, listing, &query).await?)
         }
         Action::ListActivity(query) => {
-            Reply::Activity(usecase_activity::list(store.reader(), &caller, listing, &query).await?)
+            Reply::Activity(usecase_activity::list(store.reader(), facts, &caller, listing, &query).await?)
         }
         Action::ReadMetrics => return Err(not_here("metrics")),
         Action::ShowConfig => return Err(not_here("config.show")),

@@ -1,6 +1,7 @@
 //! The one integration test binary. One file a noun; `tidy` checks the architecture itself.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod activity;
 mod attach;
 mod audit;
 mod bridge;
@@ -19,6 +20,7 @@ mod http;
 mod install;
 mod kill;
 mod mcp;
+mod metrics;
 mod orphans;
 mod owner;
 mod parity;

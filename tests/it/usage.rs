@@ -3,10 +3,13 @@
 
 use crate::postgres::{NOW, on_both};
 use crate::store::{a_session, at, change, keep, raw};
+use crate::world::{ANN, BOB, CID, SHELL, World};
 use futures_util::FutureExt as _;
 use sea_orm::ConnectionTrait as _;
+use serde_json::{Value, json};
 use teleclaude::agent::transcript::Reader;
 use teleclaude::config::schema::agents::TranscriptFormat;
+use teleclaude::daemon::hours;
 use teleclaude::domain::person::PersonId;
 use teleclaude::domain::session::{Exit, Session, SessionId};
 use teleclaude::domain::timestamp::Timestamp;
@@ -14,6 +17,7 @@ use teleclaude::domain::transcript::Usage;
 use teleclaude::domain::usage::{By, Day, Key, UsageQuery, Used};
 use teleclaude::store::connect::Store;
 use teleclaude::store::{message, retention, session, transcript, usage};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use uuid::Uuid;
 
 const HOUR: i64 = 3_600;
@@ -260,7 +264,7 @@ async fn running_is_counted_while_it_lasts_split_at_midnight_and_once() {
         started(&store, three, at(40)).await;
         ended(&store, three, Exit::Code(0), at(45)).await;
         assert_eq!(shown(&store, &by).await[4..], [line(2, 0, 60), line(3, 0, 15)]);
-        let all = 73 * HOUR + 5 + 60 + 15;
+        let all = 49 * HOUR + 5 + 60 + 15;
         assert_eq!(sum(&store, &of(&[])).await, format!("3 sessions, 0 messages, 0+0+0 in, 0 out, {all} s"));
         store.close().await;
     })
@@ -411,6 +415,112 @@ async fn what_was_kept_before_is_counted_once() {
         let known = teleclaude::store::activity::page(store.reader(), &of_one, None, 9).await.unwrap();
         assert_eq!(known.len(), 2, "whose each row is was found out");
         store.close().await;
+    })
+    .await;
+}
+
+/// The same through the daemon: whose it is, how it is asked, what a spreadsheet gets.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_is_asked_over_rest_by_everybody_for_their_own() {
+    on_both(async |db| {
+        let world = World::everybody(db).config("roles: { member: { profile: full } }").config(SHELL).start().await;
+        world.shell(ANN).await;
+        let bobs = world.shell(BOB).await;
+        let sent = world
+            .rest(BOB, "POST", &format!("/sessions/{bobs}/messages"), Some(json!({ "message": "true" })))
+            .await;
+        assert_eq!(sent.status, 200, "{sent:?}");
+        // A model's name is whatever a person's own log says: also a formula, for whoever opens it in a spreadsheet.
+        let id = SessionId(bobs.parse().unwrap());
+        let cost = Usage {
+            model: Some("=HYPERLINK(\"x\"),a".to_owned()),
+            input: 1,
+            cached: 2,
+            cache_write: 3,
+            output: 4,
+            at: None,
+        };
+        answered(world.app.store(), id, 1, vec![cost], world.app.now()).await;
+        let later = world.app.now().plus(std::time::Duration::from_secs(7));
+        hours::count(&world.app, later).await.unwrap();
+
+        let get = async |uid: u32, query: &str| {
+            let answer = world.rest(uid, "GET", &format!("/usage{query}"), None).await;
+            assert_eq!(answer.status, 200, "{query}: {answer:?}");
+            answer.body
+        };
+        let own = get(BOB, "?by=person").await;
+        let group = own["groups"][0].clone();
+        assert_eq!(own["groups"].as_array().unwrap().len(), 1, "{own}");
+        let expected = json!({
+            "person": "bob", "sessions": 1, "messages": 1, "input_tokens": 1, "cache_read_tokens": 2,
+            "cache_write_tokens": 3, "output_tokens": 4, "running_seconds": group["running_seconds"],
+        });
+        assert_eq!(group, expected);
+        assert!(group["running_seconds"].as_i64().unwrap() >= 6, "{group}");
+        let mut total = group.clone();
+        total.as_object_mut().unwrap().remove("person");
+        assert_eq!((&own["total"], &own["by"], &own["next_cursor"]), (&total, &json!(["person"]), &Value::Null));
+        assert_eq!(get(BOB, "?by=person&person=bob").await, own);
+
+        let everybodys = get(ANN, "?by=person,agent&limit=1").await;
+        assert_eq!((&everybodys["groups"][0]["person"], &everybodys["total"]["sessions"]), (&json!("ann"), &json!(2)));
+        let next = everybodys["next_cursor"].as_str().unwrap();
+        let second = get(ANN, &format!("?by=person,agent&limit=1&cursor={next}")).await;
+        assert_eq!((&second["groups"][0]["person"], &second["total"]), (&json!("bob"), &Value::Null));
+        let by_model = get(ANN, "?by=model").await;
+        assert_eq!(by_model["groups"].as_array().unwrap().len(), 1);
+        assert!(by_model["groups"][0].get("messages").is_none(), "no message is a model's: {by_model}");
+        assert_eq!(get(ANN, "?until=2001-01-01").await["total"]["sessions"], 0);
+        assert_eq!(get(CID, "").await["total"]["sessions"], 0);
+
+        let csv = async |uid: u32, query: &str, accept: &str| {
+            let mut stream = world.connect(uid);
+            let head = format!(
+                "GET /api/v1/usage{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAccept: {accept}\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut text = String::new();
+            stream.read_to_string(&mut text).await.unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            (head.to_ascii_lowercase(), body.to_owned())
+        };
+        let lines = "model,sessions,messages,input_tokens,cache_read_tokens,cache_write_tokens,output_tokens,running_seconds\r\n\
+                     \"'=HYPERLINK(\"\"x\"\"),a\",1,,1,2,3,4,\r\n";
+        for (query, accept) in [("?by=model&format=csv", "*/*"), ("?by=model", "text/csv")] {
+            let (head, body) = csv(BOB, query, accept).await;
+            assert!(head.contains("content-type: text/csv"), "{head}");
+            assert_eq!(body, lines);
+        }
+        let (head, _) = csv(BOB, "?by=model&format=json", "text/csv").await;
+        assert!(head.contains("content-type: application/json"), "{head}");
+        let (head, body) = csv(ANN, "?by=person&format=csv&limit=1", "*/*").await;
+        let cursor = head.lines().find_map(|line| line.strip_prefix("teleclaude-next-cursor: ")).unwrap();
+        assert_eq!(body.lines().count(), 2);
+        // Names in a head are not changed, but this test reads heads in small letters.
+        let exact = get(ANN, "?by=person&limit=1").await["next_cursor"].as_str().unwrap().to_owned();
+        assert_eq!(cursor, exact.to_ascii_lowercase());
+        let (_, body) = csv(ANN, &format!("?by=person&format=csv&limit=1&cursor={exact}"), "*/*").await;
+        assert!(body.starts_with("bob,1,1,") && body.lines().count() == 1, "only the first page has a head: {body}");
+
+        for (uid, query, status, field) in [
+            (CID, "?person=bob", 404, Value::Null),
+            (CID, "?person=nobody", 404, Value::Null),
+            (CID, "?by=people", 422, json!("by")),
+            (CID, "?by=day,day", 422, json!("by")),
+            (CID, "?since=2026-02-30", 422, json!("since")),
+            (CID, "?since=2026-02-02&until=2026-02-01", 422, json!("until")),
+            (CID, "?limit=0", 422, json!("limit")),
+            (CID, "?limit=1001", 422, json!("limit")),
+            (CID, "?by=day&cursor=nonsense", 422, json!("cursor")),
+            (CID, "?model=", 422, json!("model")),
+            (CID, "?project=%00", 422, json!("project")),
+            (CID, "?format=xml", 422, json!("format")),
+        ] {
+            let answer = world.rest(uid, "GET", &format!("/usage{query}"), None).await;
+            assert_eq!((answer.status, &answer.body["field"]), (status, &field), "{query}: {answer:?}");
+        }
+        world.end().await;
     })
     .await;
 }

@@ -81,7 +81,7 @@ async fn the_store_s_own_queries_use_their_indexes() {
     let query = TaskQuery { status: TaskFilter::All, after: Some(TaskPlace::Newest(id)), ..query };
     task::page(c, &TaskQuery { assignee: person, ..query.clone() }, at(5)).await.unwrap();
     task::page(c, &TaskQuery { creator: person, ..query }, at(5)).await.unwrap();
-    for of in [Of::All, Of::Task(id), Of::Actor(s.owner)] {
+    for of in [Of::All, Of::Task(id), Of::Actor(s.owner), Of::Assignee(s.owner)] {
         task_event::page(c, of, &activity::Span::default(), Some(activity::Before::Row(at(5), id.0)), 50)
             .await
             .unwrap();
@@ -123,6 +123,7 @@ async fn the_store_s_own_queries_use_their_indexes() {
             "tasks_of_creator",
             "task_events_of_task",
             "task_events_of_actor",
+            "task_events_of_assignee",
             "task_events_page",
         ]
         .into_iter()

@@ -9,6 +9,7 @@ use teleclaude::domain::person::PersonId;
 use teleclaude::domain::task::{
     Task, TaskEvent, TaskEventKind, TaskFilter, TaskId, TaskPlace, TaskQuery, TaskStatus, TaskText,
 };
+use teleclaude::store::activity::{Before, Span};
 use teleclaude::store::connect::Store;
 use teleclaude::store::task::{self, Due, Found};
 use teleclaude::store::task_event::{self, Of};
@@ -236,7 +237,7 @@ async fn the_trail_is_read_by_task_and_by_person_and_grows_old() {
             loop {
                 let page = task_event::page(store.reader(), of, &Span::default(), before, 2).await.unwrap();
                 let Some(last) = page.last() else { return seen };
-                before = Some((last.at, last.id));
+                before = Some(Before::Row(last.at, last.id));
                 seen.extend(page.iter().map(|event| event.id.as_u128()));
             }
         };
