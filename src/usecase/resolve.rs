@@ -34,6 +34,7 @@ pub async fn resolve(
     Ok(match request {
         Request::Whoami => Action::Whoami,
         Request::Health => Action::Health,
+        Request::ShowApi => Action::ShowApi,
         Request::ListProjects => Action::ListProjects,
         Request::ListAgents => Action::ListAgents,
         Request::ListComputers => Action::ListComputers,
@@ -185,6 +186,7 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         Action::StartSession(new) => look_up_start(conn, caller, new).await?,
         Action::Whoami
         | Action::Health
+        | Action::ShowApi
         | Action::ListProjects
         | Action::ListAgents
         | Action::ListComputers

@@ -23,6 +23,8 @@ pub enum Reply {
     Whoami(Box<WhoamiReply>),
     /// To `Health`.
     Health(HealthReply),
+    /// To `ShowApi`: an OpenAPI document.
+    Api(Box<serde_json::Value>),
     /// To `ListProjects`.
     Projects(ProjectsReply),
     /// To `ListAgents`.

@@ -169,8 +169,8 @@ pub struct UsageReply {
     pub until: String,
     /// The groups.
     pub groups: Vec<UsageRow>,
-    /// All of them together, on this page or not; null on every page but the first.
-    #[schemars(required)]
+    /// All of them together, on this page or not; only on the first page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<UsageRow>,
     /// Where the next page begins; null when this is the last.
     #[schemars(required, extend("type" = ["string", "null"]))]
