@@ -95,7 +95,7 @@ async fn everybody_sees_their_own_and_nobody_sees_content() {
             (CID, "?person=bob".to_owned(), 404, Value::Null),
             (CID, "?person=nobody".to_owned(), 404, Value::Null),
             (CID, format!("?session_id={id}"), 404, Value::Null),
-            (ANN, "?person=nobody-at-all".to_owned(), 404, Value::Null),
+            (ANN, "?person=nobody-at-all".to_owned(), 404, json!("person")),
             (DOT, format!("?session_id={id}&person=dot"), 422, json!("person")),
             (DOT, "?since=yesterday".to_owned(), 422, json!("since")),
             (DOT, "?since=2026-02-01T00:00:00Z&until=2026-01-01T00:00:00Z".to_owned(), 422, json!("until")),
