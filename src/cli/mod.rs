@@ -22,6 +22,7 @@ pub mod follow;
 pub mod health;
 pub mod hook;
 pub mod inbox;
+pub mod jobs;
 pub mod key;
 pub mod label;
 pub mod man;
@@ -35,6 +36,7 @@ pub mod reason;
 pub mod render;
 pub mod resume;
 pub mod search;
+pub mod send;
 pub mod sessions;
 pub mod transcript;
 pub mod usage;
@@ -92,6 +94,10 @@ enum Command {
     People(people::Command),
     /// Read your messages, among them who read sessions of yours
     Inbox(inbox::Args),
+    /// Write to a person, into their inbox
+    Send(send::Args),
+    /// Tell who gave you a task what was done
+    Report(send::Report),
     /// Say what was used, by person, project, agent, model or day
     Usage(usage::Args),
     /// List who did what, when
@@ -119,6 +125,9 @@ enum Command {
     Api(api::Args),
     /// Have the daemon read its config again
     Reload,
+    /// List what the daemon does now and then, and have it done now
+    #[command(subcommand)]
+    Jobs(jobs::Command),
     /// Tell the daemon what an agent does (an agent's hook starts this)
     Hook(hook::Args),
     /// Print a completion script for a shell
@@ -241,6 +250,8 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             Command::Computers => catalogue::run_computers(console, client, json).await,
             Command::People(command) => people::run(console, client, command, json).await,
             Command::Inbox(args) => inbox::run(console, client, args, json).await,
+            Command::Send(args) => send::run(console, client, args, json).await,
+            Command::Report(args) => send::run_report(console, client, args, json).await,
             Command::Usage(args) => usage::run(console, client, args, json).await,
             Command::Activity(args) => activity::run(console, client, args, json).await,
             Command::Audit(command) => audit::run(console, client, command, json).await,
@@ -252,6 +263,7 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             Command::Health => health::run(console, client, json).await,
             Command::Api(args) => api::run(console, client, args, json).await,
             Command::Reload => health::run_reload(console, client, json).await,
+            Command::Jobs(command) => jobs::run(console, client, command, json).await,
             Command::Daemon
             | Command::Hook(_)
             | Command::Mcp(_)

@@ -10,7 +10,8 @@ use crate::wire::audit::{AuditKeysReply, HoldRow, HoldsReply, PrunedReply};
 use crate::wire::credential::{
     CredentialDeletedReply, CredentialRow, CredentialsReply, ImportedReply, KeysReply,
 };
-use crate::wire::inbox::InboxReply;
+use crate::wire::inbox::{DeliveredReply, InboxReply};
+use crate::wire::job::{JobRow, JobsReply};
 use crate::wire::usage::UsageReply;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,8 @@ pub enum Reply {
     Watching(WatchingReply),
     /// To `Inbox`.
     Inbox(InboxReply),
+    /// To `SendToPerson` and `SendSummary`.
+    Delivered(Box<DeliveredReply>),
     /// To `ListAudit` and `WhoReadMine`.
     Audit(AuditReply),
     /// To `VerifyAudit`.
@@ -91,6 +94,10 @@ pub enum Reply {
     Keys(KeysReply),
     /// To `Reload`.
     Reloaded(ReloadedReply),
+    /// To `ListJobs`.
+    Jobs(JobsReply),
+    /// To `RunJob`.
+    JobDone(Box<JobRow>),
 }
 
 /// Who somebody is to the daemon.
