@@ -2,8 +2,10 @@
 //! the moment of asking. Every label is one of a known few words: no person, no session, no project is one.
 
 use crate::daemon::app::App;
+use crate::domain::job::Job;
 use crate::domain::meter::{Counter, Histogram, Measured};
 use crate::domain::session::SessionStatus;
+use crate::domain::timestamp::Timestamp;
 use crate::domain::verb::Verb;
 use crate::platform::process;
 use crate::store::session;
@@ -155,6 +157,11 @@ const fn float(n: u64) -> f64 {
     n as f64
 }
 
+/// A moment, in seconds since 1970.
+fn seconds(at: Timestamp) -> f64 {
+    Duration::from_micros(u64::try_from(at.micros()).unwrap_or(0)).as_secs_f64()
+}
+
 /// How everything is now, as text that Prometheus reads.
 ///
 /// # Errors
@@ -162,6 +169,7 @@ const fn float(n: u64) -> f64 {
 pub async fn read(app: &App) -> Result<String, Fault> {
     let mut all = requests(app.counts());
     all.extend(state(app));
+    all.extend(jobs(app));
     all.extend(database(app).await);
     all.extend(own_process(app));
     let mut registry = Registry::default();
@@ -239,6 +247,32 @@ fn state(app: &App) -> Vec<Family> {
     ]
 }
 
+/// The daemon's jobs. One that never ended well has no moment at which it did.
+fn jobs(app: &App) -> Vec<Family> {
+    let (mut well, mut failing) = (Vec::new(), Vec::new());
+    for (job, state) in Job::ALL.into_iter().filter_map(|job| Some((job, app.jobs().state(job)?))) {
+        let labels = vec![("job", job.name().to_owned())];
+        if let Some(at) = state.last_ok {
+            well.push((labels.clone(), Value::Now(seconds(at))));
+        }
+        failing.push((labels, Value::Now(float(state.failures))));
+    }
+    vec![
+        family(
+            "teleclaude_job_last_success_seconds",
+            "When a job last ended well, in seconds since 1970",
+            MetricType::Gauge,
+            well,
+        ),
+        family(
+            "teleclaude_job_failures",
+            "How many of a job's last runs failed, in a row",
+            MetricType::Gauge,
+            failing,
+        ),
+    ]
+}
+
 /// The database, its writer, and what only it knows.
 async fn database(app: &App) -> Vec<Family> {
     let store = app.store();
@@ -307,9 +341,12 @@ async fn database(app: &App) -> Vec<Family> {
 /// The daemon as a process.
 fn own_process(app: &App) -> Vec<Family> {
     let own = process::own();
-    let started = Duration::from_micros(u64::try_from(app.started().micros()).unwrap_or(0)).as_secs_f64();
     let mut all = vec![
-        gauge("process_start_time_seconds", "When the daemon began, in seconds since 1970", started),
+        gauge(
+            "process_start_time_seconds",
+            "When the daemon began, in seconds since 1970",
+            seconds(app.started()),
+        ),
         family(
             "process_cpu_seconds",
             "Processor time that the daemon used",

@@ -7,6 +7,7 @@ use crate::store::activity::{Before, Span};
 use crate::store::conn::Conn;
 use crate::store::entity::task_event::{ActiveModel, Column, Entity, Model};
 use crate::store::error::StoreError;
+use crate::store::hold;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
@@ -75,8 +76,13 @@ pub async fn page(
     rows.into_iter().map(event).collect()
 }
 
-/// Deletes events from before `before`, at most `limit` of them. How many there were.
+/// Deletes events from before `before`, at most `limit` of them. How many there were; none while everything, or a person,
+/// is on hold.
 pub async fn delete_old(conn: &Conn, before: Timestamp, limit: u64) -> Result<u64, StoreError> {
+    let held = hold::held(conn).await?;
+    if held.everything || !held.people.is_empty() {
+        return Ok(0);
+    }
     let ids: Vec<Uuid> = Entity::find()
         .select_only()
         .column(Column::Id)
