@@ -1,6 +1,7 @@
 //! The commands people type: which there are, and how one runs from its words to its exit code. One file a noun;
 //! `wiring` hands over to the other parts of the program.
 
+pub mod activity;
 pub mod answer;
 pub mod api;
 pub mod attach;
@@ -39,6 +40,7 @@ pub mod search;
 pub mod send;
 pub mod sessions;
 pub mod transcript;
+pub mod usage;
 pub mod when;
 pub mod whoami;
 pub mod wiring;
@@ -100,6 +102,10 @@ enum Command {
     Send(send::Args),
     /// Tell who gave you a task what was done
     Report(send::Report),
+    /// Say what was used, by person, project, agent, model or day
+    Usage(usage::Args),
+    /// List who did what, when
+    Activity(activity::Args),
     /// Read and check the audit log
     #[command(subcommand)]
     Audit(audit::Command),
@@ -251,6 +257,8 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             Command::Inbox(args) => inbox::run(console, client, args, json).await,
             Command::Send(args) => send::run(console, client, args, json).await,
             Command::Report(args) => send::run_report(console, client, args, json).await,
+            Command::Usage(args) => usage::run(console, client, args, json).await,
+            Command::Activity(args) => activity::run(console, client, args, json).await,
             Command::Audit(command) => audit::run(console, client, command, json).await,
             Command::Config(config::Command::Show { origin }) => {
                 config::run_show(console, client, *origin, json).await

@@ -17,6 +17,7 @@ use crate::daemon::hosts::Hosts;
 use crate::daemon::jobs::Jobs;
 use crate::daemon::keys::Rotation;
 use crate::daemon::limits::Gate;
+use crate::daemon::metrics::Counts;
 use crate::daemon::notary::Notary;
 use crate::daemon::peer::Names;
 use crate::daemon::rates::{Payer, Rates};
@@ -84,6 +85,7 @@ pub struct App {
     socket: String,
     own_uid: u32,
     started: Timestamp,
+    counts: Counts,
     reloading: tokio::sync::Mutex<()>,
     notary: Arc<Notary>,
     pruning: tokio::sync::Mutex<()>,
@@ -162,6 +164,7 @@ impl App {
             connections: Arc::default(),
             own_uid: parts.own_uid,
             started: now,
+            counts: Counts::default(),
             reloading: tokio::sync::Mutex::default(),
             store: parts.store,
             keys: Arc::default(),
@@ -271,6 +274,16 @@ impl App {
         self.settings.load_full()
     }
 
+    /// When the daemon began.
+    pub const fn started(&self) -> Timestamp {
+        self.started
+    }
+
+    /// What is counted for a monitoring system.
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
     /// The moment.
     pub fn now(&self) -> Timestamp {
         (self.clock)()
@@ -341,6 +354,7 @@ impl App {
             single_user: settings.single_user(),
             runner: settings.runner().map(Arc::from),
             computer: Arc::clone(&self.computer),
+            actor: caller.name(),
             now: self.now(),
             request_id: Uuid::now_v7(),
             session_id: Uuid::now_v7(),
@@ -378,6 +392,7 @@ impl App {
     /// # Errors
     /// `audit_unavailable`.
     pub async fn note_denial(&self, draft: AuditDraft, verb: Verb, deadline: Instant) -> Result<(), Fault> {
+        self.counts.denied(verb);
         let (uid, at) = (draft.actor_uid, draft.at);
         let first = match draft.actor_role {
             Role::Public => self.denials().first_of_stranger(uid, verb.name(), at),

@@ -10,7 +10,7 @@ pub mod idle;
 use crate::config::schema::Config;
 use crate::daemon::app::App;
 use crate::daemon::effects::write;
-use crate::daemon::{checkpoints, pruning, retention};
+use crate::daemon::{checkpoints, hours, pruning, retention};
 use crate::domain::job::{Job, JobState};
 use crate::domain::timestamp::Timestamp;
 use crate::store;
@@ -35,7 +35,7 @@ pub fn every(job: Job, config: &Config) -> Option<Duration> {
     match job {
         Job::Checkpoint | Job::Prune => Some(config.audit.checkpoint.every.0),
         Job::Heartbeat => config.heartbeat.every.0,
-        Job::IdleSessions => Some(Duration::from_secs(60)),
+        Job::IdleSessions | Job::Usage => Some(Duration::from_secs(60)),
         Job::Retention => Some(Duration::from_secs(600)),
         Job::SearchIndex => Some(Duration::from_secs(3_600)),
     }
@@ -50,6 +50,7 @@ async fn work(job: Job, app: &App, now: Timestamp, stop: &CancellationToken) -> 
         Job::Prune => pruning::go_on(app, stop).await.map_err(told),
         Job::Heartbeat => heartbeat::run(app, now, stop).await.map_err(told),
         Job::IdleSessions => idle::end_idle(app, now).await.map_err(told),
+        Job::Usage => hours::count(app, now).await.map_err(told),
         Job::Retention => retention::delete_old(app, now, stop).await.map_err(told),
         Job::SearchIndex => retention::fill_index(app, stop).await.map_err(told),
     }

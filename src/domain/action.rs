@@ -1,5 +1,6 @@
 //! Everything that can be asked, with the things (not the names) it is about. What `policy` judges.
 
+use crate::domain::activity::ActivityQuery;
 use crate::domain::audit::AuditOutcome;
 use crate::domain::audit_format::AuditFormat;
 use crate::domain::caller::Caller;
@@ -20,6 +21,7 @@ use crate::domain::query::Query;
 use crate::domain::question::{Answer, Question};
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
 use crate::domain::timestamp::Timestamp;
+use crate::domain::usage::UsageQuery;
 use crate::domain::verb::Verb;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -217,6 +219,12 @@ pub enum Action {
         /// Also what was released.
         all: bool,
     },
+    /// What was used.
+    ShowUsage(Box<UsageQuery>),
+    /// Who did what, when.
+    ListActivity(Box<ActivityQuery>),
+    /// Numbers for a monitoring system.
+    ReadMetrics,
     /// The config in force: all of it for admins, the personal layer for others.
     ShowConfig,
     /// One's personal config layer, already checked.
@@ -514,6 +522,9 @@ impl Action {
             Self::PruneAudit { .. } => Verb::PruneAudit,
             Self::PlaceHold { .. } | Self::ReleaseHold { .. } => Verb::HoldAudit,
             Self::ListHolds { .. } => Verb::ListHolds,
+            Self::ShowUsage(_) => Verb::ShowUsage,
+            Self::ListActivity(_) => Verb::ListActivity,
+            Self::ReadMetrics => Verb::ReadMetrics,
             Self::ShowConfig => Verb::ShowConfig,
             Self::PutMyConfig { .. } => Verb::PutMyConfig,
             Self::ListCredentials(_) => Verb::ListCredentials,
@@ -565,6 +576,7 @@ impl Action {
             Self::ResumeSession(resumption) => Some(&resumption.session),
             Self::AnswerSession(new) => Some(&new.session),
             Self::SendToPerson(letter) => letter.session(),
+            Self::ListActivity(query) => query.session.as_deref(),
             _ => None,
         }
     }

@@ -119,6 +119,8 @@ pub const fn least_role(verb: Verb) -> Role {
         | Verb::SendToPerson
         | Verb::SendSummary
         | Verb::WhoReadMine
+        | Verb::ShowUsage
+        | Verb::ListActivity
         | Verb::ShowConfig
         | Verb::PutMyConfig
         | Verb::ReportHook
@@ -140,6 +142,7 @@ pub const fn least_role(verb: Verb) -> Role {
         Verb::ListJobs | Verb::RunJob => Role::Admin,
         Verb::ExportAudit | Verb::FollowAudit | Verb::ShowAuditKeys | Verb::RotateAuditKey => Role::Admin,
         Verb::PruneAudit | Verb::HoldAudit | Verb::ListHolds => Role::Admin,
+        Verb::ReadMetrics => Role::Admin,
     }
 }
 
@@ -180,6 +183,7 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         Verb::ExportSession => false,
         Verb::ExportAudit | Verb::FollowAudit | Verb::ShowAuditKeys | Verb::RotateAuditKey => false,
         Verb::PruneAudit | Verb::HoldAudit | Verb::ListHolds => false,
+        Verb::ShowUsage | Verb::ListActivity | Verb::ReadMetrics => false,
         Verb::PurgeSession | Verb::LabelSession | Verb::SearchSessions => false,
         Verb::ListCredentials | Verb::PutCredential | Verb::DeleteCredential | Verb::ImportCredentials => {
             false
@@ -237,6 +241,14 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
         | Action::WhoReadMine(_)
         | Action::ShowConfig
         | Action::PutMyConfig { .. } => {}
+        Action::ReadMetrics => {}
+        Action::ShowUsage(query) => of_oneself(caller, query.person.as_deref())?,
+        Action::ListActivity(query) => {
+            of_oneself(caller, query.person.as_deref())?;
+            if let Some(session) = &query.session {
+                reach(caller, session, Itself::Refused)?;
+            }
+        }
         Action::ListSessions(query) => {
             let of_another = query.owner.as_ref().is_some_and(|owner| *owner != caller.name());
             if of_another && (caller.role < Role::Admin || caller.agent_of.is_some()) {
@@ -392,6 +404,14 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
         Action::GenerateKey | Action::RotateKey => record = Some(verb.name()),
     }
     Ok(Permit { caller: caller.clone(), action, profile, record })
+}
+
+/// Whether the caller may ask about this person: oneself, or for admins anybody.
+fn of_oneself(caller: &Caller, person: Option<&str>) -> Result<(), Denied> {
+    match person {
+        Some(person) if caller.role < Role::Admin && person != caller.name() => Err(Denied::Hidden),
+        _ => Ok(()),
+    }
 }
 
 /// Whether the caller keeps these credentials: one's own, or for admins the system's.

@@ -83,6 +83,12 @@ pub enum Verb {
     HoldAudit,
     /// What is kept.
     ListHolds,
+    /// What was used.
+    ShowUsage,
+    /// Who did what, when.
+    ListActivity,
+    /// Numbers for a monitoring system.
+    ReadMetrics,
     /// The config.
     ShowConfig,
     /// One's own layer.
@@ -162,6 +168,9 @@ impl Verb {
         Self::PruneAudit,
         Self::HoldAudit,
         Self::ListHolds,
+        Self::ShowUsage,
+        Self::ListActivity,
+        Self::ReadMetrics,
         Self::ShowConfig,
         Self::PutMyConfig,
         Self::ListCredentials,
@@ -224,6 +233,9 @@ impl Verb {
             Self::PruneAudit => "audit.prune",
             Self::HoldAudit => "audit.hold",
             Self::ListHolds => "audit.holds",
+            Self::ShowUsage => "usage.show",
+            Self::ListActivity => "activity.list",
+            Self::ReadMetrics => "metrics.read",
             Self::ShowConfig => "config.show",
             Self::PutMyConfig => "config.put_mine",
             Self::ListCredentials => "credentials.list",

@@ -39,6 +39,7 @@ pub mod subscription;
 pub mod task;
 pub mod task_event;
 pub mod transcript;
+pub mod usage;
 pub mod verify;
 pub mod visitor;
 pub mod writer;

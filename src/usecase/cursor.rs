@@ -1,11 +1,16 @@
 //! Cursors of lists: where a page ended, as opaque text that survives being pasted anywhere.
 
+use crate::domain::activity::Place;
 use crate::domain::document::DocId;
 use crate::domain::people_query::PeoplePlace;
 use crate::domain::person::PersonId;
 use crate::domain::session::SessionId;
 use crate::domain::timestamp::Timestamp;
+use crate::domain::usage::{By, Day, Key};
 use crate::wire::fault::Fault;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
 use uuid::Uuid;
 
 /// A place in a list of sessions.
@@ -105,6 +110,59 @@ pub fn text(text: &str) -> Result<(DocId, usize), Fault> {
     read.ok_or_else(not_a_cursor)
 }
 
+/// A place among groups of what was used.
+pub fn of_usage(key: &[Key]) -> String {
+    let parts: Vec<Value> = key
+        .iter()
+        .map(|key| match key {
+            Key::Name(name) => name.as_str().into(),
+            Key::Day(day) => day.number().into(),
+        })
+        .collect();
+    format!("u{}", URL_SAFE_NO_PAD.encode(Value::from(parts).to_string()))
+}
+
+/// Reads [`of_usage`] back, for groups told apart by `by`.
+pub fn usage(text: &str, by: &[By]) -> Result<Vec<Key>, Fault> {
+    let parts = || {
+        let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix('u')?).ok()?;
+        let parts: Vec<Value> = serde_json::from_slice(&bytes).ok()?;
+        if parts.len() != by.len() || parts.is_empty() {
+            return None;
+        }
+        by.iter()
+            .zip(parts)
+            .map(|(by, part)| match (by, part) {
+                (By::Day, part) => Some(Key::Day(Day::from_number(part.as_i64()?))),
+                (_, Value::String(name)) if !name.contains('\0') => Some(Key::Name(name)),
+                _ => None,
+            })
+            .collect()
+    };
+    parts().ok_or_else(not_a_cursor)
+}
+
+/// A place in a list of activity.
+pub fn of_activity(place: &Place) -> String {
+    match place {
+        Place::Session(at, id) => format!("vs{:x}-{}", at.micros(), id.simple()),
+        Place::Task(at, id) => format!("vt{:x}-{}", at.micros(), id.simple()),
+        Place::Audit(at, computer, seq) => format!("v{}", of_audit(*at, computer, *seq)),
+    }
+}
+
+/// Reads [`of_activity`] back.
+pub fn activity(text: &str) -> Result<Place, Fault> {
+    let rest = text.strip_prefix('v').ok_or_else(not_a_cursor)?;
+    if rest.starts_with('a') {
+        return audit(rest).map(|(at, computer, seq)| Place::Audit(at, computer, seq));
+    }
+    if let Some(task) = rest.strip_prefix('t') {
+        return session(&format!("s{task}")).map(|(at, id)| Place::Task(at, id.0));
+    }
+    session(rest).map(|(at, id)| Place::Session(at, id.0))
+}
+
 /// The fault of a text that is no place in this list.
 pub(super) fn not_a_cursor() -> Fault {
     Fault::invalid("cursor", "is not one that a list gave")
@@ -114,14 +172,16 @@ pub(super) fn not_a_cursor() -> Fault {
 #[cfg(test)]
 mod tests {
     use super::{
-        audit, document, hit, inbox, of_audit, of_document, of_inbox, of_people, of_session, of_text, people,
-        session, text,
+        activity, audit, document, hit, inbox, of_activity, of_audit, of_document, of_inbox, of_people,
+        of_session, of_text, of_usage, people, session, text, usage,
     };
+    use crate::domain::activity::Place;
     use crate::domain::document::DocId;
     use crate::domain::people_query::PeoplePlace;
     use crate::domain::person::PersonId;
     use crate::domain::session::SessionId;
     use crate::domain::timestamp::Timestamp;
+    use crate::domain::usage::{By, Day, Key};
     use proptest::prelude::{any, proptest};
     use uuid::Uuid;
 
@@ -138,8 +198,21 @@ mod tests {
             if seq >= 0 {
                 let place = PeoplePlace { named: seq % 2 == 0, created: at, id: id.0 };
                 assert_eq!(people(&of_people(place.named, at, PersonId(id.0))), Ok(place));
+                let place = Place::Audit(at, name.clone(), seq);
+                assert_eq!(activity(&of_activity(&place)), Ok(place));
                 assert_eq!(audit(&of_audit(at, &name, seq)), Ok((at, name, seq)));
             }
+            for place in [Place::Session(at, id.0), Place::Task(at, id.0)] {
+                assert_eq!(activity(&of_activity(&place)), Ok(place));
+            }
+        }
+
+        #[test]
+        fn groups_read_back(name in "[^\0]{0,20}", day in 0..100_000i64) {
+            let (by, key) = ([By::Person, By::Day], [Key::Name(name), Key::Day(Day::from_number(day))]);
+            let cursor = of_usage(&key);
+            assert_eq!(usage(&cursor, &by), Ok(key.to_vec()));
+            assert!(usage(&cursor, &[By::Person]).is_err() && usage(&cursor, &[By::Day, By::Person]).is_err());
         }
 
         #[test]
@@ -151,6 +224,8 @@ mod tests {
             let _ = document(&given);
             let _ = text(&given);
             let _ = people(&given);
+            let _ = activity(&given);
+            let _ = usage(&given, &[By::Person, By::Day]);
         }
     }
 }

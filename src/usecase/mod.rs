@@ -1,6 +1,7 @@
 //! What is done once it is allowed. [`resolve`] turns names into things, [`run`] does the permitted thing:
 //! [`run::read`] what changes nothing, [`run::change`] inside the writer's transaction. No sockets, no clock.
 
+pub mod activity;
 pub mod audit;
 pub mod audit_format;
 pub mod children;
@@ -27,6 +28,7 @@ pub mod resume;
 pub mod run;
 pub mod search;
 pub mod turns;
+pub mod usage;
 pub mod visitors;
 pub mod witness;
 
@@ -63,6 +65,8 @@ pub struct Facts {
     pub runner: Option<Arc<Path>>,
     /// This machine's name in the database.
     pub computer: Arc<str>,
+    /// The name of who asks.
+    pub actor: String,
     /// The moment of the request.
     pub now: Timestamp,
     /// The request, for the audit log and for logs: a UUIDv7.

@@ -227,6 +227,7 @@ mod tests {
             single_user: false,
             runner: Some(Arc::from(Path::new("/none/runner.sock"))),
             computer: Arc::from("here"),
+            actor: "ann".to_owned(),
             now: Timestamp::from_micros(0),
             request_id: id,
             session_id: id,

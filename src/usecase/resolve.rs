@@ -11,8 +11,8 @@ use crate::store::conn::Conn;
 use crate::store::session::{self, Found};
 use crate::usecase::follow::Place;
 use crate::usecase::{
-    Explained, Facts, audit, credential, cursor, docs, hook, inbox, job, labels, letter, people_list, place,
-    question, resume, search,
+    Explained, Facts, activity, audit, credential, cursor, docs, hook, inbox, job, labels, letter,
+    people_list, place, question, resume, search, usage,
 };
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::follow::FollowSession;
@@ -137,6 +137,9 @@ pub async fn resolve(
         Request::PlaceHold(args) => audit::place(facts, args)?,
         Request::ReleaseHold(args) => audit::release(args)?,
         Request::ListHolds(args) => Action::ListHolds { all: args.all.unwrap_or(false) },
+        Request::ShowUsage(args) => usage::resolve(facts, args)?,
+        Request::ListActivity(args) => activity::resolve(conn, caller, args).await?,
+        Request::ReadMetrics => Action::ReadMetrics,
         Request::ShowConfig => Action::ShowConfig,
         Request::PutMyConfig(args) => {
             let path = args.path.unwrap_or_else(|| "config.yml".to_owned());
@@ -216,6 +219,9 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::PlaceHold { .. }
         | Action::ReleaseHold { .. }
         | Action::ListHolds { .. }
+        | Action::ShowUsage(_)
+        | Action::ListActivity(_)
+        | Action::ReadMetrics
         | Action::ShowConfig
         | Action::PutMyConfig { .. }
         | Action::ListCredentials(_)

@@ -18,8 +18,8 @@ use crate::usecase::resolve::{no_session, no_user, unavailable};
 use crate::usecase::turns::READING;
 use crate::usecase::witness::Written;
 use crate::usecase::{
-    Facts, audit as usecase_audit, children, content, credential, cursor, hook, inbox, labels, letter,
-    people, people_list, purge, question, resume,
+    Facts, activity as usecase_activity, audit as usecase_audit, children, content, credential, cursor, hook,
+    inbox, labels, letter, people, people_list, purge, question, resume, usage,
 };
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::{
@@ -154,6 +154,12 @@ pub fn fault(denied: Denied, action: &Action, caller: &Caller) -> Fault {
             Action::ShowPerson { person, .. } => people::nobody("person", &person.name),
             Action::SendToPerson(letter) => letter::nobody(&letter.asked),
             Action::ExplainPerson { who, .. } => no_user(who.os_username.as_deref().unwrap_or_default()),
+            Action::ShowUsage(query) => {
+                usecase_activity::no_person(query.person.as_deref().unwrap_or_default())
+            }
+            Action::ListActivity(query) if query.session.is_none() => {
+                usecase_activity::no_person(query.person.as_deref().unwrap_or_default())
+            }
             other => {
                 let id = other.session().map(|s| s.id.to_string()).unwrap_or_default();
                 no_session(&id)
@@ -269,6 +275,13 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         | Action::PruneAudit { .. } => return Err(not_here("what the daemon does to its log itself")),
         Action::ListCredentials(holder) => credential::list(store.reader(), facts, &holder).await?,
         Action::ShowKeys | Action::GenerateKey | Action::RotateKey => return Err(not_here("a key")),
+        Action::ShowUsage(query) => {
+            Reply::Usage(usage::show(store.reader(), &caller, listing, &query).await?)
+        }
+        Action::ListActivity(query) => {
+            Reply::Activity(usecase_activity::list(store.reader(), facts, &caller, listing, &query).await?)
+        }
+        Action::ReadMetrics => return Err(not_here("metrics")),
         Action::ShowConfig => return Err(not_here("config.show")),
         Action::Health => return Err(not_here("health")),
         Action::ShowApi => return Err(not_here("api.show")),
@@ -450,7 +463,11 @@ async fn send(tx: &mut Tx, facts: &Facts, session: &Session, message: NewMessage
         return Err(Fault::new(FaultCode::Conflict, format!("session {} is {}", session.id, session.status))
             .hint("start a new one with `teleclaude sessions start`"));
     }
+    let id = message.id;
     let kept = enqueue(tx, facts, session, message).await?;
+    if kept.id == id {
+        happened(tx, facts, session, "message_queued").await?;
+    }
     Ok(Reply::Sent(SentReply {
         session_id: session.id.to_string(),
         message_id: kept.id.to_string(),
@@ -476,6 +493,7 @@ pub(super) async fn happened(tx: &mut Tx, facts: &Facts, session: &Session, kind
         at: facts.now,
         kind: kind.to_owned(),
         detail: None,
+        actor: Some(facts.actor.clone()),
     };
     activity::insert(tx.conn(), &event).await.map_err(unavailable)
 }

@@ -4,6 +4,7 @@ use crate::domain::audit::AuditEntry;
 use crate::domain::caller::{Caller, Role};
 use crate::domain::label::Labels;
 use crate::domain::session::Session;
+use crate::wire::activity::ActivityReply;
 use crate::wire::attach::AttachedRow;
 use crate::wire::audit::{AuditKeysReply, HoldRow, HoldsReply, PrunedReply};
 use crate::wire::credential::{
@@ -13,6 +14,7 @@ use crate::wire::docs::{ContextReply, DocProblemsReply, DocText};
 use crate::wire::inbox::{DeliveredReply, InboxReply};
 use crate::wire::job::{JobRow, JobsReply};
 use crate::wire::people::{FoundPersonReply, PeopleReply, PeopleStatsReply, PersonReply};
+use crate::wire::usage::UsageReply;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +80,12 @@ pub enum Reply {
     Hold(HoldRow),
     /// To `ListHolds`.
     Holds(HoldsReply),
+    /// To `ShowUsage`.
+    Usage(UsageReply),
+    /// To `ListActivity`.
+    Activity(ActivityReply),
+    /// To `ReadMetrics`: text as Prometheus reads it.
+    Metrics(String),
     /// To `ShowConfig`.
     Config(ConfigReply),
     /// To `PutMyConfig`.

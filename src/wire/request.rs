@@ -4,6 +4,7 @@ use crate::domain::audit::AuditOutcome;
 use crate::domain::label::Labels;
 use crate::domain::session::{SessionStatus, ThinkingMode};
 use crate::domain::verb::Verb;
+use crate::wire::activity::ListActivity;
 use crate::wire::attach::TerminalSize;
 use crate::wire::audit::{
     ExportAudit, FollowAudit, ListHolds, PlaceHold, PruneAudit, ReleaseHold, VerifyAudit,
@@ -15,6 +16,7 @@ use crate::wire::follow::FollowSession;
 use crate::wire::inbox::{Inbox, SendSummary, SendToPerson, WhoRead};
 use crate::wire::job::RunJob;
 use crate::wire::people::{FindPerson, ListPeople, ShowPerson};
+use crate::wire::usage::ShowUsage;
 use serde::{Deserialize, Serialize};
 
 /// Everything a client can ask. A new verb is one variant here and one of `domain::action::Action`.
@@ -106,6 +108,12 @@ pub enum Request {
     ReleaseHold(ReleaseHold),
     /// What is kept from being pruned.
     ListHolds(ListHolds),
+    /// What was used.
+    ShowUsage(ShowUsage),
+    /// Who did what, when?
+    ListActivity(ListActivity),
+    /// Numbers for a monitoring system.
+    ReadMetrics,
     /// The config in force, secrets masked.
     ShowConfig,
     /// Hand over my personal config layer.
@@ -190,6 +198,9 @@ impl Request {
             Self::PruneAudit(_) => Verb::PruneAudit,
             Self::PlaceHold(_) | Self::ReleaseHold(_) => Verb::HoldAudit,
             Self::ListHolds(_) => Verb::ListHolds,
+            Self::ShowUsage(_) => Verb::ShowUsage,
+            Self::ListActivity(_) => Verb::ListActivity,
+            Self::ReadMetrics => Verb::ReadMetrics,
             Self::ShowConfig => Verb::ShowConfig,
             Self::PutMyConfig(_) => Verb::PutMyConfig,
             Self::ListCredentials(_) => Verb::ListCredentials,

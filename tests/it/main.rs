@@ -1,6 +1,7 @@
 //! The one integration test binary. One file a noun; `tidy` checks the architecture itself.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod activity;
 mod attach;
 mod audit;
 mod bridge;
@@ -23,6 +24,7 @@ mod jobs;
 mod kill;
 mod letters;
 mod mcp;
+mod metrics;
 mod orphans;
 mod owner;
 mod parity;
@@ -43,6 +45,7 @@ mod store;
 mod streams;
 mod tidy;
 mod transcripts;
+mod usage;
 mod users;
 mod worktree;
 mod world;

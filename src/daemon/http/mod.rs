@@ -11,6 +11,7 @@ pub mod openapi;
 pub mod problem;
 pub mod rest;
 pub mod routes;
+mod usage;
 
 use crate::daemon::front::Front;
 use crate::daemon::http::attach::{Upgrades, Way};

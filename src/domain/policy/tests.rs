@@ -5,6 +5,7 @@ use super::{Denied, Rules, judge};
 use crate::domain::action::{
     Action, NewAnswer, NewMessage, NewSession, Resumption, SearchQuery, SessionQuery, Window,
 };
+use crate::domain::activity::ActivityQuery;
 use crate::domain::audit_format::AuditFormat;
 use crate::domain::caller::{Caller, PersonRef, Role, Rule, Via};
 use crate::domain::credential::{CredentialChange, CredentialName, CredentialValue, Holder, Secret};
@@ -20,6 +21,7 @@ use crate::domain::person::{Person, PersonId, PersonStatus, Standing};
 use crate::domain::question::Answer;
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
 use crate::domain::timestamp::Timestamp;
+use crate::domain::usage::{Day, UsageQuery};
 use std::fmt::Write as _;
 use uuid::Uuid;
 
@@ -114,6 +116,25 @@ fn sessions_of(owner: Option<&str>) -> Action {
         owner: owner.map(str::to_owned),
         ..SessionQuery::default()
     }))
+}
+
+fn usage(person: Option<&str>) -> Box<UsageQuery> {
+    Box::new(UsageQuery {
+        by: vec![],
+        person: person.map(str::to_owned),
+        project: None,
+        agent: None,
+        model: None,
+        since: Day::from_number(0),
+        until: Day::from_number(1),
+        after: None,
+        limit: 1,
+    })
+}
+
+fn activity(session: Option<Box<Session>>, person: Option<&str>) -> Action {
+    let person = person.map(str::to_owned);
+    Action::ListActivity(Box::new(ActivityQuery { session, person, ..ActivityQuery::default() }))
 }
 
 fn labelling(session: Box<Session>, reason: Option<String>) -> Action {
@@ -386,6 +407,12 @@ fn table(rules: &Rules) -> String {
             Box::new(|| Action::ReleaseHold { id: Uuid::nil(), reason: "it is over".to_owned() }),
         ),
         ("audit hold list".to_owned(), Box::new(|| Action::ListHolds { all: false })),
+        ("usage".to_owned(), Box::new(|| Action::ShowUsage(usage(None)))),
+        ("usage of own name".to_owned(), Box::new(|| Action::ShowUsage(usage(Some("ann"))))),
+        ("usage of another".to_owned(), Box::new(|| Action::ShowUsage(usage(Some("bob"))))),
+        ("activity".to_owned(), Box::new(|| activity(None, None))),
+        ("activity of another".to_owned(), Box::new(|| activity(None, Some("bob")))),
+        ("metrics".to_owned(), Box::new(|| Action::ReadMetrics)),
         ("config show".to_owned(), Box::new(|| Action::ShowConfig)),
         (
             "config put mine".to_owned(),

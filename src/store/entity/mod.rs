@@ -1,6 +1,5 @@
 //! The tables as sea-orm sees them. Private to the store: no caller ever holds one of these.
 
-pub mod activity;
 pub mod audit;
 pub mod ban;
 pub mod checkpoint;

@@ -52,7 +52,14 @@ async fn the_store_s_own_queries_use_their_indexes() {
     session::open_count(c, s.owner).await.unwrap();
     message::pending(c, s.id, 10).await.unwrap();
     outbox::pending(c, "here", 10).await.unwrap();
-    activity::page(c, s.id, Some((at(5), s.id.0)), 10).await.unwrap();
+    let last = Some(activity::Before::Row(at(5), s.id.0));
+    for of in [
+        activity::Filter::default(),
+        activity::Filter { session: Some(s.id), ..Default::default() },
+        activity::Filter { owner: Some(s.owner), uid: Some(s.owner_uid), ..Default::default() },
+    ] {
+        activity::page(c, &of, last, 10).await.unwrap();
+    }
     credential::under(c, "here", &KeyId("x".to_owned()), Some(("a", "B")), 10).await.unwrap();
     let before = audit::Place { at: at(5), computer: "here".to_owned(), seq: 5 };
     for filter in [
@@ -83,8 +90,10 @@ async fn the_store_s_own_queries_use_their_indexes() {
     let query = TaskQuery { status: TaskFilter::All, after: Some(TaskPlace::Newest(id)), ..query };
     task::page(c, &TaskQuery { assignee: person, ..query.clone() }, at(5)).await.unwrap();
     task::page(c, &TaskQuery { creator: person, ..query }, at(5)).await.unwrap();
-    for of in [Of::All, Of::Task(id), Of::Actor(s.owner)] {
-        task_event::page(c, of, Some((at(5), id.0)), 50).await.unwrap();
+    for of in [Of::All, Of::Task(id), Of::Actor(s.owner), Of::Assignee(s.owner)] {
+        task_event::page(c, of, &activity::Span::default(), Some(activity::Before::Row(at(5), id.0)), 50)
+            .await
+            .unwrap();
     }
     store.close().await;
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -104,6 +113,8 @@ async fn the_store_s_own_queries_use_their_indexes() {
             "messages_pending",
             "outbox_pending",
             "activity_page",
+            "activity_all",
+            "activity_mine",
             "credentials_key",
             "audit_log_page",
             "audit_log_actor",
@@ -124,6 +135,7 @@ async fn the_store_s_own_queries_use_their_indexes() {
             "tasks_of_creator",
             "task_events_of_task",
             "task_events_of_actor",
+            "task_events_of_assignee",
             "task_events_page",
         ]
         .into_iter()

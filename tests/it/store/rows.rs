@@ -217,13 +217,16 @@ async fn queues_leases_people_and_settings() {
                         at: at(1),
                         kind: "busy".to_owned(),
                         detail: None,
+                        actor: Some("ann".to_owned()),
                     };
                     activity::insert(c, &event).await?;
                 }
-                let events = activity::page(c, s, None, 2).await?;
-                assert_eq!(events.iter().map(|e| e.id).collect::<Vec<_>>(), [uuid(42), uuid(41)]);
-                let rest = activity::page(c, s, Some((events[1].at, events[1].id)), 2).await?;
-                assert_eq!(rest.iter().map(|e| e.id).collect::<Vec<_>>(), [uuid(40)]);
+                let of = activity::Filter { session: Some(s), ..Default::default() };
+                let events = activity::page(c, &of, None, 2).await?;
+                assert_eq!(events.iter().map(|(e, _)| e.id).collect::<Vec<_>>(), [uuid(42), uuid(41)]);
+                let last = activity::Before::Row(events[1].0.at, events[1].0.id);
+                let rest = activity::page(c, &of, Some(last), 2).await?;
+                assert_eq!(rest.iter().map(|(e, _)| e.id).collect::<Vec<_>>(), [uuid(40)]);
 
                 setting::put(c, 5, setting::CONFIG, "a: 1", at(1)).await?;
                 setting::put(c, 5, setting::CONFIG, "a: 2", at(2)).await?;

@@ -27,6 +27,7 @@ mod read;
 pub mod row;
 mod sessions;
 mod transcripts;
+mod usage;
 
 use crate::daemon::http::routes::row::Route;
 use std::sync::LazyLock;
@@ -40,6 +41,7 @@ pub static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| {
         transcripts::rows(),
         inbox::rows(),
         audit::rows(),
+        usage::rows(),
         config::rows(),
         credentials::rows(),
         people::rows(),
