@@ -307,6 +307,9 @@ pub struct SessionReply {
     /// Its labels.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
+    /// The version of its title and labels, for `if_version` of a change. Only where one session is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Who sees its terminal now. Only where one session is asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attached: Vec<AttachedRow>,
@@ -340,6 +343,7 @@ impl From<&Session> for SessionReply {
             open_requests: 0,
             needs_input: Vec::new(),
             labels: Labels::new(),
+            version: None,
             attached: Vec::new(),
         }
     }
@@ -670,6 +674,8 @@ pub struct ConfigReply {
 pub struct MyConfigReply {
     /// The keys it sets.
     pub keys: Vec<String>,
+    /// When it was taken: its version, for `if_version` of the next.
+    pub version: String,
 }
 
 /// A config that was read again.

@@ -25,6 +25,7 @@ mod parity;
 mod postgres;
 mod process;
 mod queue;
+mod rest;
 mod resume;
 mod retention;
 mod review;

@@ -3,7 +3,7 @@
 use crate::daemon::front::Front;
 use crate::daemon::http::attach::{self, Way};
 use crate::daemon::http::routes::row::Does;
-use crate::daemon::http::{Body, audit, events, export, follow, problem, routes};
+use crate::daemon::http::{Body, audit, etag, events, export, follow, problem, routes};
 use crate::domain::caller::{Caller, Peer, Via};
 use crate::domain::verb::Verb;
 use crate::wire::limits::TOKEN_HEADER;
@@ -59,7 +59,7 @@ pub async fn answer(
     };
     let request = match row.request(make, &segments, parts, body) {
         Ok(request) => request,
-        Err(fault) => return problem::response(&fault),
+        Err(fault) => return etag::refusal(row, &parts.headers, &fault),
     };
     match request {
         Request::Attach(asked) => attach::answer(&front, &peer, &caller, token, (parts, way), asked).await,
@@ -71,8 +71,8 @@ pub async fn answer(
         request => {
             debug_assert_eq!(request.verb(), row.verb, "what a path does is what its request does");
             match front.ask(&peer, &caller, token, request, &gone).await {
-                Ok(reply) => problem::json(row.status, &reply),
-                Err(fault) => problem::response(&fault),
+                Ok(reply) => etag::answer(row, &parts.headers, &reply),
+                Err(fault) => etag::refusal(row, &parts.headers, &fault),
             }
         }
     }
