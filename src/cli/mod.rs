@@ -21,6 +21,7 @@ pub mod follow;
 pub mod health;
 pub mod hook;
 pub mod inbox;
+pub mod jobs;
 pub mod key;
 pub mod label;
 pub mod man;
@@ -34,6 +35,7 @@ pub mod reason;
 pub mod render;
 pub mod resume;
 pub mod search;
+pub mod send;
 pub mod sessions;
 pub mod transcript;
 pub mod when;
@@ -90,6 +92,10 @@ enum Command {
     People(people::Command),
     /// Read your messages, among them who read sessions of yours
     Inbox(inbox::Args),
+    /// Write to a person, into their inbox
+    Send(send::Args),
+    /// Tell who gave you a task what was done
+    Report(send::Report),
     /// Read and check the audit log
     #[command(subcommand)]
     Audit(audit::Command),
@@ -113,6 +119,9 @@ enum Command {
     Api(api::Args),
     /// Have the daemon read its config again
     Reload,
+    /// List what the daemon does now and then, and have it done now
+    #[command(subcommand)]
+    Jobs(jobs::Command),
     /// Tell the daemon what an agent does (an agent's hook starts this)
     Hook(hook::Args),
     /// Print a completion script for a shell
@@ -235,6 +244,8 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             Command::Computers => catalogue::run_computers(console, client, json).await,
             Command::People(command) => people::run(console, client, command, json).await,
             Command::Inbox(args) => inbox::run(console, client, args, json).await,
+            Command::Send(args) => send::run(console, client, args, json).await,
+            Command::Report(args) => send::run_report(console, client, args, json).await,
             Command::Audit(command) => audit::run(console, client, command, json).await,
             Command::Config(config::Command::Show { origin }) => {
                 config::run_show(console, client, *origin, json).await
@@ -244,6 +255,7 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             Command::Health => health::run(console, client, json).await,
             Command::Api(args) => api::run(console, client, args, json).await,
             Command::Reload => health::run_reload(console, client, json).await,
+            Command::Jobs(command) => jobs::run(console, client, command, json).await,
             Command::Daemon
             | Command::Hook(_)
             | Command::Mcp(_)

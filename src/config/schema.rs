@@ -4,6 +4,7 @@
 pub mod access;
 pub mod agents;
 pub mod database;
+pub mod heartbeat;
 pub mod limits;
 pub mod value;
 
@@ -11,6 +12,7 @@ use crate::config::paths::{Mode, Paths};
 use crate::config::schema::access::{Access, PersonEntry, ProjectEntry, Roles};
 use crate::config::schema::agents::Agents;
 use crate::config::schema::database::Database;
+use crate::config::schema::heartbeat::Heartbeat;
 use crate::config::schema::limits::Limits;
 use crate::config::schema::value::{FileMode, Span};
 use crate::domain::project::Project;
@@ -51,6 +53,8 @@ pub struct Config {
     pub audit: Audit,
     /// How long things are kept.
     pub retention: Retention,
+    /// Telling people of tasks that are due.
+    pub heartbeat: Heartbeat,
     /// Shared documents.
     pub docs: Docs,
     /// The daemon's own log.
@@ -78,6 +82,7 @@ impl Default for Config {
             database: Database::default(),
             audit: Audit::default(),
             retention: Retention::default(),
+            heartbeat: Heartbeat::default(),
             docs: Docs::default(),
             log: Log::default(),
             secrets: SecretsPolicy::default(),

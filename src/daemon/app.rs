@@ -13,6 +13,7 @@ use crate::config::show;
 use crate::daemon::attach::Attachments;
 use crate::daemon::backend::Event;
 use crate::daemon::hosts::Hosts;
+use crate::daemon::jobs::Jobs;
 use crate::daemon::keys::Rotation;
 use crate::daemon::limits::Gate;
 use crate::daemon::notary::Notary;
@@ -38,7 +39,7 @@ use arc_swap::ArcSwap;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
@@ -54,6 +55,7 @@ const EVENTS: usize = 1_024;
 
 /// The daemon's state.
 pub struct App {
+    me: Weak<Self>,
     store: Store,
     settings: ArcSwap<Settings>,
     environment: Environment,
@@ -83,6 +85,7 @@ pub struct App {
     reloading: tokio::sync::Mutex<()>,
     notary: Arc<Notary>,
     pruning: tokio::sync::Mutex<()>,
+    jobs: Jobs,
     keys: Arc<ArcSwap<Keys>>,
     key_file: PathBuf,
     rotation: Rotation,
@@ -121,14 +124,17 @@ impl App {
         {
             tokens.keep(hash, session, uid);
         }
+        let jobs = crate::store::job::all(parts.store.reader(), parts.store.computer()).await?;
         let events = broadcast::Sender::new(EVENTS);
-        let app = Arc::new(Self {
+        let app = Arc::new_cyclic(|me| Self {
+            me: me.clone(),
             attachments: Attachments::new(parts.hosts.clone(), events.clone()),
             copying: Arc::default(),
             exports: Arc::default(),
             computer: Arc::from(parts.store.computer()),
             notary: Arc::new(Notary::open(&parts.loaded.paths.state_dir, parts.store.computer())),
             pruning: tokio::sync::Mutex::default(),
+            jobs: Jobs::new(jobs, now),
             socket: parts.loaded.config.socket.to_string_lossy().into_owned(),
             key_file: parts.loaded.paths.state_dir.join(keys::FILE),
             recordings: Arc::new(parts.loaded.paths.state_dir.join("recordings")),
@@ -161,6 +167,11 @@ impl App {
         });
         app.read_keys().await;
         Ok(app)
+    }
+
+    /// This, for what goes on when the one who asked for it has gone.
+    pub fn shared(&self) -> Option<Arc<Self>> {
+        self.me.upgrade()
     }
 
     /// The database.
@@ -201,6 +212,11 @@ impl App {
     /// Held by the one who prunes the audit log.
     pub fn pruning(&self) -> &tokio::sync::Mutex<()> {
         &self.pruning
+    }
+
+    /// What is done now and then.
+    pub fn jobs(&self) -> &Jobs {
+        &self.jobs
     }
 
     /// Where the system's folders begin.
@@ -302,7 +318,12 @@ impl App {
 
     /// Tells whoever listens as this person, at this uid, that their inbox has changed.
     pub fn tell_owner(&self, person: PersonId, uid: u32) {
-        self.tell(Event::Inbox { person, uid });
+        self.tell(Event::Inbox { person, uid: Some(uid) });
+    }
+
+    /// Tells whoever listens as this person, at whichever uid, that their inbox has changed.
+    pub fn tell_person(&self, person: PersonId) {
+        self.tell(Event::Inbox { person, uid: None });
     }
 
     /// What a request needs beside itself. `projects` are those the caller is held to.
@@ -381,6 +402,7 @@ impl App {
         match reply {
             Reply::Started(_)
             | Reply::Sent(_)
+            | Reply::Delivered(_)
             | Reply::Ended(_)
             | Reply::Purged(_)
             | Reply::Changed(_)
@@ -399,6 +421,7 @@ impl App {
     pub fn health(&self, caller: &Caller) -> HealthReply {
         let settings = self.settings();
         let mut problems: Vec<String> = self.store.problem().into_iter().chain(self.notary.wrong()).collect();
+        problems.extend(self.jobs.wrong());
         let status = if problems.is_empty() { "ok" } else { "degraded" };
         let detail = (caller.role == Role::Admin && caller.agent_of.is_none()).then(|| {
             problems.extend(settings.loaded.warnings.iter().cloned());

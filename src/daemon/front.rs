@@ -168,6 +168,8 @@ const fn changes(request: &Request) -> bool {
         | Request::ReportHook(_)
         | Request::Subscribe(_)
         | Request::StopNotifications(_)
+        | Request::SendToPerson(_)
+        | Request::SendSummary(_)
         | Request::RotateAuditKey
         | Request::PruneAudit(_)
         | Request::PlaceHold(_)
@@ -178,7 +180,8 @@ const fn changes(request: &Request) -> bool {
         | Request::ImportCredentials(_)
         | Request::GenerateKey
         | Request::RotateKey
-        | Request::Reload => true,
+        | Request::Reload
+        | Request::RunJob(_) => true,
         Request::Inbox(args) => args.marks(),
         Request::Whoami
         | Request::Health
@@ -203,6 +206,7 @@ const fn changes(request: &Request) -> bool {
         | Request::ShowConfig
         | Request::ListCredentials(_)
         | Request::ShowKeys
-        | Request::ExplainPerson(_) => false,
+        | Request::ExplainPerson(_)
+        | Request::ListJobs => false,
     }
 }

@@ -8,7 +8,7 @@ use crate::daemon::app::App;
 use crate::daemon::backend::{Call, Event, Live, SessionEvent};
 use crate::daemon::http::openapi;
 use crate::daemon::settings::Settings;
-use crate::daemon::{attach, audit_log, children, export, follow, keys};
+use crate::daemon::{attach, audit_log, children, export, follow, jobs, keys};
 use crate::domain::action::Action;
 use crate::domain::caller::{Caller, Peer, Role};
 use crate::domain::policy::{self, Denied, Permit};
@@ -125,6 +125,8 @@ async fn resolved_and_judged(
         | Verb::LabelSession
         | Verb::RenameSession
         | Verb::MarkInbox
+        | Verb::SendToPerson
+        | Verb::SendSummary
         | Verb::HoldAudit
         | Verb::AnswerSession
         | Verb::ReportHook
@@ -136,7 +138,9 @@ async fn resolved_and_judged(
             let changed = action.session().filter(|_| asks).map(SessionEvent::of_row);
             let told =
                 action.session().filter(|session| !session.is_own(&caller)).map(|s| (s.owner, s.owner_uid));
+            let addressees = action.addressees();
             let mut reply = change(app, facts, caller, action, call.deadline).await?;
+            addressees.into_iter().for_each(|person| app.tell_person(person));
             if let Some(event) = changed {
                 app.tell(Event::Session(event));
             }
@@ -203,6 +207,10 @@ async fn read(
         Action::ShowApi => Ok(Reply::Api(Box::new(openapi::DOCUMENT.clone()))),
         Action::ShowConfig => Ok(Reply::Config(app.config_rows(settings, &caller))),
         Action::Reload => app.reload(Some((&caller, &facts))).await.map(Reply::Reloaded),
+        Action::ListJobs => Ok(Reply::Jobs(jobs::shown(app))),
+        Action::RunJob(job) => {
+            jobs::run_now(app, *job, facts.now, deadline).await.map(|row| Reply::JobDone(Box::new(row)))
+        }
         Action::VerifyAudit(_)
         | Action::ShowAuditKeys
         | Action::RotateAuditKey

@@ -7,9 +7,12 @@ use crate::domain::credential::{CredentialChange, Holder};
 use crate::domain::export::ExportFormat;
 use crate::domain::hold::HoldScope;
 use crate::domain::hook::HookEvent;
+use crate::domain::job::Job;
 use crate::domain::label::Labels;
+use crate::domain::letter::Letter;
 use crate::domain::note::VerifierKey;
 use crate::domain::notice::{InboxQuery, MineQuery};
+use crate::domain::person::PersonId;
 use crate::domain::project::Project;
 use crate::domain::query::Query;
 use crate::domain::question::{Answer, Question};
@@ -154,6 +157,10 @@ pub enum Action {
     },
     /// One's own inbox.
     Inbox(Box<InboxQuery>),
+    /// Writing to a person.
+    SendToPerson(Box<Letter>),
+    /// Telling who asked for it what was done.
+    SendSummary(Box<Letter>),
     /// Who read what of one's own.
     WhoReadMine(Box<MineQuery>),
     /// The audit log.
@@ -243,6 +250,10 @@ pub enum Action {
     },
     /// Reading the config again.
     Reload,
+    /// What the daemon does now and then.
+    ListJobs,
+    /// Having it done now.
+    RunJob(Job),
 }
 
 /// What a new session is about.
@@ -471,6 +482,8 @@ impl Action {
                 None => Verb::ReadInbox,
                 Some(_) => Verb::MarkInbox,
             },
+            Self::SendToPerson(_) => Verb::SendToPerson,
+            Self::SendSummary(_) => Verb::SendSummary,
             Self::WhoReadMine(_) => Verb::WhoReadMine,
             Self::ListAudit(_) => Verb::ListAudit,
             Self::VerifyAudit(_) => Verb::VerifyAudit,
@@ -494,6 +507,18 @@ impl Action {
             Self::RotateKey => Verb::RotateKey,
             Self::ExplainPerson { .. } => Verb::ExplainPerson,
             Self::Reload => Verb::Reload,
+            Self::ListJobs => Verb::ListJobs,
+            Self::RunJob(_) => Verb::RunJob,
+        }
+    }
+
+    /// To whom it writes.
+    pub fn addressees(&self) -> Vec<PersonId> {
+        match self {
+            Self::SendToPerson(letter) | Self::SendSummary(letter) => {
+                letter.to.iter().map(|addressee| addressee.person.id).collect()
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -515,6 +540,7 @@ impl Action {
             | Self::Watch { session, .. } => Some(session),
             Self::ResumeSession(resumption) => Some(&resumption.session),
             Self::AnswerSession(new) => Some(&new.session),
+            Self::SendToPerson(letter) => letter.session(),
             _ => None,
         }
     }

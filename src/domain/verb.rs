@@ -55,6 +55,10 @@ pub enum Verb {
     ReadInbox,
     /// Marking messages in it as read.
     MarkInbox,
+    /// Writing to a person.
+    SendToPerson,
+    /// Telling who asked for it what was done.
+    SendSummary,
     /// Who read what of one's own.
     WhoReadMine,
     /// The audit log.
@@ -97,6 +101,10 @@ pub enum Verb {
     ExplainPerson,
     /// Reading the config again.
     Reload,
+    /// What the daemon does now and then.
+    ListJobs,
+    /// Having it done now.
+    RunJob,
 }
 
 impl Verb {
@@ -128,6 +136,8 @@ impl Verb {
         Self::Watch,
         Self::ReadInbox,
         Self::MarkInbox,
+        Self::SendToPerson,
+        Self::SendSummary,
         Self::WhoReadMine,
         Self::ListAudit,
         Self::VerifyAudit,
@@ -149,6 +159,8 @@ impl Verb {
         Self::RotateKey,
         Self::ExplainPerson,
         Self::Reload,
+        Self::ListJobs,
+        Self::RunJob,
     ];
 
     /// The name as `whoami`, refusals and the audit log spell it.
@@ -180,6 +192,8 @@ impl Verb {
             Self::Watch => "session.subscribe",
             Self::ReadInbox => "inbox.read",
             Self::MarkInbox => "inbox.mark",
+            Self::SendToPerson => "message.send",
+            Self::SendSummary => "summary.send",
             Self::WhoReadMine => "audit.mine",
             Self::ListAudit => "audit.list",
             Self::VerifyAudit => "audit.verify",
@@ -201,6 +215,8 @@ impl Verb {
             Self::RotateKey => "key.rotate",
             Self::ExplainPerson => "people.explain",
             Self::Reload => "config.reload",
+            Self::ListJobs => "jobs.list",
+            Self::RunJob => "jobs.run",
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::usecase::resolve::{no_session, no_user, unavailable};
 use crate::usecase::turns::READING;
 use crate::usecase::witness::Written;
 use crate::usecase::{
-    Facts, audit as usecase_audit, children, content, credential, cursor, hook, inbox, labels, purge,
+    Facts, audit as usecase_audit, children, content, credential, cursor, hook, inbox, labels, letter, purge,
     question, resume,
 };
 use crate::wire::fault::{Fault, FaultCode};
@@ -85,6 +85,10 @@ pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
             .because(resumption.reason.as_deref())
             .with_detail(&json!({ "agent": resumption.session.agent, "profile": permit.profile().name() })),
         Action::AnswerSession(new) => draft.about(&new.session).because(new.reason.as_deref()),
+        Action::SendToPerson(letter) => {
+            let draft = draft.because(letter.reason.as_deref());
+            letter.session().map_or(draft.clone(), |session| draft.about(session))
+        }
         Action::ExportSession { session, format, reason } => {
             let draft = draft.about(session).because(reason.as_deref());
             draft.with_detail(&json!({ "format": format.name() }))
@@ -103,6 +107,9 @@ pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
             draft.about(session).because(reason.as_deref()).with_detail(&json!({ "event": "start" }))
         }
         Action::ChangeCredentials { holder, change } => credential::described(draft, holder, change),
+        Action::RunJob(job) => {
+            AuditDraft { target: Some(("job".to_owned(), job.name().to_owned())), ..draft }
+        }
         _ => usecase_audit::recorded(draft, permit.action()),
     };
     Some(match permit.action().session().filter(|session| !session.is_own(permit.caller())) {
@@ -144,6 +151,7 @@ pub fn fault(denied: Denied, action: &Action, caller: &Caller) -> Fault {
             Action::ListSessions(query) => {
                 Fault::not_found("sessions of", query.owner.as_deref().unwrap_or_default())
             }
+            Action::SendToPerson(letter) => letter::nobody(&letter.asked),
             Action::ExplainPerson { who, .. } => no_user(who.os_username.as_deref().unwrap_or_default()),
             other => {
                 let id = other.session().map(|s| s.id.to_string()).unwrap_or_default();
@@ -254,6 +262,7 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         Action::ExportSession { .. } => return Err(not_here("export")),
         Action::SearchSessions(_) => return Err(not_here("transcript.search")),
         Action::Reload => return Err(not_here("reload")),
+        Action::ListJobs | Action::RunJob(_) => return Err(not_here("a job")),
         Action::StartSession(_)
         | Action::SendMessage { .. }
         | Action::EndSession { .. }
@@ -264,6 +273,8 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         | Action::RenameSession { .. }
         | Action::AnswerSession(_)
         | Action::ReportHook { .. }
+        | Action::SendToPerson(_)
+        | Action::SendSummary(_)
         | Action::PlaceHold { .. }
         | Action::ReleaseHold { .. }
         | Action::ChangeCredentials { .. }
@@ -328,6 +339,9 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
         Action::AnswerSession(new) => question::answer(tx, facts, *new).await?,
         Action::ReportHook { session, event } => hook::report(tx, facts, &session, *event).await?,
         Action::Inbox(query) => Reply::Inbox(inbox::page(tx.conn(), facts, &caller, &query).await?),
+        Action::SendToPerson(letter) | Action::SendSummary(letter) => {
+            letter::send(tx, facts, &caller, *letter).await?
+        }
         Action::Watch { session, on } => children::watch(tx, facts, &caller, &session, on).await?,
         Action::PlaceHold { id, scope, reason } => {
             usecase_audit::place_hold(tx, facts, &caller, id, scope, reason).await?

@@ -8,6 +8,7 @@ pub mod export;
 pub mod fault;
 pub mod follow;
 pub mod inbox;
+pub mod job;
 pub mod limits;
 pub mod reply;
 pub mod request;

@@ -9,7 +9,8 @@ use crate::wire::audit::{AuditKeysReply, HoldRow, HoldsReply, PrunedReply};
 use crate::wire::credential::{
     CredentialDeletedReply, CredentialRow, CredentialsReply, ImportedReply, KeysReply,
 };
-use crate::wire::inbox::InboxReply;
+use crate::wire::inbox::{DeliveredReply, InboxReply};
+use crate::wire::job::{JobRow, JobsReply};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +56,8 @@ pub enum Reply {
     Watching(WatchingReply),
     /// To `Inbox`.
     Inbox(InboxReply),
+    /// To `SendToPerson` and `SendSummary`.
+    Delivered(Box<DeliveredReply>),
     /// To `ListAudit` and `WhoReadMine`.
     Audit(AuditReply),
     /// To `VerifyAudit`.
@@ -83,6 +86,10 @@ pub enum Reply {
     Keys(KeysReply),
     /// To `Reload`.
     Reloaded(ReloadedReply),
+    /// To `ListJobs`.
+    Jobs(JobsReply),
+    /// To `RunJob`.
+    JobDone(Box<JobRow>),
 }
 
 /// Who somebody is to the daemon.

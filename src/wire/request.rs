@@ -11,7 +11,8 @@ use crate::wire::audit::{
 use crate::wire::credential::{DeleteCredential, ImportCredentials, ListCredentials, PutCredential};
 use crate::wire::export::ExportSession;
 use crate::wire::follow::FollowSession;
-use crate::wire::inbox::{Inbox, WhoRead};
+use crate::wire::inbox::{Inbox, SendSummary, SendToPerson, WhoRead};
+use crate::wire::job::RunJob;
 use serde::{Deserialize, Serialize};
 
 /// Everything a client can ask. A new verb is one variant here and one of `domain::action::Action`.
@@ -71,6 +72,10 @@ pub enum Request {
     StopNotifications(SessionRef),
     /// My messages.
     Inbox(Inbox),
+    /// Write to a person.
+    SendToPerson(SendToPerson),
+    /// Tell who asked for it what was done.
+    SendSummary(SendSummary),
     /// Who read what of mine?
     WhoReadMine(WhoRead),
     /// Rows of the audit log.
@@ -115,6 +120,10 @@ pub enum Request {
     ExplainPerson(ExplainPerson),
     /// Read the config again.
     Reload,
+    /// What the daemon does now and then.
+    ListJobs,
+    /// Have it do one of that now.
+    RunJob(RunJob),
 }
 
 impl Request {
@@ -151,6 +160,8 @@ impl Request {
                 true => Verb::MarkInbox,
                 false => Verb::ReadInbox,
             },
+            Self::SendToPerson(_) => Verb::SendToPerson,
+            Self::SendSummary(_) => Verb::SendSummary,
             Self::WhoReadMine(_) => Verb::WhoReadMine,
             Self::ListAudit(_) => Verb::ListAudit,
             Self::VerifyAudit(_) => Verb::VerifyAudit,
@@ -172,6 +183,8 @@ impl Request {
             Self::RotateKey => Verb::RotateKey,
             Self::ExplainPerson(_) => Verb::ExplainPerson,
             Self::Reload => Verb::Reload,
+            Self::ListJobs => Verb::ListJobs,
+            Self::RunJob(_) => Verb::RunJob,
         }
     }
 }

@@ -183,6 +183,65 @@ fn actions(own: Option<&str>, bobs: &str) -> Vec<Spelling> {
             "/inbox/read",
             Some(json!({ "mark_read": ["one"] })),
         ),
+        spelling(
+            "write to ann",
+            Some("send_to_user"),
+            json!({ "user": "ann", "message": "hello" }),
+            "POST",
+            "/people/ann/messages",
+            Some(json!({ "message": "hello" })),
+        ),
+        spelling(
+            "write to bob",
+            Some("send_to_user"),
+            json!({ "user": "bob", "message": "hello" }),
+            "POST",
+            "/people/bob/messages",
+            Some(json!({ "message": "hello" })),
+        ),
+        spelling(
+            "write to nobody",
+            Some("send_to_user"),
+            json!({ "user": "zoe", "message": "hello" }),
+            "POST",
+            "/people/zoe/messages",
+            Some(json!({ "message": "hello" })),
+        ),
+        spelling(
+            "write nothing",
+            Some("send_to_user"),
+            json!({ "user": "admins", "message": " " }),
+            "POST",
+            "/people/admins/messages",
+            Some(json!({ "message": " " })),
+        ),
+        spelling(
+            "write into ann's",
+            Some("send_to_user"),
+            json!({ "user": "ann", "message": "hello", "into_session": "newest", "reason": why }),
+            "POST",
+            "/people/ann/messages",
+            Some(json!({ "message": "hello", "into_session": "newest", "reason": why })),
+        ),
+        spelling(
+            "summary",
+            Some("send_summary_to_owner"),
+            json!({ "summary": "all done" }),
+            "POST",
+            "/inbox/summaries",
+            Some(json!({ "summary": "all done" })),
+        ),
+        spelling(
+            "summary, no such task",
+            Some("send_summary_to_owner"),
+            json!({ "summary": "all done", "task_id": missing }),
+            "POST",
+            "/inbox/summaries",
+            Some(json!({ "summary": "all done", "task_id": missing })),
+        ),
+        spelling("jobs", None, json!({}), "GET", "/jobs", None),
+        spelling("jobs, run", None, json!({}), "POST", "/jobs/retention/run", None),
+        spelling("jobs, run none", None, json!({}), "POST", "/jobs/nothing/run", None),
         spelling("who read mine", Some("who_read_my_sessions"), json!({}), "GET", "/audit/mine", None),
         spelling("audit", Some("audit_query"), json!({}), "GET", "/audit", None),
         spelling("audit verify", None, json!({}), "POST", "/audit/verify", None),
@@ -375,7 +434,7 @@ async fn table(db: Db) -> String {
             if asker == 0 {
                 rows.push(format!("{:26}", action.name));
             }
-            let _ = write!(rows[row], "{word:18}");
+            let _ = write!(rows[row], "{word:17} ");
         }
     }
     let mut text = format!("{:26}", "");

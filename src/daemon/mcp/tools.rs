@@ -3,7 +3,7 @@
 use crate::daemon::mcp::schema;
 use crate::domain::verb::Verb;
 use crate::wire::fault::Fault;
-use crate::wire::inbox::{Inbox, InboxReply, WhoRead};
+use crate::wire::inbox::{DeliveredReply, Inbox, InboxReply, SendSummary, SendToPerson, WhoRead};
 use crate::wire::reply::{
     AgentsReply, AnsweredReply, AuditReply, ComputersReply, ContentReply, EndedReply, ProjectsReply,
     SearchReply, SentReply, SessionReply, SessionsReply, StartedReply, WatchingReply, WhoamiReply,
@@ -222,6 +222,28 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
             schema::output::<InboxReply>(),
             Hints { idempotent: true, ..CHANGE },
             |args| some(args, Request::Inbox),
+        ),
+        entry(
+            "send_to_user",
+            Verb::SendToPerson,
+            "Write to a person",
+            "Writes to a person: the message lies in their inbox, under your name, until they read it. Admins write to \
+             anybody, others to admins. With into_session an admin has it typed into an open session of theirs as well.",
+            schema::input::<SendToPerson>(),
+            schema::output::<DeliveredReply>(),
+            Hints { open_world: true, ..CHANGE },
+            |args| some(args, Request::SendToPerson),
+        ),
+        entry(
+            "send_summary_to_owner",
+            Verb::SendSummary,
+            "Report what was done",
+            "Tells whoever gave you the task what was done: the summary lies in their inbox. Without a task_id it goes to \
+             who gave your newest open task, else to the admins.",
+            schema::input::<SendSummary>(),
+            schema::output::<DeliveredReply>(),
+            CHANGE,
+            |args| some(args, Request::SendSummary),
         ),
         entry(
             "who_read_my_sessions",

@@ -11,6 +11,7 @@ use teleclaude::domain::checkpoint::Pruned;
 use teleclaude::domain::timestamp::Timestamp;
 use teleclaude::store::{audit, prune};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// A day of rows that are old, in the order of the chain; the clock was set back in between.
 const OLD: &str = "2020-01-02T00:00:00Z";
@@ -201,7 +202,7 @@ async fn what_was_begun_is_finished_and_proves_itself_in_between() {
         let found = verified(&world).await;
         assert_eq!((&found["ok"], &found["chains"][0]["first_seq"]), (&json!(true), &json!(26)), "{found}");
 
-        pruning::go_on(&world.app).await;
+        pruning::go_on(&world.app, &CancellationToken::new()).await.unwrap();
         let found = verified(&world).await;
         assert_eq!((&found["ok"], &found["chains"][0]["first_seq"]), (&json!(true), &json!(61)), "{found}");
 
@@ -278,7 +279,7 @@ async fn a_hold_that_comes_while_rows_are_going_keeps_the_rest() {
         let hold = world.rest(ANN, "POST", "/audit/holds", Some(body)).await;
         assert_eq!(hold.status, 200, "{hold:?}");
 
-        pruning::go_on(&world.app).await;
+        pruning::go_on(&world.app, &CancellationToken::new()).await.unwrap();
         assert_eq!(audit::ends(reader, "here").await.unwrap().unwrap().0, 26, "the held one is among these");
         assert_eq!(verified(&world).await["ok"], true);
         let refused = pruned(&world, OLD, false).await;
@@ -288,7 +289,7 @@ async fn a_hold_that_comes_while_rows_are_going_keeps_the_rest() {
         let path = format!("/audit/holds/{}/release", hold.body["id"].as_str().unwrap());
         let release = json!({ "reason": "the case is closed" });
         assert_eq!(world.rest(ANN, "POST", &path, Some(release)).await.status, 200);
-        pruning::go_on(&world.app).await;
+        pruning::go_on(&world.app, &CancellationToken::new()).await.unwrap();
         assert_eq!(audit::ends(reader, "here").await.unwrap().unwrap().0, 61);
         assert_eq!(verified(&world).await["ok"], true);
     })

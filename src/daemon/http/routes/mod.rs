@@ -24,6 +24,7 @@ mod config;
 mod credentials;
 mod daemon;
 mod inbox;
+mod jobs;
 mod people;
 mod read;
 pub mod row;
@@ -44,6 +45,7 @@ pub static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| {
         config::rows(),
         credentials::rows(),
         people::rows(),
+        jobs::rows(),
     ]
     .into_iter()
     .flatten()
