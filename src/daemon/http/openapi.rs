@@ -142,7 +142,7 @@ impl Assembler {
             .filter(|(name, place)| *place == "path" || row.names_in_path().all(|other| other != *name))
             .map(|(name, place)| {
                 let (schema, required) = properties.get(name).cloned().unwrap_or_default();
-                parameter(name, place, schema, required || place == "path")
+                parameter(row.path, (name, place), schema, required || place == "path")
             })
             .chain(conditions(row))
             .collect();
@@ -319,14 +319,14 @@ fn who_may(row: &Route) -> String {
     format!("Action `{}`: {who}{agents}.", verb.name())
 }
 
-fn parameter(name: &str, place: &str, mut schema: Value, required: bool) -> Value {
+fn parameter(path: &str, (name, place): (&str, &str), mut schema: Value, required: bool) -> Value {
     let about = schema.as_object_mut().and_then(|schema| schema.remove("description"));
     for_each_object(&mut schema, &mut words);
     let mut parameter = json!({ "name": name, "in": place, "required": required, "schema": schema });
     if let Some(about) = about {
         parameter["description"] = about;
     }
-    if let Some(example) = examples::of_parameter(name) {
+    if let Some(example) = examples::of_parameter(path, name) {
         parameter["example"] = example;
     }
     parameter
