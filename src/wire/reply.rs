@@ -682,6 +682,7 @@ pub struct MyConfigReply {
     /// The keys it sets.
     pub keys: Vec<String>,
     /// When it was taken: its version, for `if_version` of the next.
+    #[serde(default)]
     pub version: String,
 }
 
