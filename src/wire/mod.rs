@@ -4,6 +4,7 @@ pub mod attach;
 pub mod audit;
 pub mod bundle;
 pub mod credential;
+pub mod docs;
 pub mod export;
 pub mod fault;
 pub mod follow;

@@ -8,6 +8,7 @@ mod children;
 mod cli;
 mod config;
 mod credentials;
+mod docs;
 mod doctor;
 mod doors;
 mod export;
