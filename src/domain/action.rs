@@ -93,6 +93,8 @@ pub enum Action {
         set: Labels,
         /// Names of labels it loses.
         remove: Vec<String>,
+        /// The version of title and labels that was seen.
+        seen: Option<String>,
         /// Why.
         reason: Option<String>,
     },
@@ -102,6 +104,8 @@ pub enum Action {
         session: Box<Session>,
         /// What to call it.
         title: SessionTitle,
+        /// The version of title and labels that was seen.
+        seen: Option<String>,
         /// Why.
         reason: Option<String>,
     },
@@ -233,6 +237,8 @@ pub enum Action {
         yaml: String,
         /// The keys it sets.
         keys: Vec<String>,
+        /// The version that is to be replaced.
+        seen: Option<String>,
     },
     /// Names of credentials.
     ListCredentials(Holder),
@@ -530,7 +536,7 @@ impl Action {
             Self::ListCredentials(_) => Verb::ListCredentials,
             Self::ChangeCredentials { change, .. } => match **change {
                 CredentialChange::Put { .. } => Verb::PutCredential,
-                CredentialChange::Delete(_) => Verb::DeleteCredential,
+                CredentialChange::Delete { .. } => Verb::DeleteCredential,
                 CredentialChange::Import { .. } => Verb::ImportCredentials,
             },
             Self::ShowKeys => Verb::ShowKeys,

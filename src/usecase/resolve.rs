@@ -94,7 +94,8 @@ pub async fn resolve(
             let title =
                 SessionTitle::parse(&args.title).map_err(|problem| Fault::invalid("title", problem))?;
             let reason = reason(args.reason)?;
-            Action::RenameSession { session: find(conn, caller, &args.session_id).await?, title, reason }
+            let session = find(conn, caller, &args.session_id).await?;
+            Action::RenameSession { session, title, seen: args.if_version, reason }
         }
         Request::AnswerSession(args) => question::resolve(conn, caller, args).await?,
         Request::ExportSession(args) => {
@@ -145,7 +146,7 @@ pub async fn resolve(
             let path = args.path.unwrap_or_else(|| "config.yml".to_owned());
             let personal = crate::config::personal::parse(&args.yaml, std::path::Path::new(&path))
                 .map_err(|problems| Fault::invalid("yaml", problems))?;
-            Action::PutMyConfig { yaml: args.yaml, keys: personal.keys() }
+            Action::PutMyConfig { yaml: args.yaml, keys: personal.keys(), seen: args.if_version }
         }
         Request::ListPeople(args) => people_list::resolve_list(args)?,
         Request::FindPerson(args) => people_list::resolve_find(args)?,

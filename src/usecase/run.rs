@@ -354,10 +354,12 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
         Action::PurgeSession { session, .. } => purge::purge(tx, facts, &session).await?,
         Action::ResumeSession(resumption) => resume::resume(tx, facts, *resumption, profile).await?,
         Action::InterruptSession { session, .. } => interrupt(tx, facts, &session).await?,
-        Action::LabelSession { session, set, remove, .. } => {
+        Action::LabelSession { session, set, remove, seen, .. } => {
+            labels::unchanged(tx.conn(), &session, seen.as_deref()).await?;
             labels::change(tx, facts, &session, &set, &remove).await?
         }
-        Action::RenameSession { session, title, .. } => {
+        Action::RenameSession { session, title, seen, .. } => {
+            labels::unchanged(tx.conn(), &session, seen.as_deref()).await?;
             session::rename(tx.conn(), session.id, &title).await.map_err(unavailable)?;
             happened(tx, facts, &session, "renamed").await?;
             Reply::Changed(Box::new(SessionReply::from(&Session { title: Some(title), ..*session })))
@@ -373,9 +375,14 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
             usecase_audit::place_hold(tx, facts, &caller, id, scope, reason).await?
         }
         Action::ReleaseHold { id, .. } => usecase_audit::release_hold(tx, facts, &caller, id).await?,
-        Action::PutMyConfig { yaml, keys } => {
+        Action::PutMyConfig { yaml, keys, seen } => {
+            let kept = setting::get(tx.conn(), caller.uid, PERSONAL).await.map_err(unavailable)?;
+            let now = kept.map(|(_, at)| at.to_string());
+            if seen.is_some() && seen != now {
+                return Err(outdated("if_version", "personal config"));
+            }
             setting::put(tx.conn(), caller.uid, PERSONAL, &yaml, facts.now).await.map_err(unavailable)?;
-            Reply::MyConfig(MyConfigReply { keys })
+            Reply::MyConfig(MyConfigReply { keys, version: facts.now.to_string() })
         }
         Action::ChangeCredentials { holder, change } => {
             credential::change(tx, facts, &holder, *change).await?
@@ -483,6 +490,13 @@ async fn interrupt(tx: &mut Tx, facts: &Facts, session: &Session) -> Result<Repl
     happened(tx, facts, session, "interrupted").await?;
     effect(tx, facts, facts.message_id, session, INTERRUPT).await?;
     Ok(Reply::Changed(Box::new(SessionReply::from(session))))
+}
+
+/// What was to be changed is not what was seen: `argument` said what that was.
+pub(super) fn outdated(argument: &str, what: &str) -> Fault {
+    let message = format!("{argument}: the {what} has changed since");
+    Fault { field: Some(argument.to_owned()), ..Fault::new(FaultCode::Conflict, message) }
+        .hint("look at it as it is now, and change that")
 }
 
 /// A row of what happened in a session, for this request.

@@ -338,6 +338,9 @@ pub struct SessionReply {
     /// Its labels.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
+    /// The version of its title and labels, for `if_version` of a change. Only where one session is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Who sees its terminal now. Only where one session is asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attached: Vec<AttachedRow>,
@@ -371,6 +374,7 @@ impl From<&Session> for SessionReply {
             open_requests: 0,
             needs_input: Vec::new(),
             labels: Labels::new(),
+            version: None,
             attached: Vec::new(),
         }
     }
@@ -701,6 +705,9 @@ pub struct ConfigReply {
 pub struct MyConfigReply {
     /// The keys it sets.
     pub keys: Vec<String>,
+    /// When it was taken: its version, for `if_version` of the next.
+    #[serde(default)]
+    pub version: String,
 }
 
 /// A config that was read again.

@@ -359,6 +359,9 @@ pub struct RenameSession {
     pub session_id: String,
     /// What to call it, at most 200 characters.
     pub title: String,
+    /// The version of its title and labels that was seen: if they have changed since, nothing is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_version: Option<String>,
     /// Why, where the session is somebody else's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -391,6 +394,9 @@ pub struct LabelSession {
     /// Names of labels it loses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remove: Vec<String>,
+    /// The version of its title and labels that was seen: if they have changed since, nothing is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_version: Option<String>,
     /// Why, where the session is somebody else's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -550,6 +556,9 @@ pub struct PutMyConfig {
     /// Where it came from, for error messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// The version that is to be replaced: if another has been taken since, nothing is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_version: Option<String>,
 }
 
 /// Whom to explain.

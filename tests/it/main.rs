@@ -32,6 +32,7 @@ mod people;
 mod postgres;
 mod process;
 mod queue;
+mod rest;
 mod resume;
 mod retention;
 mod review;

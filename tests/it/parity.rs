@@ -4,7 +4,11 @@
 use crate::postgres::{Db, on_both};
 use crate::world::{ANN, BOB, CID, DOT, ERAS, EVE, SHELL, STRANGER, World};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::fmt::Write as _;
+use teleclaude::daemon::http::routes;
+use teleclaude::daemon::mcp::tools::TOOLS;
+use teleclaude::domain::verb::Verb;
 
 /// One action, as each mouth spells it.
 struct Spelling {
@@ -442,6 +446,10 @@ fn actions(own: Option<&str>, bobs: &str) -> Vec<Spelling> {
         add("subscribe", "subscribe", json!({}), "PUT", "/watch", None);
         add("stop", "stop_notifications", json!({}), "DELETE", "/watch", None);
     }
+    // Last: what is ended cannot be asked anything else.
+    for (name, id) in [("end: own", own), ("end: none", missing)] {
+        all.push(spelling(name, Some("end_session"), on(id), "POST", &format!("/sessions/{id}/end"), None));
+    }
     all
 }
 
@@ -528,6 +536,36 @@ async fn table(db: Db) -> String {
     rows.insert(0, text);
     world.end().await;
     rows.iter().map(|row| row.trim_end()).collect::<Vec<_>>().join("\n")
+}
+
+/// What is not in the table above, and where it is tried instead.
+const ELSEWHERE: [(Verb, &str); 3] = [
+    (Verb::AttachReadOnly, "a connection of another protocol: attach.rs, doors.rs"),
+    (Verb::Attach, "a connection of another protocol: attach.rs, doors.rs"),
+    (Verb::FollowAudit, "an answer without an end: audit.rs"),
+];
+
+#[test]
+fn nothing_that_can_be_asked_is_left_out() {
+    let asked: HashSet<Verb> = actions(None, "0193b2a0-0000-7000-8000-00000000beef")
+        .iter()
+        .map(|action| {
+            let path = format!("/api/v1{}", action.path.split('?').next().unwrap());
+            let rows = routes::at(&routes::segments(&path).unwrap());
+            let row = rows.into_iter().find(|row| row.method == action.method);
+            row.unwrap_or_else(|| panic!("{}: there is no {} {path}", action.name, action.method)).verb
+        })
+        .collect();
+    let elsewhere: HashSet<Verb> = ELSEWHERE.into_iter().map(|(verb, _)| verb).collect();
+    let mouths = routes::TABLE.iter().map(|row| row.verb).chain(TOOLS.iter().map(|tool| tool.verb));
+    let left_out: Vec<&str> =
+        mouths.filter(|verb| !asked.contains(verb) && !elsewhere.contains(verb)).map(Verb::name).collect();
+    assert!(left_out.is_empty(), "say in `actions` how these are asked: {left_out:?}");
+    assert!(
+        elsewhere.is_disjoint(&asked),
+        "what is asked is not left out: {:?}",
+        elsewhere.intersection(&asked)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -63,7 +63,19 @@ pub struct World {
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
+    /// The status line and the headers.
+    pub head: String,
     pub body: Value,
+}
+
+impl Answer {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (of, value) = line.split_once(": ")?;
+            of.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
 }
 
 /// Which of MCP's two ways of beginning a conversation.
@@ -232,12 +244,25 @@ impl World {
         body: Option<Value>,
         token: Option<&str>,
     ) -> Answer {
+        let token = token.map(|token| ("Teleclaude-Session-Token", token));
+        self.rest_saying(uid, method, path, body, token.as_slice()).await
+    }
+
+    /// Asks over HTTP with these headers.
+    pub async fn rest_saying(
+        &self,
+        uid: u32,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let mut stream = self.connect(uid);
         let body = body.map(|b| b.to_string()).unwrap_or_default();
         let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
-        let token = token.map(|t| format!("Teleclaude-Session-Token: {t}\r\n")).unwrap_or_default();
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let head = format!(
-            "{method} /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{kind}{token}\
+            "{method} /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{kind}{headers}\
              Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
@@ -251,7 +276,7 @@ impl World {
         let text = String::from_utf8(answer).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer { status, body: serde_json::from_str(body).unwrap_or(Value::Null) }
+        Answer { status, head: head.to_owned(), body: serde_json::from_str(body).unwrap_or(Value::Null) }
     }
 
     /// Calls a tool over raw MCP in this era; the JSON-RPC answer.

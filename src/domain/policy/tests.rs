@@ -138,7 +138,7 @@ fn activity(session: Option<Box<Session>>, person: Option<&str>) -> Action {
 }
 
 fn labelling(session: Box<Session>, reason: Option<String>) -> Action {
-    Action::LabelSession { session, set: Labels::new(), remove: vec![], reason }
+    Action::LabelSession { session, set: Labels::new(), remove: vec![], seen: None, reason }
 }
 
 fn search(reason: Option<String>) -> Action {
@@ -179,7 +179,7 @@ fn somebody() -> Person {
 fn put(holder: Holder) -> Action {
     let name = CredentialName::parse("A_KEY").unwrap();
     let value = CredentialValue::parse(Secret::from("invented".to_owned())).unwrap();
-    Action::ChangeCredentials { holder, change: Box::new(CredentialChange::Put { name, value }) }
+    Action::ChangeCredentials { holder, change: Box::new(CredentialChange::Put { name, value, seen: None }) }
 }
 
 /// That of an ended session whose owner is a member today, with one thing otherwise.
@@ -273,8 +273,13 @@ const ON_SESSION: &[(&str, Make)] = &[
     ("interrupt, reason", |s| Action::InterruptSession { session: s(), reason: why() }),
     ("label", |s| labelling(s(), None)),
     ("label, with reason", |s| labelling(s(), why())),
-    ("rename", |s| Action::RenameSession { session: s(), title: title(), reason: None }),
-    ("rename, with reason", |s| Action::RenameSession { session: s(), title: title(), reason: why() }),
+    ("rename", |s| Action::RenameSession { session: s(), title: title(), seen: None, reason: None }),
+    ("rename, with reason", |s| Action::RenameSession {
+        session: s(),
+        title: title(),
+        seen: None,
+        reason: why(),
+    }),
     ("answer", |s| answer(s(), None)),
     ("answer, with reason", |s| answer(s(), why())),
     ("watch", |s| Action::Attach { session: s(), input: false, reason: None }),
@@ -416,7 +421,7 @@ fn table(rules: &Rules) -> String {
         ("config show".to_owned(), Box::new(|| Action::ShowConfig)),
         (
             "config put mine".to_owned(),
-            Box::new(|| Action::PutMyConfig { yaml: String::new(), keys: vec![] }),
+            Box::new(|| Action::PutMyConfig { yaml: String::new(), keys: vec![], seen: None }),
         ),
         ("people list".to_owned(), Box::new(|| Action::ListPeople(Box::default()))),
         (
