@@ -221,7 +221,7 @@ impl LineTransport {
         }
         match line::parse(line) {
             Ok(JsonRpcMessage::Request(request)) => self.admit_request(request),
-            Ok(JsonRpcMessage::Notification(message)) => {
+            Ok(JsonRpcMessage::Notification(mut message)) => {
                 match &message.notification {
                     ClientNotification::CancelledNotification(cancelled) => {
                         if let Some(id) = &cancelled.params.request_id {
@@ -232,6 +232,8 @@ impl LineTransport {
                     // Nothing here listens to the others, and rmcp would spawn a task for each.
                     _ => return None,
                 }
+                // Whoever says that they are ready is told of changes from then on.
+                message.notification.extensions_mut().insert(self.asker.clone());
                 self.settled.then_some(JsonRpcMessage::Notification(message))
             }
             // Nothing that was not asked is answered.
