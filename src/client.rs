@@ -9,6 +9,7 @@ pub mod follow;
 pub mod inbox;
 pub mod jobs;
 mod live;
+pub mod people_change;
 
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::limits::TOKEN_HEADER;

@@ -17,6 +17,7 @@ mod m0012_credentials;
 mod m0013_people;
 mod m0014_tasks;
 mod m0015_jobs;
+mod m0017_people_changes;
 
 use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use sea_orm_migration::sea_query::{Alias, Query};
@@ -43,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0013_people::Step),
             Box::new(m0014_tasks::Step),
             Box::new(m0015_jobs::Step),
+            Box::new(m0017_people_changes::Step),
         ]
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
+use crate::cli::people_change;
 use crate::cli::whoami;
 use crate::client::Client;
 use clap::builder::NonEmptyStringValueParser;
@@ -15,6 +16,8 @@ pub enum Command {
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         user: String,
     },
+    #[command(flatten)]
+    Change(people_change::Command),
 }
 
 /// Runs the command.
@@ -24,7 +27,10 @@ pub async fn run(
     command: &Command,
     json: bool,
 ) -> Result<(), Failure> {
-    let Command::Explain { user } = command;
+    let user = match command {
+        Command::Explain { user } => user,
+        Command::Change(command) => return people_change::run(console, client, command, json).await,
+    };
     let answer = client.explain_person(user).await?;
     if json {
         return console.say_json(&answer.text);

@@ -181,7 +181,8 @@ const fn changes(request: &Request) -> bool {
         | Request::GenerateKey
         | Request::RotateKey
         | Request::Reload
-        | Request::RunJob(_) => true,
+        | Request::RunJob(_)
+        | Request::ChangePeople(_) => true,
         Request::Inbox(args) => args.marks(),
         Request::Whoami
         | Request::Health
@@ -207,6 +208,7 @@ const fn changes(request: &Request) -> bool {
         | Request::ListCredentials(_)
         | Request::ShowKeys
         | Request::ExplainPerson(_)
-        | Request::ListJobs => false,
+        | Request::ListJobs
+        | Request::ListBans(_) => false,
     }
 }

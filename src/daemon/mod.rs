@@ -27,6 +27,7 @@ pub mod manager;
 pub mod mcp;
 pub mod notary;
 pub mod peer;
+pub mod people;
 pub mod pruning;
 mod purge;
 pub mod rates;

@@ -4,6 +4,7 @@
 pub mod about;
 pub mod activity;
 pub mod audit;
+pub mod ban;
 pub mod checkpoint;
 pub mod conn;
 pub mod connect;
@@ -25,6 +26,7 @@ pub mod message;
 pub mod migrate;
 pub mod outbox;
 pub mod people;
+pub mod people_change;
 pub mod person;
 pub mod prune;
 pub mod question;
@@ -39,6 +41,7 @@ pub mod task;
 pub mod task_event;
 pub mod transcript;
 pub mod verify;
+pub mod version;
 pub mod writer;
 
 /// Text without NUL bytes, which Postgres refuses in text.

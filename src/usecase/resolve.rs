@@ -11,8 +11,8 @@ use crate::store::conn::Conn;
 use crate::store::session::{self, Found};
 use crate::usecase::follow::Place;
 use crate::usecase::{
-    Explained, Facts, audit, credential, cursor, hook, inbox, job, labels, letter, place, question, resume,
-    search,
+    Explained, Facts, audit, ban, credential, cursor, hook, inbox, job, labels, letter, people_ask,
+    people_change, place, question, resume, search,
 };
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::follow::FollowSession;
@@ -146,6 +146,8 @@ pub async fn resolve(
             let own = who.uid == caller.uid;
             Action::ExplainPerson { who: Box::new(who), own }
         }
+        Request::ChangePeople(asked) => people_ask::resolve(conn, facts, asked, explained).await?,
+        Request::ListBans(args) => Action::ListBans(ban::query(&args)?),
         Request::Reload => Action::Reload,
         Request::ListJobs => Action::ListJobs,
         Request::RunJob(args) => job::resolve(&args)?,
@@ -185,6 +187,7 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
             resume::count(conn, resumption).await?;
         }
         Action::SendToPerson(letter) => letter::again(conn, letter).await?,
+        Action::ChangePeople(change) => people_change::again(conn, change).await?,
         Action::StartSession(new) => look_up_start(conn, caller, new).await?,
         Action::Whoami
         | Action::Health
@@ -217,7 +220,8 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::ExplainPerson { .. }
         | Action::Reload
         | Action::ListJobs
-        | Action::RunJob(_) => {}
+        | Action::RunJob(_)
+        | Action::ListBans(_) => {}
     }
     Ok(action)
 }

@@ -11,6 +11,10 @@ use crate::wire::credential::{
 };
 use crate::wire::inbox::{DeliveredReply, InboxReply};
 use crate::wire::job::{JobRow, JobsReply};
+use crate::wire::people_change::{
+    BannedReply, BansReply, BulkReply, LiftedReply, MergedReply, PersonChangedReply, PersonPurgedReply,
+    WarnedReply,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +88,22 @@ pub enum Reply {
     Imported(ImportedReply),
     /// To `ShowKeys`, `GenerateKey` and `RotateKey`.
     Keys(KeysReply),
+    /// To changes of one person.
+    PersonChanged(Box<PersonChangedReply>),
+    /// To removing one.
+    PersonPurged(PersonPurgedReply),
+    /// To making one of two.
+    PeopleMerged(MergedReply),
+    /// To changes of many.
+    PeopleBulk(BulkReply),
+    /// To a warning.
+    Warned(WarnedReply),
+    /// To a ban.
+    Banned(BannedReply),
+    /// To lifting one.
+    Lifted(LiftedReply),
+    /// To `ListBans`.
+    Bans(BansReply),
     /// To `Reload`.
     Reloaded(ReloadedReply),
     /// To `ListJobs`.

@@ -13,6 +13,7 @@ use crate::wire::export::ExportSession;
 use crate::wire::follow::FollowSession;
 use crate::wire::inbox::{Inbox, SendSummary, SendToPerson, WhoRead};
 use crate::wire::job::RunJob;
+use crate::wire::people_change::{ChangePeople, ListBans};
 use serde::{Deserialize, Serialize};
 
 /// Everything a client can ask. A new verb is one variant here and one of `domain::action::Action`.
@@ -118,6 +119,10 @@ pub enum Request {
     RotateKey,
     /// Why is this OS user who they are?
     ExplainPerson(ExplainPerson),
+    /// Change people or bans.
+    ChangePeople(ChangePeople),
+    /// Who is banned.
+    ListBans(ListBans),
     /// Read the config again.
     Reload,
     /// What the daemon does now and then.
@@ -182,6 +187,8 @@ impl Request {
             Self::GenerateKey => Verb::GenerateKey,
             Self::RotateKey => Verb::RotateKey,
             Self::ExplainPerson(_) => Verb::ExplainPerson,
+            Self::ChangePeople(asked) => asked.verb(),
+            Self::ListBans(_) => Verb::ListBans,
             Self::Reload => Verb::Reload,
             Self::ListJobs => Verb::ListJobs,
             Self::RunJob(_) => Verb::RunJob,

@@ -1,6 +1,7 @@
 //! The one integration test binary. One file a noun; `tidy` checks the architecture itself.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod access;
 mod attach;
 mod audit;
 mod bridge;
@@ -25,6 +26,7 @@ mod mcp;
 mod orphans;
 mod owner;
 mod parity;
+mod people_change;
 mod postgres;
 mod process;
 mod queue;

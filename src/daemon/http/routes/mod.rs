@@ -22,6 +22,7 @@ mod daemon;
 mod inbox;
 mod jobs;
 mod people;
+mod people_change;
 mod read;
 pub mod row;
 mod sessions;
@@ -42,6 +43,7 @@ pub static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| {
         credentials::rows(),
         people::rows(),
         jobs::rows(),
+        people_change::rows(),
     ]
     .into_iter()
     .flatten()
