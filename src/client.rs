@@ -11,6 +11,7 @@ pub mod inbox;
 pub mod jobs;
 mod live;
 pub mod people;
+pub mod people_change;
 pub mod usage;
 
 use crate::wire::fault::{Fault, FaultCode};

@@ -18,6 +18,7 @@ mod m0013_people;
 mod m0014_tasks;
 mod m0015_jobs;
 mod m0016_usage;
+mod m0017_people_changes;
 
 use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use sea_orm_migration::sea_query::{Alias, Query};
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0014_tasks::Step),
             Box::new(m0015_jobs::Step),
             Box::new(m0016_usage::Step),
+            Box::new(m0017_people_changes::Step),
         ]
     }
 }

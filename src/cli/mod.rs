@@ -29,6 +29,7 @@ pub mod label;
 pub mod man;
 pub mod mcp;
 pub mod people;
+pub mod people_change;
 pub mod personal;
 pub mod place;
 pub mod progress;

@@ -3,6 +3,7 @@
 
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
+use crate::cli::people_change;
 use crate::cli::render::{Cell, DIM, Look, RED, YELLOW, ago, cell, moment, more, pairs, table};
 use crate::cli::whoami;
 use crate::client::{Client, ClientError};
@@ -44,6 +45,8 @@ pub enum Command {
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         user: String,
     },
+    #[command(flatten)]
+    Change(people_change::Command),
 }
 
 /// Arguments of `people list`.
@@ -135,6 +138,7 @@ pub async fn run(
             (answer.text, stats(&answer.reply, &console.look))
         }
         Command::Export(args) => return export(console, client, args).await,
+        Command::Change(command) => return people_change::run(console, client, command, json).await,
         Command::Explain { user } => {
             let answer = client.explain_person(user).await?;
             (answer.text, whoami::render(&answer.reply, true, &console.look))

@@ -52,6 +52,8 @@ pub struct Config {
     pub database: Database,
     /// The audit log.
     pub audit: Audit,
+    /// What warnings lead to.
+    pub bans: Bans,
     /// How long things are kept.
     pub retention: Retention,
     /// Telling people of tasks that are due.
@@ -84,6 +86,7 @@ impl Default for Config {
             sessions: Sessions::default(),
             database: Database::default(),
             audit: Audit::default(),
+            bans: Bans::default(),
             retention: Retention::default(),
             heartbeat: Heartbeat::default(),
             docs: Docs::default(),
@@ -231,6 +234,20 @@ pub struct Checkpoint {
 impl Default for Checkpoint {
     fn default() -> Self {
         Self { every: Span(Duration::from_secs(3_600)), journald: cfg!(target_os = "linux"), file: None }
+    }
+}
+
+/// What warnings lead to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bans {
+    /// Days for which the second warning bans; 0 for no such ban.
+    pub auto_days: u32,
+}
+
+impl Default for Bans {
+    fn default() -> Self {
+        Self { auto_days: 7 }
     }
 }
 

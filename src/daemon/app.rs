@@ -120,7 +120,8 @@ impl App {
     pub async fn new(parts: Parts) -> Result<Arc<Self>, StoreError> {
         let names = Arc::new(Names::default());
         let now = (parts.clock)();
-        let people = reload::people_map(&parts.store, &parts.loaded, &names, parts.own_uid, now).await?;
+        let (people, people_version) =
+            reload::people_map(&parts.store, &parts.loaded, &names, parts.own_uid, now).await?;
         let limits = settings::limits(&parts.loaded);
         let tokens = Tokens::default();
         for (hash, session, uid) in
@@ -145,6 +146,7 @@ impl App {
             recordings: Arc::new(parts.loaded.paths.state_dir.join("recordings")),
             settings: ArcSwap::from_pointee(Settings {
                 people,
+                people_version,
                 limits,
                 redactor: settings::redactor(&parts.loaded),
                 loaded: parts.loaded,
@@ -363,6 +365,7 @@ impl App {
             personal: self.known_personal(caller.uid),
             recordings: Arc::clone(&self.recordings),
             roster: Arc::clone(&self.roster),
+            people: Arc::clone(&settings.people),
             keys: Arc::clone(&self.keys),
         }
     }

@@ -196,7 +196,8 @@ const fn changes(request: &Request) -> bool {
         | Request::GenerateKey
         | Request::RotateKey
         | Request::Reload
-        | Request::RunJob(_) => true,
+        | Request::RunJob(_)
+        | Request::ChangePeople(_) => true,
         Request::Inbox(args) => args.marks(),
         Request::Whoami
         | Request::Health
@@ -232,6 +233,7 @@ const fn changes(request: &Request) -> bool {
         | Request::ShowPerson(_)
         | Request::PeopleStats
         | Request::ExplainPerson(_)
-        | Request::ListJobs => false,
+        | Request::ListJobs
+        | Request::ListBans(_) => false,
     }
 }

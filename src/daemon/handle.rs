@@ -155,6 +155,27 @@ async fn resolved_and_judged(
             }
             Ok(Done::Reply(reply))
         }
+        Verb::AddPerson
+        | Verb::UpdatePerson
+        | Verb::SetPersonRole
+        | Verb::SetPersonStatus
+        | Verb::DeletePerson
+        | Verb::PurgePerson
+        | Verb::MergePeople
+        | Verb::BulkPeople
+        | Verb::WarnPerson
+        | Verb::BanPerson
+        | Verb::LiftBan => {
+            let told = action.warned();
+            let reply = change(app, facts, caller, action, call.deadline).await?;
+            // In force before it is answered, also for who is attached or follows; if that fails, soon after.
+            if let Err(error) = app.refresh_people().await {
+                tracing::warn!(%error, "people have changed and cannot be read again yet");
+            }
+            told.into_iter().for_each(|(person, uid)| app.tell_owner(person, uid));
+            tracing::info!(action = verb.name(), "done");
+            Ok(Done::Reply(reply))
+        }
         Verb::SearchSessions => {
             let permit = judge(app, &facts, &caller, action, call.deadline).await?;
             let found = search::search(app.store().reader(), &facts, permit).await?;
@@ -325,6 +346,7 @@ async fn refuse_early(app: &App, facts: &Facts, caller: &Caller, verb: Verb, dea
 async fn explain(app: &App, facts: &Facts, caller: &Caller, request: &Request) -> Option<Explained> {
     match request {
         Request::ExplainPerson(args) => app.explain(caller, &args.user).await,
+        Request::ChangePeople(asked) => app.explain(caller, &asked.os_user()?).await,
         Request::ResumeSession(args) => {
             let uid = owner_uid(app.store().reader(), caller, &args.session_id).await?;
             if uid == caller.uid {

@@ -14,7 +14,9 @@ use crate::domain::label::Labels;
 use crate::domain::letter::Letter;
 use crate::domain::note::VerifierKey;
 use crate::domain::notice::{InboxQuery, MineQuery};
+use crate::domain::people_change::{BanQuery, PeopleChange};
 use crate::domain::people_query::PeopleQuery;
+use crate::domain::person::PersonId;
 use crate::domain::person::{Person, PersonId};
 use crate::domain::project::Project;
 use crate::domain::query::Query;
@@ -280,6 +282,10 @@ pub enum Action {
         /// Whether it is the caller.
         own: bool,
     },
+    /// Changing people or bans.
+    ChangePeople(Box<PeopleChange>),
+    /// Bans.
+    ListBans(BanQuery),
     /// Reading the config again.
     Reload,
     /// What the daemon does now and then.
@@ -547,6 +553,8 @@ impl Action {
             Self::ShowPerson { .. } => Verb::ShowPerson,
             Self::PeopleStats => Verb::PeopleStats,
             Self::ExplainPerson { .. } => Verb::ExplainPerson,
+            Self::ChangePeople(change) => change.verb(),
+            Self::ListBans(_) => Verb::ListBans,
             Self::Reload => Verb::Reload,
             Self::ListJobs => Verb::ListJobs,
             Self::RunJob(_) => Verb::RunJob,
@@ -560,6 +568,14 @@ impl Action {
                 letter.to.iter().map(|addressee| addressee.person.id).collect()
             }
             _ => Vec::new(),
+        }
+    }
+
+    /// Who is warned, and at which uid they were last seen.
+    pub fn warned(&self) -> Option<(PersonId, u32)> {
+        match self {
+            Self::ChangePeople(change) => change.warned(),
+            _ => None,
         }
     }
 

@@ -20,6 +20,7 @@ pub mod meter;
 pub mod note;
 pub mod notice;
 pub mod people;
+pub mod people_change;
 pub mod people_query;
 pub mod person;
 pub mod policy;

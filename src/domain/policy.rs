@@ -140,6 +140,18 @@ pub const fn least_role(verb: Verb) -> Role {
         Verb::ShowKeys | Verb::GenerateKey | Verb::RotateKey => Role::Admin,
         Verb::ListAudit | Verb::VerifyAudit | Verb::Reload => Role::Admin,
         Verb::ListJobs | Verb::RunJob => Role::Admin,
+        Verb::AddPerson
+        | Verb::UpdatePerson
+        | Verb::SetPersonRole
+        | Verb::SetPersonStatus
+        | Verb::DeletePerson
+        | Verb::PurgePerson
+        | Verb::MergePeople
+        | Verb::BulkPeople
+        | Verb::WarnPerson
+        | Verb::BanPerson
+        | Verb::LiftBan
+        | Verb::ListBans => Role::Admin,
         Verb::ExportAudit | Verb::FollowAudit | Verb::ShowAuditKeys | Verb::RotateAuditKey => Role::Admin,
         Verb::PruneAudit | Verb::HoldAudit | Verb::ListHolds => Role::Admin,
         Verb::ReadMetrics => Role::Admin,
@@ -190,6 +202,18 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         }
         Verb::ShowKeys | Verb::GenerateKey | Verb::RotateKey => false,
         Verb::ListJobs | Verb::RunJob => false,
+        Verb::AddPerson
+        | Verb::UpdatePerson
+        | Verb::SetPersonRole
+        | Verb::SetPersonStatus
+        | Verb::DeletePerson
+        | Verb::PurgePerson
+        | Verb::MergePeople
+        | Verb::BulkPeople
+        | Verb::WarnPerson
+        | Verb::BanPerson
+        | Verb::LiftBan
+        | Verb::ListBans => false,
     }
 }
 
@@ -392,6 +416,9 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
                 return Err(Denied::Hidden);
             }
         }
+        // Only looking at who it would be is reading.
+        Action::ChangePeople(change) => record = (!change.is_dry_run()).then_some(verb.name()),
+        Action::ListBans(_) => {}
         Action::Reload => record = Some("config.reload"),
         Action::ListJobs => {}
         Action::RunJob(_) => record = Some(verb.name()),

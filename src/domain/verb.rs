@@ -117,6 +117,30 @@ pub enum Verb {
     PeopleStats,
     /// Explaining a mapping.
     ExplainPerson,
+    /// Adding a person.
+    AddPerson,
+    /// Changing what is kept of one.
+    UpdatePerson,
+    /// Giving one another role.
+    SetPersonRole,
+    /// Switching one on or off.
+    SetPersonStatus,
+    /// Deleting one; the name stays with sessions and audit.
+    DeletePerson,
+    /// Removing one.
+    PurgePerson,
+    /// Making one of two.
+    MergePeople,
+    /// Changing many.
+    BulkPeople,
+    /// Warning one.
+    WarnPerson,
+    /// Banning one.
+    BanPerson,
+    /// Lifting a ban.
+    LiftBan,
+    /// Bans.
+    ListBans,
     /// Reading the config again.
     Reload,
     /// What the daemon does now and then.
@@ -185,6 +209,18 @@ impl Verb {
         Self::ShowPerson,
         Self::PeopleStats,
         Self::ExplainPerson,
+        Self::AddPerson,
+        Self::UpdatePerson,
+        Self::SetPersonRole,
+        Self::SetPersonStatus,
+        Self::DeletePerson,
+        Self::PurgePerson,
+        Self::MergePeople,
+        Self::BulkPeople,
+        Self::WarnPerson,
+        Self::BanPerson,
+        Self::LiftBan,
+        Self::ListBans,
         Self::Reload,
         Self::ListJobs,
         Self::RunJob,
@@ -250,6 +286,18 @@ impl Verb {
             Self::ShowPerson => "people.show",
             Self::PeopleStats => "people.stats",
             Self::ExplainPerson => "people.explain",
+            Self::AddPerson => "person.add",
+            Self::UpdatePerson => "person.update",
+            Self::SetPersonRole => "person.role",
+            Self::SetPersonStatus => "person.status",
+            Self::DeletePerson => "person.delete",
+            Self::PurgePerson => "person.purge",
+            Self::MergePeople => "person.merge",
+            Self::BulkPeople => "person.bulk",
+            Self::WarnPerson => "person.warn",
+            Self::BanPerson => "ban.add",
+            Self::LiftBan => "ban.lift",
+            Self::ListBans => "bans.list",
             Self::Reload => "config.reload",
             Self::ListJobs => "jobs.list",
             Self::RunJob => "jobs.run",

@@ -57,6 +57,21 @@ pub fn inbox(text: &str) -> Result<(i64, Uuid), Fault> {
     read.ok_or_else(not_a_cursor)
 }
 
+/// A place in a list of bans.
+pub fn of_ban(created: Timestamp, id: Uuid) -> String {
+    format!("b{:x}-{}", created.micros(), id.simple())
+}
+
+/// Reads [`of_ban`] back.
+pub fn ban(text: &str) -> Result<(Timestamp, Uuid), Fault> {
+    let parts = text.strip_prefix('b').and_then(|rest| rest.split_once('-'));
+    let read = parts.and_then(|(at, id)| {
+        let at = i64::from_str_radix(at, 16).ok()?;
+        Some((Timestamp::from_micros(at), Uuid::try_parse(id).ok()?))
+    });
+    read.ok_or_else(not_a_cursor)
+}
+
 /// A place among hits.
 pub fn of_hit(place: i64) -> String {
     format!("h{place:x}")
@@ -172,8 +187,8 @@ pub(super) fn not_a_cursor() -> Fault {
 #[cfg(test)]
 mod tests {
     use super::{
-        activity, audit, document, hit, inbox, of_activity, of_audit, of_document, of_inbox, of_people,
-        of_session, of_text, of_usage, people, session, text, usage,
+        activity, audit, ban, document, hit, inbox, of_activity, of_audit, of_ban, of_document, of_inbox,
+        of_people, of_session, of_text, of_usage, people, session, text, usage,
     };
     use crate::domain::activity::Place;
     use crate::domain::document::DocId;
@@ -190,6 +205,7 @@ mod tests {
         fn read_back(at in 0..i64::MAX, id in any::<u128>(), seq in any::<i64>(), name in "[a-z0-9.-]{1,20}") {
             let (at, id) = (Timestamp::from_micros(at), SessionId(Uuid::from_u128(id)));
             assert_eq!(session(&of_session(at, id)), Ok((at, id)));
+            assert_eq!(ban(&of_ban(at, id.0)), Ok((at, id.0)));
             assert_eq!(inbox(&of_inbox(at.micros(), id.0)), Ok((at.micros(), id.0)));
             if let Ok(id) = DocId::parse(&name) {
                 assert_eq!(document(&of_document(&id)), Ok(id.clone()));
@@ -226,6 +242,7 @@ mod tests {
             let _ = people(&given);
             let _ = activity(&given);
             let _ = usage(&given, &[By::Person, By::Day]);
+            let _ = ban(&given);
         }
     }
 }

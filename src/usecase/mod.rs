@@ -4,6 +4,7 @@
 pub mod activity;
 pub mod audit;
 pub mod audit_format;
+pub mod ban;
 pub mod children;
 pub mod content;
 pub mod credential;
@@ -19,7 +20,12 @@ pub mod labels;
 pub mod letter;
 pub mod markdown;
 pub mod people;
+mod people_ask;
+mod people_change;
+mod people_details;
+mod people_guard;
 pub mod people_list;
+mod people_merge;
 pub mod place;
 pub mod purge;
 pub mod question;
@@ -36,6 +42,7 @@ use crate::config::keys::Keys;
 use crate::config::personal::Personal;
 use crate::config::schema::Config;
 use crate::domain::caller::Caller;
+use crate::domain::people::PeopleMap;
 use crate::domain::timestamp::Timestamp;
 use crate::usecase::people::Roster;
 use arc_swap::ArcSwap;
@@ -83,6 +90,8 @@ pub struct Facts {
     pub recordings: Arc<PathBuf>,
     /// Everybody's names, for finding one of them.
     pub roster: Arc<Roster>,
+    /// Who is who, as it was when the request came.
+    pub people: Arc<PeopleMap>,
     /// The encryption keys: which are there at the moment of use, not of the request.
     pub keys: Arc<ArcSwap<Keys>>,
 }

@@ -222,6 +222,7 @@ mod tests {
         }
         let id = Uuid::nil();
         Facts {
+            people: Arc::default(),
             keys: Arc::default(),
             config: Arc::new(config),
             single_user: false,

@@ -11,8 +11,8 @@ use crate::store::conn::Conn;
 use crate::store::session::{self, Found};
 use crate::usecase::follow::Place;
 use crate::usecase::{
-    Explained, Facts, activity, audit, credential, cursor, docs, hook, inbox, job, labels, letter,
-    people_list, place, question, resume, search, usage,
+    Explained, Facts, activity, audit, ban, credential, cursor, docs, hook, inbox, job, labels, letter,
+    people_ask, people_change, people_list, place, question, resume, search, usage,
 };
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::follow::FollowSession;
@@ -157,6 +157,8 @@ pub async fn resolve(
             let own = who.uid == caller.uid;
             Action::ExplainPerson { who: Box::new(who), own }
         }
+        Request::ChangePeople(asked) => people_ask::resolve(conn, facts, asked, explained).await?,
+        Request::ListBans(args) => Action::ListBans(ban::query(&args)?),
         Request::Reload => Action::Reload,
         Request::ListJobs => Action::ListJobs,
         Request::RunJob(args) => job::resolve(&args)?,
@@ -196,6 +198,7 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
             resume::count(conn, resumption).await?;
         }
         Action::SendToPerson(letter) => letter::again(conn, letter).await?,
+        Action::ChangePeople(change) => people_change::again(conn, change).await?,
         Action::StartSession(new) => look_up_start(conn, caller, new).await?,
         Action::Whoami
         | Action::Health
@@ -237,7 +240,8 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::ExplainPerson { .. }
         | Action::Reload
         | Action::ListJobs
-        | Action::RunJob(_) => {}
+        | Action::RunJob(_)
+        | Action::ListBans(_) => {}
     }
     Ok(action)
 }

@@ -18,8 +18,8 @@ use crate::usecase::resolve::{no_session, no_user, unavailable};
 use crate::usecase::turns::READING;
 use crate::usecase::witness::Written;
 use crate::usecase::{
-    Facts, activity as usecase_activity, audit as usecase_audit, children, content, credential, cursor, hook,
-    inbox, labels, letter, people, people_list, purge, question, resume, usage,
+    Facts, activity as usecase_activity, audit as usecase_audit, ban, children, content, credential, cursor,
+    hook, inbox, labels, letter, people, people_change, people_list, purge, question, resume, usage,
 };
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::{
@@ -274,6 +274,7 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         | Action::RotateAuditKey
         | Action::PruneAudit { .. } => return Err(not_here("what the daemon does to its log itself")),
         Action::ListCredentials(holder) => credential::list(store.reader(), facts, &holder).await?,
+        Action::ListBans(query) => ban::page(store.reader(), facts, &query).await?,
         Action::ShowKeys | Action::GenerateKey | Action::RotateKey => return Err(not_here("a key")),
         Action::ShowUsage(query) => {
             Reply::Usage(usage::show(store.reader(), &caller, listing, &query).await?)
@@ -306,6 +307,7 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         | Action::PlaceHold { .. }
         | Action::ReleaseHold { .. }
         | Action::ChangeCredentials { .. }
+        | Action::ChangePeople(_)
         | Action::PutMyConfig { .. } => {
             return Err(not_here("a change"));
         }
@@ -386,6 +388,10 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
         }
         Action::ChangeCredentials { holder, change } => {
             credential::change(tx, facts, &holder, *change).await?
+        }
+        // Whether there is a row, and what it says, is known only once it is done.
+        Action::ChangePeople(change) => {
+            return people_change::change(tx, facts, &caller, *change, draft).await;
         }
         other => return Err(not_here(other.verb().name())),
     };

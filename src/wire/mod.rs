@@ -14,6 +14,7 @@ pub mod inbox;
 pub mod job;
 pub mod limits;
 pub mod people;
+pub mod people_change;
 pub mod reply;
 pub mod request;
 pub mod usage;

@@ -14,6 +14,10 @@ use crate::wire::docs::{ContextReply, DocProblemsReply, DocText};
 use crate::wire::inbox::{DeliveredReply, InboxReply};
 use crate::wire::job::{JobRow, JobsReply};
 use crate::wire::people::{FoundPersonReply, PeopleReply, PeopleStatsReply, PersonReply};
+use crate::wire::people_change::{
+    BannedReply, BansReply, BulkReply, LiftedReply, MergedReply, PersonChangedReply, PersonPurgedReply,
+    WarnedReply,
+};
 use crate::wire::usage::UsageReply;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -108,6 +112,22 @@ pub enum Reply {
     Person(Box<PersonReply>),
     /// To `PeopleStats`.
     PeopleStats(Box<PeopleStatsReply>),
+    /// To changes of one person.
+    PersonChanged(Box<PersonChangedReply>),
+    /// To removing one.
+    PersonPurged(PersonPurgedReply),
+    /// To making one of two.
+    PeopleMerged(MergedReply),
+    /// To changes of many.
+    PeopleBulk(BulkReply),
+    /// To a warning.
+    Warned(WarnedReply),
+    /// To a ban.
+    Banned(BannedReply),
+    /// To lifting one.
+    Lifted(LiftedReply),
+    /// To `ListBans`.
+    Bans(BansReply),
     /// To `Reload`.
     Reloaded(ReloadedReply),
     /// To `ListJobs`.

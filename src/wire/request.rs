@@ -16,6 +16,7 @@ use crate::wire::follow::FollowSession;
 use crate::wire::inbox::{Inbox, SendSummary, SendToPerson, WhoRead};
 use crate::wire::job::RunJob;
 use crate::wire::people::{FindPerson, ListPeople, ShowPerson};
+use crate::wire::people_change::{ChangePeople, ListBans};
 use crate::wire::usage::ShowUsage;
 use serde::{Deserialize, Serialize};
 
@@ -142,6 +143,10 @@ pub enum Request {
     PeopleStats,
     /// Why is this OS user who they are?
     ExplainPerson(ExplainPerson),
+    /// Change people or bans.
+    ChangePeople(ChangePeople),
+    /// Who is banned.
+    ListBans(ListBans),
     /// Read the config again.
     Reload,
     /// What the daemon does now and then.
@@ -215,6 +220,8 @@ impl Request {
             Self::ShowPerson(_) => Verb::ShowPerson,
             Self::PeopleStats => Verb::PeopleStats,
             Self::ExplainPerson(_) => Verb::ExplainPerson,
+            Self::ChangePeople(asked) => asked.verb(),
+            Self::ListBans(_) => Verb::ListBans,
             Self::Reload => Verb::Reload,
             Self::ListJobs => Verb::ListJobs,
             Self::RunJob(_) => Verb::RunJob,

@@ -1,6 +1,7 @@
 //! The one integration test binary. One file a noun; `tidy` checks the architecture itself.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod access;
 mod activity;
 mod attach;
 mod audit;
@@ -29,6 +30,7 @@ mod orphans;
 mod owner;
 mod parity;
 mod people;
+mod people_change;
 mod postgres;
 mod process;
 mod queue;

@@ -13,7 +13,7 @@ use teleclaude::config::paths::{Environment, Os};
 use teleclaude::daemon::app::{App, Parts};
 use teleclaude::daemon::front::Front;
 use teleclaude::daemon::hosts::Hosts;
-use teleclaude::daemon::{children, connection, docs as daemon_docs, effects, http, keys, life};
+use teleclaude::daemon::{children, connection, docs as daemon_docs, effects, http, keys, life, people};
 use teleclaude::domain::caller::Peer;
 use teleclaude::domain::timestamp::Timestamp;
 use teleclaude::store::connect::{Clock, Options, Store};
@@ -44,6 +44,7 @@ pub struct Builder {
     db: Db,
     people: String,
     more: String,
+    computer: String,
     folder: tempfile::TempDir,
 }
 
@@ -118,12 +119,19 @@ fn lay(folder: &Path, path: &str, front: &str, text: &str) -> PathBuf {
 impl Builder {
     /// A world on this database, with nobody in it yet.
     pub fn on(db: Db) -> Self {
-        Self { db, people: String::new(), more: String::new(), folder: tempfile::tempdir().unwrap() }
+        let folder = tempfile::tempdir().unwrap();
+        Self { db, people: String::new(), more: String::new(), computer: "here".to_owned(), folder }
     }
 
     /// Adds a person, mapped by uid.
     pub fn person(mut self, name: &str, uid: u32, role: &str) -> Self {
         let _ = writeln!(self.people, "  - {{ name: {name}, os_uid: {uid}, role: {role} }}");
+        self
+    }
+
+    /// As another machine than `here`.
+    pub fn computer(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.computer);
         self
     }
 
@@ -142,7 +150,7 @@ impl Builder {
 
     /// Starts it.
     pub async fn start(self) -> World {
-        let Self { db, people, more, folder } = self;
+        let Self { db, people, more, computer, folder } = self;
         let root = folder.path();
         for name in ["state", "run", "home", "project"] {
             std::fs::create_dir_all(root.join(name)).unwrap();
@@ -150,7 +158,7 @@ impl Builder {
         let people = if people.is_empty() { String::new() } else { format!("people:\n{people}") };
         let project = root.join("project").display().to_string();
         let yaml = format!(
-            "{people}computer: {{ name: here }}\nprojects:\n  - {{ name: work, path: {project} }}\n\
+            "{people}computer: {{ name: {computer} }}\nprojects:\n  - {{ name: work, path: {project} }}\n\
              sessions: {{ run_as: service }}\n{more}"
         );
         let config = root.join("config.yml");
@@ -163,7 +171,7 @@ impl Builder {
             .into(),
             home: root.join("home"),
             uid: 0,
-            hostname: "here".to_owned(),
+            hostname: computer.clone(),
             os: Os::HERE,
             root: root.to_owned(),
             socket: None,
@@ -172,7 +180,7 @@ impl Builder {
         loaded.paths.state_dir = root.join("state");
         loaded.paths.run_dir = root.join("run");
         let clock: Clock = Arc::new(|| Timestamp::from(SystemTime::now()));
-        let options = Options { engine: db.engine.clone(), computer: "here".to_owned(), auto_migrate: true };
+        let options = Options { engine: db.engine.clone(), computer, auto_migrate: true };
         let store = Store::open(options, Arc::clone(&clock)).await.unwrap();
         let (events, happened) = tokio::sync::mpsc::channel(64);
         let exe = PathBuf::from(env!("CARGO_BIN_EXE_teleclaude"));
@@ -187,6 +195,7 @@ impl Builder {
             tokio::spawn(children::run(Arc::clone(&app), stop.clone())),
             tokio::spawn(keys::run(Arc::clone(&app), stop.clone())),
             tokio::spawn(daemon_docs::run(Arc::clone(&app), stop.clone())),
+            tokio::spawn(people::run(Arc::clone(&app), stop.clone())),
         ];
         let front = Arc::new(Front::new(
             Arc::<App>::clone(&app),

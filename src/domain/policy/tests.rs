@@ -16,6 +16,9 @@ use crate::domain::job::Job;
 use crate::domain::label::Labels;
 use crate::domain::letter::{Addressee, Into, Letter, LetterText};
 use crate::domain::notice::{InboxQuery, Mark, NoticeKind};
+use crate::domain::people_change::{
+    Account, BanQuery, Banned, Bulk, Details, NewPerson, PeopleChange, PersonChange, PersonName,
+};
 use crate::domain::people_query::PeopleQuery;
 use crate::domain::person::{Person, PersonId, PersonStatus, Standing};
 use crate::domain::question::Answer;
@@ -147,6 +150,55 @@ fn search(reason: Option<String>) -> Action {
 
 fn title() -> SessionTitle {
     SessionTitle::parse("another one").unwrap()
+}
+
+fn person(id: PersonId) -> Box<Person> {
+    let at = Timestamp::from_micros(0);
+    Box::new(Person {
+        id,
+        name: "somebody".to_owned(),
+        visitor: false,
+        os_username: None,
+        uid: None,
+        role: None,
+        group_role: None,
+        status: PersonStatus::Active,
+        first_seen: at,
+        last_seen: at,
+        full_name: None,
+        email: None,
+        phone: None,
+        notes: String::new(),
+        warnings: 0,
+        created: at,
+        updated: at,
+    })
+}
+
+fn changing(change: PeopleChange) -> Action {
+    Action::ChangePeople(Box::new(change))
+}
+
+fn changing_bob(change: PersonChange) -> Action {
+    changing(PeopleChange::One { person: person(BOB), change })
+}
+
+fn new_person() -> Box<NewPerson> {
+    Box::new(NewPerson {
+        name: PersonName::parse("eve").unwrap(),
+        role: Role::Member,
+        details: Details::default(),
+        account: Account { uid: None, mapped: None },
+    })
+}
+
+fn update() -> PersonChange {
+    PersonChange::Update { details: Details::default(), version: None, account: None }
+}
+
+fn bulk(dry_run: bool) -> PeopleChange {
+    let to = PersonStatus::Inactive;
+    PeopleChange::Bulk(Bulk { role: Some(Role::Member), status: None, last_seen_before: None, to, dry_run })
 }
 
 fn held(person: PersonId, uid: u32) -> Holder {
@@ -449,6 +501,28 @@ fn table(rules: &Rules) -> String {
             "explain another".to_owned(),
             Box::new(|| Action::ExplainPerson { who: Box::new(ann(Role::Member)), own: false }),
         ),
+        ("person add".to_owned(), Box::new(|| changing(PeopleChange::Add(new_person())))),
+        ("person update".to_owned(), Box::new(|| changing_bob(update()))),
+        ("person role".to_owned(), Box::new(|| changing_bob(PersonChange::Role(Role::Admin)))),
+        ("person status".to_owned(), Box::new(|| changing_bob(PersonChange::Status(PersonStatus::Active)))),
+        ("person delete".to_owned(), Box::new(|| changing_bob(PersonChange::Delete))),
+        ("person purge".to_owned(), Box::new(|| changing_bob(PersonChange::Purge))),
+        (
+            "person merge".to_owned(),
+            Box::new(|| changing(PeopleChange::Merge { source: person(BOB), target: person(ANN) })),
+        ),
+        ("people bulk".to_owned(), Box::new(|| changing(bulk(false)))),
+        ("people bulk, dry run".to_owned(), Box::new(|| changing(bulk(true)))),
+        ("person warn".to_owned(), Box::new(|| changing_bob(PersonChange::Warn("a reason".to_owned())))),
+        (
+            "ban".to_owned(),
+            Box::new(|| {
+                let reason = "a reason".to_owned();
+                changing(PeopleChange::Ban { who: Banned::Person(person(BOB)), until: None, reason })
+            }),
+        ),
+        ("ban lift".to_owned(), Box::new(|| changing(PeopleChange::Lift(Banned::Uid(1001))))),
+        ("bans".to_owned(), Box::new(|| Action::ListBans(BanQuery::default()))),
         ("reload".to_owned(), Box::new(|| Action::Reload)),
         ("jobs list".to_owned(), Box::new(|| Action::ListJobs)),
         ("jobs run".to_owned(), Box::new(|| Action::RunJob(Job::Retention))),

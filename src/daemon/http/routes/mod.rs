@@ -27,6 +27,7 @@ mod docs;
 mod inbox;
 mod jobs;
 mod people;
+mod people_change;
 mod read;
 pub mod row;
 mod sessions;
@@ -50,6 +51,7 @@ pub static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| {
         credentials::rows(),
         people::rows(),
         jobs::rows(),
+        people_change::rows(),
     ]
     .into_iter()
     .flatten()
