@@ -121,7 +121,7 @@ async fn a_client_of_2025_learns_who_it_is() {
         .iter()
         .map(|tool| tool["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names.len(), 20);
+    assert_eq!(names.len(), teleclaude::daemon::mcp::tools::TOOLS.len());
     assert_eq!(names[0], "whoami");
     assert!(tools["result"].get("cacheScope").is_none(), "not a word of 2025");
 
