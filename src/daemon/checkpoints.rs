@@ -9,7 +9,7 @@ use crate::domain::checkpoint::Checkpoint;
 use crate::store::{audit, checkpoint};
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -114,9 +114,14 @@ async fn elsewhere(app: &App, path: PathBuf, note: String) -> Result<(), String>
 }
 
 fn append(path: &PathBuf, note: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-    // An empty line between them, for people; readers pass over it.
-    file.write_all(format!("{note}\n").as_bytes())?;
+    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    // An empty line between them, for people; and so that one that was torn off takes none but itself along.
+    let mut end = [0; 2];
+    let length = file.metadata()?.len();
+    let torn =
+        length > 0 && file.read_exact_at(&mut end, length.saturating_sub(2)).is_ok() && end != *b"\n\n";
+    let gap = if torn { "\n\n" } else { "" };
+    file.write_all(format!("{gap}{note}\n").as_bytes())?;
     file.sync_all()
 }
 

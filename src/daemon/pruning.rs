@@ -40,6 +40,32 @@ pub async fn prune(
     app: &App,
     facts: &Facts,
     permit: &Permit,
+    what: (Timestamp, bool, bool),
+    deadline: Instant,
+) -> Result<PrunedReply, Fault> {
+    let (before, dry_run, _) = what;
+    let done = tried(app, facts, permit, what, deadline).await;
+    // What would go is written down before it is looked up, and what goes with its record.
+    let (outcome, detail) = match &done {
+        _ if dry_run => return done,
+        Ok(reply) if reply.rows > 0 => return done,
+        // Nothing could be looked at or written: that is said already, and cannot be written down.
+        Err(fault) if !matches!(fault.code, FaultCode::Conflict | FaultCode::Denied) => return done,
+        Ok(_) => (AuditOutcome::Success, json!({ "before": before, "count": 0 })),
+        Err(fault) => (AuditOutcome::Failure, json!({ "before": before, "why": fault.message })),
+    };
+    let request = facts.request_id.to_string();
+    let mut draft =
+        AuditDraft::by(permit.caller(), prune::PRUNE, outcome, facts.now, &request).with_detail(&detail);
+    draft.target = Some(("chain".to_owned(), app.store().computer().to_owned()));
+    witness::commit(app.store(), vec![witness::Row { draft, notice: None }], deadline).await?;
+    done
+}
+
+async fn tried(
+    app: &App,
+    facts: &Facts,
+    permit: &Permit,
     (before, dry_run, by_owner): (Timestamp, bool, bool),
     deadline: Instant,
 ) -> Result<PrunedReply, Fault> {

@@ -244,11 +244,17 @@ impl World {
 
     /// The same with a session token, shown with each request.
     pub async fn mcp_with(&self, uid: u32, era: Era, token: Option<&str>) -> Mcp {
+        self.mcp_that_can(uid, era, token, json!({})).await
+    }
+
+    /// The same with a client that has these capabilities.
+    pub async fn mcp_that_can(&self, uid: u32, era: Era, token: Option<&str>, can: Value) -> Mcp {
         let token = token.map(str::to_owned);
-        let mut mcp = Mcp { stream: BufReader::new(self.connect(uid)), era, token, next: 1 };
+        let mut mcp =
+            Mcp { stream: BufReader::new(self.connect(uid)), era, token, can: can.clone(), next: 1 };
         if era == Era::Initialize {
             let client = json!({
-                "protocolVersion": "2025-11-25", "capabilities": {},
+                "protocolVersion": "2025-11-25", "capabilities": can,
                 "clientInfo": { "name": "world", "version": "1" },
             });
             let answer = mcp.ask("initialize", client).await;
@@ -315,6 +321,7 @@ pub struct Mcp {
     stream: BufReader<UnixStream>,
     era: Era,
     token: Option<String>,
+    can: Value,
     next: i64,
 }
 
@@ -343,7 +350,7 @@ impl Mcp {
         if self.era == Era::Stateless {
             params["_meta"] = json!({
                 "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-                "io.modelcontextprotocol/clientCapabilities": {},
+                "io.modelcontextprotocol/clientCapabilities": self.can,
                 "io.modelcontextprotocol/clientInfo": { "name": "world", "version": "1" },
             });
         }

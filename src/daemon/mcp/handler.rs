@@ -3,9 +3,10 @@
 
 use crate::daemon::backend::Event;
 use crate::daemon::front::Front;
+use crate::daemon::mcp::elicit;
 use crate::daemon::mcp::pace::Pace;
 use crate::daemon::mcp::resources::{INBOX, Resource, session_uri, transcript_uri};
-use crate::daemon::mcp::tools::{TOOLS, find};
+use crate::daemon::mcp::tools::{Entry, TOOLS, find};
 use crate::daemon::mcp::transport::Asker;
 use crate::daemon::mcp::watch::{self, Connection};
 use crate::domain::caller::{Caller, Peer, Via};
@@ -18,7 +19,7 @@ use crate::wire::request::{ContentFormat, GetSessionData, ListSessions, Request,
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestMethod,
     CompleteRequestParams, CompleteResult, ContentBlock, CustomRequest, CustomResult, DiscoverResult,
-    ErrorCode, ErrorData, Implementation, InitializeRequestParams, InitializeResult,
+    ErrorCode, ErrorData, Implementation, InitializeRequestParams, InitializeResult, JsonObject,
     ListPromptsRequestMethod, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
     ListToolsResult, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
     ReadResourceResponse, ReadResourceResult, ResourceContents, ResourceTemplate, ServerCapabilities,
@@ -87,6 +88,18 @@ impl McpHandler {
         request: Request,
     ) -> Result<Reply, Fault> {
         self.front.ask(peer, caller, self.token(cx), request, &cx.ct).await
+    }
+
+    /// Does what a tool stands for.
+    async fn call(
+        &self,
+        cx: &RequestContext<RoleServer>,
+        peer: &Peer,
+        caller: &Caller,
+        entry: &Entry,
+        arguments: &JsonObject,
+    ) -> Result<Reply, Fault> {
+        self.ask(cx, peer, caller, (entry.request)(arguments.clone())?).await
     }
 
     /// Who is at the other end, and who that is now.
@@ -246,7 +259,7 @@ impl ServerHandler for McpHandler {
         cx: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         let (_, caller) = self.who(&cx)?;
-        let may = |entry: &&crate::daemon::mcp::tools::Entry| self.front.backend.may(&caller, entry.verb);
+        let may = |entry: &&Entry| self.front.backend.may(&caller, entry.verb);
         let tools: Vec<Tool> = TOOLS.iter().filter(may).map(|entry| entry.tool.clone()).collect();
         let mut result = ListToolsResult::with_all_items(tools);
         result.cache_scope = private(&cx);
@@ -267,11 +280,33 @@ impl ServerHandler for McpHandler {
                 None => Err(unknown()),
             };
         }
-        let request = match (entry.request)(params.arguments.unwrap_or_default()) {
-            Ok(request) => request,
-            Err(fault) => return Ok(Self::refused(&fault).into()),
-        };
-        let reply = match self.ask(&cx, &peer, &caller, request).await {
+        let mut arguments = params.arguments.clone().unwrap_or_default();
+        let call = elicit::Call::of(peer.uid, &params.name, &arguments);
+        let told = call.told(&params);
+        let may_ask = told.is_none() && caller.agent_of.is_none();
+        if let Some(reason) = told.flatten() {
+            elicit::give(&mut arguments, reason);
+        }
+        let mut answer = self.call(&cx, &peer, &caller, entry, &arguments).await;
+        if let Err(fault) = &answer
+            && may_ask
+            && elicit::is_missing(fault, &arguments)
+        {
+            if is_modern(&cx) {
+                let shows_forms = elicit::shows_forms(cx.meta.client_capabilities().as_ref());
+                if let Some(asks) = call.asks(fault).filter(|_| shows_forms) {
+                    return Ok(asks.into());
+                }
+            } else if self.connection.is_some()
+                // Over HTTP nothing can be asked of a client of the older era.
+                && elicit::shows_forms(cx.peer.peer_info().map(|info| info.capabilities.clone()).as_ref())
+                && let Some(reason) = elicit::ask(&self.front, &cx, fault).await
+            {
+                elicit::give(&mut arguments, reason);
+                answer = self.call(&cx, &peer, &caller, entry, &arguments).await;
+            }
+        }
+        let reply = match answer {
             Ok(reply) => reply,
             Err(fault) => return Ok(Self::refused(&fault).into()),
         };

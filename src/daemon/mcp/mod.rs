@@ -1,5 +1,6 @@
 //! The MCP mouth: translates MCP to requests and replies back to MCP. Decides nothing.
 
+pub mod elicit;
 pub mod handler;
 pub mod line;
 pub mod outbox;

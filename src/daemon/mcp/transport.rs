@@ -110,6 +110,8 @@ pub struct LineTransport {
     /// Whether one of the two lifecycles was chosen. Before that, rmcp takes any notification for an error.
     settled: bool,
     bad_lines: usize,
+    /// Requests of ours that the client has not answered yet.
+    asked: usize,
     ended: bool,
 }
 
@@ -198,6 +200,7 @@ impl LineTransport {
             limits,
             settled: false,
             bad_lines: 0,
+            asked: 0,
             ended: false,
         }
     }
@@ -231,8 +234,11 @@ impl LineTransport {
                 }
                 self.settled.then_some(JsonRpcMessage::Notification(message))
             }
-            // We ask nothing of clients, so there is nothing to answer.
-            Ok(JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_)) => None,
+            // Nothing that was not asked is answered.
+            Ok(message @ (JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_))) => {
+                self.asked = self.asked.checked_sub(1)?;
+                Some(message)
+            }
             Err(flaw) => {
                 self.flawed(flaw);
                 None
@@ -347,7 +353,11 @@ impl Transport<RoleServer> for LineTransport {
         let id = match &message {
             JsonRpcMessage::Response(response) => Some(&response.id),
             JsonRpcMessage::Error(error) => error.id.as_ref(),
-            JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => None,
+            JsonRpcMessage::Request(_) => {
+                self.asked += 1;
+                None
+            }
+            JsonRpcMessage::Notification(_) => None,
         };
         if let Some(id) = id {
             self.in_flight.note(id, |pending| pending.answered = true);
