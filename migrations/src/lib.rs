@@ -72,6 +72,11 @@ pub async fn up(db: &DatabaseConnection) -> Result<(), DbErr> {
     Migrator::up(db, None).await
 }
 
+/// Makes the database what it was with the first `steps` of them, so that bringing it up from there can be tried.
+pub async fn up_first(db: &DatabaseConnection, steps: u32) -> Result<(), DbErr> {
+    Migrator::up(db, Some(steps)).await
+}
+
 async fn has_table(db: &impl ConnectionTrait, name: &str) -> Result<bool, DbErr> {
     use sea_orm_migration::sea_orm::{DbBackend, Statement};
     let backend = db.get_database_backend();

@@ -87,7 +87,7 @@ enum Command {
     Agents,
     /// List the machines on this database
     Computers,
-    /// Say why somebody is who they are
+    /// List, find and show people, and say why somebody is who they are
     #[command(subcommand)]
     People(people::Command),
     /// Read your messages, among them who read sessions of yours

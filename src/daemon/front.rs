@@ -206,6 +206,10 @@ const fn changes(request: &Request) -> bool {
         | Request::ShowConfig
         | Request::ListCredentials(_)
         | Request::ShowKeys
+        | Request::ListPeople(_)
+        | Request::FindPerson(_)
+        | Request::ShowPerson(_)
+        | Request::PeopleStats
         | Request::ExplainPerson(_)
         | Request::ListJobs => false,
     }

@@ -12,7 +12,8 @@ use crate::domain::label::Labels;
 use crate::domain::letter::Letter;
 use crate::domain::note::VerifierKey;
 use crate::domain::notice::{InboxQuery, MineQuery};
-use crate::domain::person::PersonId;
+use crate::domain::people_query::PeopleQuery;
+use crate::domain::person::{Person, PersonId};
 use crate::domain::project::Project;
 use crate::domain::query::Query;
 use crate::domain::question::{Answer, Question};
@@ -235,6 +236,24 @@ pub enum Action {
     GenerateKey,
     /// Another encryption key, and everything encrypted anew with it.
     RotateKey,
+    /// Some of the people.
+    ListPeople(Box<PeopleQuery>),
+    /// Who is meant by some words.
+    FindPerson {
+        /// The words.
+        query: String,
+        /// Whether deleted people are found, too.
+        deleted: bool,
+    },
+    /// One person.
+    ShowPerson {
+        /// Who.
+        person: Box<Person>,
+        /// Whether it is the caller.
+        own: bool,
+    },
+    /// How many people there are.
+    PeopleStats,
     /// Why somebody is who they are.
     ExplainPerson {
         /// Who that is, as the map says now.
@@ -499,6 +518,10 @@ impl Action {
             Self::ShowKeys => Verb::ShowKeys,
             Self::GenerateKey => Verb::GenerateKey,
             Self::RotateKey => Verb::RotateKey,
+            Self::ListPeople(_) => Verb::ListPeople,
+            Self::FindPerson { .. } => Verb::FindPerson,
+            Self::ShowPerson { .. } => Verb::ShowPerson,
+            Self::PeopleStats => Verb::PeopleStats,
             Self::ExplainPerson { .. } => Verb::ExplainPerson,
             Self::Reload => Verb::Reload,
             Self::ListJobs => Verb::ListJobs,

@@ -16,6 +16,7 @@ pub mod letter;
 pub mod note;
 pub mod notice;
 pub mod people;
+pub mod people_query;
 pub mod person;
 pub mod policy;
 pub mod project;

@@ -119,7 +119,9 @@ pub const fn least_role(verb: Verb) -> Role {
         | Verb::ShowConfig
         | Verb::PutMyConfig
         | Verb::ReportHook
+        | Verb::ShowPerson
         | Verb::ExplainPerson => Role::Newcomer,
+        Verb::ListPeople | Verb::FindPerson | Verb::PeopleStats => Role::Admin,
         Verb::StartSession | Verb::SendMessage | Verb::EndSession | Verb::Watch => Role::Contributor,
         Verb::ResumeSession
         | Verb::InterruptSession
@@ -168,6 +170,7 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::PutMyConfig
         | Verb::ExplainPerson
         | Verb::Reload => false,
+        Verb::ListPeople | Verb::FindPerson | Verb::ShowPerson | Verb::PeopleStats => false,
         Verb::ResumeSession | Verb::InterruptSession | Verb::RenameSession | Verb::AnswerSession => false,
         Verb::ExportSession => false,
         Verb::ExportAudit | Verb::FollowAudit | Verb::ShowAuditKeys | Verb::RotateAuditKey => false,
@@ -360,7 +363,12 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
             record = Some(if *dry_run { "audit.read" } else { "audit.prune" });
         }
         Action::PlaceHold { .. } | Action::ReleaseHold { .. } => record = Some("audit.hold"),
-        Action::ExplainPerson { own, .. } => {
+        Action::ListPeople(query) => {
+            // Its first page says that all of them are taken out.
+            record = (query.export && query.after.is_none()).then_some("people.export");
+        }
+        Action::FindPerson { .. } | Action::PeopleStats => {}
+        Action::ShowPerson { own, .. } | Action::ExplainPerson { own, .. } => {
             if !own && caller.role < Role::Admin {
                 return Err(Denied::Hidden);
             }

@@ -97,6 +97,14 @@ pub enum Verb {
     GenerateKey,
     /// Another of them.
     RotateKey,
+    /// People.
+    ListPeople,
+    /// Who is meant.
+    FindPerson,
+    /// One of them.
+    ShowPerson,
+    /// How many there are.
+    PeopleStats,
     /// Explaining a mapping.
     ExplainPerson,
     /// Reading the config again.
@@ -157,6 +165,10 @@ impl Verb {
         Self::ShowKeys,
         Self::GenerateKey,
         Self::RotateKey,
+        Self::ListPeople,
+        Self::FindPerson,
+        Self::ShowPerson,
+        Self::PeopleStats,
         Self::ExplainPerson,
         Self::Reload,
         Self::ListJobs,
@@ -213,6 +225,10 @@ impl Verb {
             Self::ShowKeys => "key.show",
             Self::GenerateKey => "key.generate",
             Self::RotateKey => "key.rotate",
+            Self::ListPeople => "people.list",
+            Self::FindPerson => "people.find",
+            Self::ShowPerson => "people.show",
+            Self::PeopleStats => "people.stats",
             Self::ExplainPerson => "people.explain",
             Self::Reload => "config.reload",
             Self::ListJobs => "jobs.list",

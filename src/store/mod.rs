@@ -25,6 +25,7 @@ pub mod message;
 pub mod migrate;
 pub mod outbox;
 pub mod people;
+pub mod people_list;
 pub mod person;
 pub mod prune;
 pub mod question;
@@ -39,6 +40,7 @@ pub mod task;
 pub mod task_event;
 pub mod transcript;
 pub mod verify;
+pub mod visitor;
 pub mod writer;
 
 /// Text without NUL bytes, which Postgres refuses in text.

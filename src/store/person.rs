@@ -7,10 +7,9 @@ use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
 use crate::store::entity::{ban, person};
 use crate::store::error::StoreError;
-use sea_orm::sea_query::{CaseStatement, Condition, Expr, ExprTrait, OnConflict, Query};
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-};
+use crate::store::visitor;
+use sea_orm::sea_query::{CaseStatement, Condition, Expr, ExprTrait, OnConflict};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
 /// The key of the person with this name; a new person gets `fresh`. Doing it again gives the same key.
@@ -69,7 +68,7 @@ pub async fn upsert_seen(conn: &Conn, fresh: PersonId, seen: &Seen<'_>) -> Resul
     };
     let Some(row) = row else {
         if name.is_none() {
-            make_room(conn).await?;
+            visitor::make_room(conn).await?;
         }
         let mut row = new_row(fresh, name, os_username, Some(seen.uid), seen.at);
         row.group_role = Set(seen.group_role.map(|role| role.name().to_owned()));
@@ -103,41 +102,6 @@ pub async fn upsert_seen(conn: &Conn, fresh: PersonId, seen: &Seen<'_>) -> Resul
     }
     update.filter(person::Column::Id.eq(row.id)).exec(conn).await?;
     Ok(PersonId(row.id))
-}
-
-/// Visitors who are remembered at most: one OS user may own very many uids.
-pub const VISITORS_MAX: u64 = 10_000;
-
-/// A place for one more visitor. Whoever owns an open session keeps theirs.
-async fn make_room(conn: &Conn) -> Result<(), StoreError> {
-    use crate::store::entity::session::Column as S;
-    let visitors = person::Entity::find().filter(person::Column::Name.is_null());
-    if visitors.clone().count(conn).await? < VISITORS_MAX {
-        return Ok(());
-    }
-    let open = Query::select()
-        .expr(Expr::val(1))
-        .from(crate::store::entity::session::Entity)
-        .and_where(Expr::col((crate::store::entity::session::Entity, S::Ended)).is_null())
-        .and_where(
-            Expr::col((crate::store::entity::session::Entity, S::OwnerUid))
-                .equals((person::Entity, person::Column::Uid)),
-        )
-        .take();
-    let gone: Option<Uuid> = visitors
-        .select_only()
-        .column(person::Column::Id)
-        .filter(Expr::exists(open).not())
-        .order_by_asc(person::Column::LastSeen)
-        .order_by_asc(person::Column::Id)
-        .limit(1)
-        .into_tuple()
-        .one(conn)
-        .await?;
-    if let Some(gone) = gone {
-        person::Entity::delete_by_id(gone).exec(conn).await?;
-    }
-    Ok(())
 }
 
 /// Takes the uid from whoever had it.
@@ -346,12 +310,12 @@ pub(super) fn uid_of(uid: Option<i64>) -> Result<Option<u32>, StoreError> {
     uid.map(u32::try_from).transpose().map_err(|_| StoreError::Unreadable("uid"))
 }
 
-fn role_of(word: Option<String>) -> Result<Option<Role>, StoreError> {
+pub(super) fn role_of(word: Option<String>) -> Result<Option<Role>, StoreError> {
     word.map(|word| Role::ALL.into_iter().find(|r| r.name() == word).ok_or(StoreError::Unreadable("role")))
         .transpose()
 }
 
-fn status_of(word: &str) -> Result<PersonStatus, StoreError> {
+pub(super) fn status_of(word: &str) -> Result<PersonStatus, StoreError> {
     PersonStatus::parse(word).ok_or(StoreError::Unreadable("person status"))
 }
 

@@ -1,5 +1,7 @@
 //! Cursors of lists: where a page ended, as opaque text that survives being pasted anywhere.
 
+use crate::domain::people_query::PeoplePlace;
+use crate::domain::person::PersonId;
 use crate::domain::session::SessionId;
 use crate::domain::timestamp::Timestamp;
 use crate::wire::fault::Fault;
@@ -60,6 +62,26 @@ pub fn hit(text: &str) -> Result<i64, Fault> {
     read.filter(|place| *place > 0).ok_or_else(not_a_cursor)
 }
 
+/// A place in a list of people.
+pub fn of_people(named: bool, created: Timestamp, id: PersonId) -> String {
+    format!("p{}-{:x}-{}", u8::from(named), created.micros(), id.0.simple())
+}
+
+/// Reads [`of_people`] back.
+pub fn people(text: &str) -> Result<PeoplePlace, Fault> {
+    let read = text.strip_prefix('p').and_then(|rest| {
+        let mut parts = rest.splitn(3, '-');
+        let named = match parts.next()? {
+            "0" => false,
+            "1" => true,
+            _ => return None,
+        };
+        let created = Timestamp::from_micros(i64::from_str_radix(parts.next()?, 16).ok()?);
+        Some(PeoplePlace { named, created, id: Uuid::try_parse(parts.next()?).ok()? })
+    });
+    read.ok_or_else(not_a_cursor)
+}
+
 fn not_a_cursor() -> Fault {
     Fault::invalid("cursor", "is not one that a list gave")
         .hint("pass next_cursor of the page before, unchanged")
@@ -67,7 +89,9 @@ fn not_a_cursor() -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use super::{audit, hit, inbox, of_audit, of_inbox, of_session, session};
+    use super::{audit, hit, inbox, of_audit, of_inbox, of_people, of_session, people, session};
+    use crate::domain::people_query::PeoplePlace;
+    use crate::domain::person::PersonId;
     use crate::domain::session::SessionId;
     use crate::domain::timestamp::Timestamp;
     use proptest::prelude::{any, proptest};
@@ -80,6 +104,8 @@ mod tests {
             assert_eq!(session(&of_session(at, id)), Ok((at, id)));
             assert_eq!(inbox(&of_inbox(at.micros(), id.0)), Ok((at.micros(), id.0)));
             if seq >= 0 {
+                let place = PeoplePlace { named: seq % 2 == 0, created: at, id: id.0 };
+                assert_eq!(people(&of_people(place.named, at, PersonId(id.0))), Ok(place));
                 assert_eq!(audit(&of_audit(at, &name, seq)), Ok((at, name, seq)));
             }
         }
@@ -90,6 +116,7 @@ mod tests {
             let _ = audit(&text);
             let _ = inbox(&text);
             let _ = hit(&text);
+            let _ = people(&text);
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod labels;
 pub mod letter;
 pub mod markdown;
 pub mod people;
+pub mod people_list;
 pub mod place;
 pub mod purge;
 pub mod question;
@@ -25,6 +26,7 @@ pub mod resume;
 pub mod run;
 pub mod search;
 pub mod turns;
+pub mod visitors;
 pub mod witness;
 
 use crate::config::keys::Keys;

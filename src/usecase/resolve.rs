@@ -11,8 +11,8 @@ use crate::store::conn::Conn;
 use crate::store::session::{self, Found};
 use crate::usecase::follow::Place;
 use crate::usecase::{
-    Explained, Facts, audit, credential, cursor, hook, inbox, job, labels, letter, place, question, resume,
-    search,
+    Explained, Facts, audit, credential, cursor, hook, inbox, job, labels, letter, people_list, place,
+    question, resume, search,
 };
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::follow::FollowSession;
@@ -141,6 +141,10 @@ pub async fn resolve(
                 .map_err(|problems| Fault::invalid("yaml", problems))?;
             Action::PutMyConfig { yaml: args.yaml, keys: personal.keys() }
         }
+        Request::ListPeople(args) => people_list::resolve_list(args)?,
+        Request::FindPerson(args) => people_list::resolve_find(args)?,
+        Request::ShowPerson(args) => people_list::resolve_show(conn, facts, caller, args).await?,
+        Request::PeopleStats => Action::PeopleStats,
         Request::ExplainPerson(args) => {
             let who = explained.ok_or_else(|| no_user(&args.user))?.who;
             let own = who.uid == caller.uid;
@@ -214,6 +218,10 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::ShowKeys
         | Action::GenerateKey
         | Action::RotateKey
+        | Action::ListPeople(_)
+        | Action::FindPerson { .. }
+        | Action::ShowPerson { .. }
+        | Action::PeopleStats
         | Action::ExplainPerson { .. }
         | Action::Reload
         | Action::ListJobs

@@ -18,8 +18,8 @@ use crate::usecase::resolve::{no_session, no_user, unavailable};
 use crate::usecase::turns::READING;
 use crate::usecase::witness::Written;
 use crate::usecase::{
-    Facts, audit as usecase_audit, children, content, credential, cursor, hook, inbox, labels, letter, purge,
-    question, resume,
+    Facts, audit as usecase_audit, children, content, credential, cursor, hook, inbox, labels, letter,
+    people, people_list, purge, question, resume,
 };
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::{
@@ -151,6 +151,7 @@ pub fn fault(denied: Denied, action: &Action, caller: &Caller) -> Fault {
             Action::ListSessions(query) => {
                 Fault::not_found("sessions of", query.owner.as_deref().unwrap_or_default())
             }
+            Action::ShowPerson { person, .. } => people::nobody("person", &person.name),
             Action::SendToPerson(letter) => letter::nobody(&letter.asked),
             Action::ExplainPerson { who, .. } => no_user(who.os_username.as_deref().unwrap_or_default()),
             other => {
@@ -198,6 +199,19 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
     let (caller, action) = permit.into_parts();
     Ok(match action {
         Action::Whoami => Reply::Whoami(Box::new(WhoamiReply::of(&caller, facts.single_user, may(&caller)))),
+        Action::ListPeople(query) => {
+            Reply::People(people_list::list(store.reader(), facts, &caller, &query).await?)
+        }
+        Action::FindPerson { query, deleted } => {
+            let found = people_list::find(store.reader(), facts, &caller, &query, deleted).await?;
+            Reply::FoundPerson(Box::new(found))
+        }
+        Action::ShowPerson { person, .. } => {
+            Reply::Person(Box::new(people_list::show(store.reader(), facts, &caller, &person).await?))
+        }
+        Action::PeopleStats => {
+            Reply::PeopleStats(Box::new(people_list::stats(store.reader(), facts, &caller).await?))
+        }
         Action::ExplainPerson { who, .. } => {
             Reply::Whoami(Box::new(WhoamiReply::of(&who, facts.single_user, may(&who))))
         }

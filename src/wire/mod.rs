@@ -10,5 +10,6 @@ pub mod follow;
 pub mod inbox;
 pub mod job;
 pub mod limits;
+pub mod people;
 pub mod reply;
 pub mod request;

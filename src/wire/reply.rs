@@ -11,6 +11,7 @@ use crate::wire::credential::{
 };
 use crate::wire::inbox::{DeliveredReply, InboxReply};
 use crate::wire::job::{JobRow, JobsReply};
+use crate::wire::people::{FoundPersonReply, PeopleReply, PeopleStatsReply, PersonReply};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +85,14 @@ pub enum Reply {
     Imported(ImportedReply),
     /// To `ShowKeys`, `GenerateKey` and `RotateKey`.
     Keys(KeysReply),
+    /// To `ListPeople`.
+    People(PeopleReply),
+    /// To `FindPerson`.
+    FoundPerson(Box<FoundPersonReply>),
+    /// To `ShowPerson`.
+    Person(Box<PersonReply>),
+    /// To `PeopleStats`.
+    PeopleStats(Box<PeopleStatsReply>),
     /// To `Reload`.
     Reloaded(ReloadedReply),
     /// To `ListJobs`.

@@ -13,6 +13,7 @@ use crate::wire::export::ExportSession;
 use crate::wire::follow::FollowSession;
 use crate::wire::inbox::{Inbox, SendSummary, SendToPerson, WhoRead};
 use crate::wire::job::RunJob;
+use crate::wire::people::{FindPerson, ListPeople, ShowPerson};
 use serde::{Deserialize, Serialize};
 
 /// Everything a client can ask. A new verb is one variant here and one of `domain::action::Action`.
@@ -116,6 +117,14 @@ pub enum Request {
     GenerateKey,
     /// Make another, and encrypt everything anew with it.
     RotateKey,
+    /// Which people are there?
+    ListPeople(ListPeople),
+    /// Who is meant by these words?
+    FindPerson(FindPerson),
+    /// What is known of them?
+    ShowPerson(ShowPerson),
+    /// How many people are there?
+    PeopleStats,
     /// Why is this OS user who they are?
     ExplainPerson(ExplainPerson),
     /// Read the config again.
@@ -181,6 +190,10 @@ impl Request {
             Self::ShowKeys => Verb::ShowKeys,
             Self::GenerateKey => Verb::GenerateKey,
             Self::RotateKey => Verb::RotateKey,
+            Self::ListPeople(_) => Verb::ListPeople,
+            Self::FindPerson(_) => Verb::FindPerson,
+            Self::ShowPerson(_) => Verb::ShowPerson,
+            Self::PeopleStats => Verb::PeopleStats,
             Self::ExplainPerson(_) => Verb::ExplainPerson,
             Self::Reload => Verb::Reload,
             Self::ListJobs => Verb::ListJobs,

@@ -25,6 +25,7 @@ mod mcp;
 mod orphans;
 mod owner;
 mod parity;
+mod people;
 mod postgres;
 mod process;
 mod queue;

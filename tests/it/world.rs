@@ -287,6 +287,20 @@ impl World {
         }
     }
 
+    /// Waits until it is written down that these uids were here.
+    pub async fn until_seen(&self, uids: &[u32]) {
+        for uid in uids {
+            // Asking is being here.
+            self.rest(*uid, "GET", "/whoami", None).await;
+            let until = tokio::time::Instant::now() + PATIENCE;
+            while teleclaude::store::person::by_uid(self.app.store().reader(), *uid).await.unwrap().is_none()
+            {
+                assert!(tokio::time::Instant::now() < until, "{uid} was never written down");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+
     /// The audit log as an admin sees it, newest first, without the rows about the log itself.
     pub async fn audit(&self) -> Vec<Value> {
         let answer = self.rest(ANN, "GET", "/audit?limit=100", None).await;

@@ -14,7 +14,8 @@ use crate::domain::job::Job;
 use crate::domain::label::Labels;
 use crate::domain::letter::{Addressee, Into, Letter, LetterText};
 use crate::domain::notice::{InboxQuery, Mark, NoticeKind};
-use crate::domain::person::{PersonId, Standing};
+use crate::domain::people_query::PeopleQuery;
+use crate::domain::person::{Person, PersonId, PersonStatus, Standing};
 use crate::domain::question::Answer;
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
 use crate::domain::timestamp::Timestamp;
@@ -128,6 +129,29 @@ fn title() -> SessionTitle {
 
 fn held(person: PersonId, uid: u32) -> Holder {
     Holder::Person { person, uid }
+}
+
+fn somebody() -> Person {
+    let at = Timestamp::from_micros(0);
+    Person {
+        id: ANN,
+        name: "ann".to_owned(),
+        visitor: false,
+        os_username: None,
+        uid: None,
+        role: None,
+        group_role: None,
+        status: PersonStatus::Active,
+        first_seen: at,
+        last_seen: at,
+        full_name: None,
+        email: None,
+        phone: None,
+        notes: String::new(),
+        warnings: 0,
+        created: at,
+        updated: at,
+    }
 }
 
 fn put(holder: Holder) -> Action {
@@ -359,6 +383,24 @@ fn table(rules: &Rules) -> String {
             "config put mine".to_owned(),
             Box::new(|| Action::PutMyConfig { yaml: String::new(), keys: vec![] }),
         ),
+        ("people list".to_owned(), Box::new(|| Action::ListPeople(Box::default()))),
+        (
+            "people export".to_owned(),
+            Box::new(|| Action::ListPeople(Box::new(PeopleQuery { export: true, ..PeopleQuery::default() }))),
+        ),
+        (
+            "people find".to_owned(),
+            Box::new(|| Action::FindPerson { query: "bob".to_owned(), deleted: false }),
+        ),
+        (
+            "person show: oneself".to_owned(),
+            Box::new(|| Action::ShowPerson { person: Box::new(somebody()), own: true }),
+        ),
+        (
+            "person show: another".to_owned(),
+            Box::new(|| Action::ShowPerson { person: Box::new(somebody()), own: false }),
+        ),
+        ("people stats".to_owned(), Box::new(|| Action::PeopleStats)),
         (
             "explain oneself".to_owned(),
             Box::new(|| Action::ExplainPerson { who: Box::new(ann(Role::Member)), own: true }),
