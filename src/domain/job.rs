@@ -24,18 +24,21 @@ pub enum Job {
     IdleSessions,
     /// Deletes what is old.
     Retention,
+    /// Forgets visitors who have not come back.
+    Visitors,
     /// Indexes transcripts from before there was an index.
     SearchIndex,
 }
 
 impl Job {
     /// Every job.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Checkpoint,
         Self::Prune,
         Self::Heartbeat,
         Self::IdleSessions,
         Self::Retention,
+        Self::Visitors,
         Self::SearchIndex,
     ];
 
@@ -47,6 +50,7 @@ impl Job {
             Self::Heartbeat => "heartbeat",
             Self::IdleSessions => "idle_sessions",
             Self::Retention => "retention",
+            Self::Visitors => "visitors",
             Self::SearchIndex => "search_index",
         }
     }
@@ -59,6 +63,7 @@ impl Job {
             Self::Heartbeat => "tells people of tasks that are overdue or soon due, once a day each",
             Self::IdleSessions => "ends sessions in which nothing has happened for sessions.idle_end_hours",
             Self::Retention => "deletes transcripts, recordings and activity older than retention says",
+            Self::Visitors => "forgets visitors who have been away for retention.anonymous_days",
             Self::SearchIndex => "indexes transcripts that were kept before there was an index",
         }
     }
