@@ -5,6 +5,7 @@
 
 mod audit;
 mod daemon;
+mod docs;
 mod floor;
 mod host;
 mod ingest;
@@ -44,6 +45,8 @@ pub struct Plan {
     pub entries: u32,
     /// People of whom one is looked for.
     pub people: u32,
+    /// Shared documents.
+    pub documents: u32,
     /// Keystrokes whose echo is timed.
     pub keystrokes: usize,
     /// Bytes of output that a terminal is flooded with.
@@ -67,6 +70,7 @@ impl Plan {
             sessions: vec![10_000, 100_000, 1_000_000],
             audit_rows: 1_000_000,
             entries: 200_000,
+            documents: 10_000,
             people: 100_000,
             keystrokes: 2_000,
             flood: 64 << 20,
@@ -85,6 +89,7 @@ impl Plan {
             sessions: vec![10_000, 100_000],
             audit_rows: 100_000,
             entries: 20_000,
+            documents: 10_000,
             people: 100_000,
             keystrokes: 200,
             flood: 8 << 20,
@@ -106,7 +111,7 @@ pub fn progress(what: &str) {
     let _ = writeln!(std::io::stderr(), "bench: {what}");
 }
 
-const USAGE: &str = "bench [--quick] [--json FILE] [--exe FILE] [socket] [rows] [search] [people] [audit] [sessions] [memory] [start]";
+const USAGE: &str = "bench [--quick] [--json FILE] [--exe FILE] [socket] [rows] [search] [people] [docs] [audit] [sessions] [memory] [start]";
 
 fn main() {
     let mut args = std::env::args().skip(1).peekable();
@@ -126,7 +131,7 @@ fn main() {
             }
             // cargo says so to every bench.
             "--bench" => {}
-            "socket" | "rows" | "search" | "people" | "audit" | "sessions" | "memory" | "start" => {
+            "socket" | "rows" | "search" | "people" | "docs" | "audit" | "sessions" | "memory" | "start" => {
                 plan.only.push(word)
             }
             _ => panic!("{word}: not known. {USAGE}"),
@@ -152,6 +157,9 @@ fn main() {
         }
         if plan.wants("people") {
             people::measure(&plan, &mut report).await;
+        }
+        if plan.wants("docs") {
+            docs::measure(&plan, &mut report).await;
         }
         if plan.wants("sessions") {
             sessions::measure(&plan, &mut report).await;
