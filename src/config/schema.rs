@@ -51,6 +51,8 @@ pub struct Config {
     pub audit: Audit,
     /// How long things are kept.
     pub retention: Retention,
+    /// Tasks that people are given.
+    pub tasks: Tasks,
     /// Shared documents.
     pub docs: Docs,
     /// The daemon's own log.
@@ -78,6 +80,7 @@ impl Default for Config {
             database: Database::default(),
             audit: Audit::default(),
             retention: Retention::default(),
+            tasks: Tasks::default(),
             docs: Docs::default(),
             log: Log::default(),
             secrets: SecretsPolicy::default(),
@@ -243,6 +246,14 @@ impl Default for Retention {
     fn default() -> Self {
         Self { transcripts_days: 0, recordings_days: 90, anonymous_days: 30, activity_days: 365 }
     }
+}
+
+/// Tasks that people are given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tasks {
+    /// The time zone of deadlines that say none, such as `Europe/Berlin`; the machine's unless set.
+    pub time_zone: Option<String>,
 }
 
 /// Shared documents.

@@ -124,6 +124,9 @@ async fn resolved_and_judged(
         | Verb::LabelSession
         | Verb::RenameSession
         | Verb::MarkInbox
+        | Verb::CreateTask
+        | Verb::UpdateTask
+        | Verb::DeleteTask
         | Verb::HoldAudit
         | Verb::AnswerSession
         | Verb::ReportHook

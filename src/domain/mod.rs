@@ -6,6 +6,7 @@ pub mod audit_format;
 pub mod caller;
 pub mod checkpoint;
 pub mod credential;
+pub mod deadline;
 pub mod export;
 pub mod hold;
 pub mod hook;

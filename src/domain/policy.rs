@@ -6,8 +6,10 @@ use crate::domain::caller::{Caller, Role};
 use crate::domain::credential::Holder;
 use crate::domain::export::ExportFormat;
 use crate::domain::session::{Profile, Session, SessionId};
+use crate::domain::task::Step;
 use crate::domain::verb::Verb;
 
+mod task;
 #[cfg(test)]
 mod tests;
 
@@ -94,6 +96,10 @@ pub enum Denied {
     Owner(String),
     /// What is the system's is admins' business.
     NotAdmin,
+    /// The task is not the caller's to move so.
+    TaskStep(Step),
+    /// What the task says is not the caller's to change.
+    TaskText,
 }
 
 /// The least role that may do it to anything at all.
@@ -112,6 +118,9 @@ pub const fn least_role(verb: Verb) -> Role {
         | Verb::ReadInbox
         | Verb::MarkInbox
         | Verb::WhoReadMine
+        | Verb::ListMyTasks
+        | Verb::ShowTask
+        | Verb::UpdateTask
         | Verb::ShowConfig
         | Verb::PutMyConfig
         | Verb::ReportHook
@@ -127,6 +136,7 @@ pub const fn least_role(verb: Verb) -> Role {
             Role::Contributor
         }
         Verb::ShowKeys | Verb::GenerateKey | Verb::RotateKey => Role::Admin,
+        Verb::CreateTask | Verb::ListTasks | Verb::DeleteTask => Role::Admin,
         Verb::ListAudit | Verb::VerifyAudit | Verb::Reload => Role::Admin,
         Verb::ExportAudit | Verb::FollowAudit | Verb::ShowAuditKeys | Verb::RotateAuditKey => Role::Admin,
         Verb::PruneAudit | Verb::HoldAudit | Verb::ListHolds => Role::Admin,
@@ -150,7 +160,10 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::AttachReadOnly
         | Verb::ReportHook
         | Verb::Watch
-        | Verb::ReadInbox => true,
+        | Verb::ReadInbox
+        | Verb::ListMyTasks
+        | Verb::ShowTask
+        | Verb::UpdateTask => true,
         Verb::Attach
         | Verb::MarkInbox
         | Verb::WhoReadMine
@@ -162,6 +175,7 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::Reload => false,
         Verb::ResumeSession | Verb::InterruptSession | Verb::RenameSession | Verb::AnswerSession => false,
         Verb::ExportSession => false,
+        Verb::CreateTask | Verb::ListTasks | Verb::DeleteTask => false,
         Verb::ExportAudit | Verb::FollowAudit | Verb::ShowAuditKeys | Verb::RotateAuditKey => false,
         Verb::PruneAudit | Verb::HoldAudit | Verb::ListHolds => false,
         Verb::PurgeSession | Verb::LabelSession | Verb::SearchSessions => false,
@@ -214,6 +228,9 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
         | Action::ListComputers
         | Action::Inbox(_)
         | Action::WhoReadMine(_)
+        | Action::CreateTask(_)
+        | Action::ListTasks(_)
+        | Action::ListMyTasks(_)
         | Action::ShowConfig
         | Action::PutMyConfig { .. } => {}
         Action::ListSessions(query) => {
@@ -333,6 +350,9 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
             profile = judge_start(caller, new, rules)?;
             record = new.existing.is_none().then_some("session.start");
         }
+        Action::ShowTask(task) => task::know(caller, task)?,
+        Action::UpdateTask(change) => task::change(caller, change)?,
+        Action::DeleteTask(_) => record = Some(verb.name()),
         Action::ListAudit(_) => record = Some("audit.read"),
         Action::VerifyAudit(_) => record = Some("audit.verify"),
         Action::ExportAudit { .. } => record = Some("audit.export"),

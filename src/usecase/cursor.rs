@@ -1,6 +1,7 @@
 //! Cursors of lists: where a page ended, as opaque text that survives being pasted anywhere.
 
 use crate::domain::session::SessionId;
+use crate::domain::task::{TaskId, TaskPlace};
 use crate::domain::timestamp::Timestamp;
 use crate::wire::fault::Fault;
 use uuid::Uuid;
@@ -60,6 +61,29 @@ pub fn hit(text: &str) -> Result<i64, Fault> {
     read.filter(|place| *place > 0).ok_or_else(not_a_cursor)
 }
 
+/// A place in a list of tasks.
+pub fn of_task(place: TaskPlace) -> String {
+    match place {
+        TaskPlace::Newest(id) => format!("tn-{}", id.0.simple()),
+        TaskPlace::Due(None, id) => format!("tu-{}", id.0.simple()),
+        TaskPlace::Due(Some(due), id) => format!("t{}-{}", due.micros(), id.0.simple()),
+    }
+}
+
+/// Reads [`of_task`] back.
+pub fn task(text: &str) -> Result<TaskPlace, Fault> {
+    let parts = text.strip_prefix('t').and_then(|rest| rest.rsplit_once('-'));
+    let read = parts.and_then(|(due, id)| {
+        let id = TaskId(Uuid::try_parse(id).ok()?);
+        Some(match due {
+            "n" => TaskPlace::Newest(id),
+            "u" => TaskPlace::Due(None, id),
+            due => TaskPlace::Due(Some(Timestamp::from_micros(due.parse().ok()?)), id),
+        })
+    });
+    read.ok_or_else(not_a_cursor)
+}
+
 fn not_a_cursor() -> Fault {
     Fault::invalid("cursor", "is not one that a list gave")
         .hint("pass next_cursor of the page before, unchanged")
@@ -67,8 +91,9 @@ fn not_a_cursor() -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use super::{audit, hit, inbox, of_audit, of_inbox, of_session, session};
+    use super::{audit, hit, inbox, of_audit, of_inbox, of_session, of_task, session, task};
     use crate::domain::session::SessionId;
+    use crate::domain::task::{TaskId, TaskPlace};
     use crate::domain::timestamp::Timestamp;
     use proptest::prelude::{any, proptest};
     use uuid::Uuid;
@@ -79,6 +104,15 @@ mod tests {
             let (at, id) = (Timestamp::from_micros(at), SessionId(Uuid::from_u128(id)));
             assert_eq!(session(&of_session(at, id)), Ok((at, id)));
             assert_eq!(inbox(&of_inbox(at.micros(), id.0)), Ok((at.micros(), id.0)));
+            let named = TaskId(id.0);
+            for place in [
+                TaskPlace::Newest(named),
+                TaskPlace::Due(None, named),
+                TaskPlace::Due(Some(at), named),
+                TaskPlace::Due(Some(Timestamp::from_micros(seq)), named),
+            ] {
+                assert_eq!(task(&of_task(place)), Ok(place));
+            }
             if seq >= 0 {
                 assert_eq!(audit(&of_audit(at, &name, seq)), Ok((at, name, seq)));
             }
@@ -90,6 +124,7 @@ mod tests {
             let _ = audit(&text);
             let _ = inbox(&text);
             let _ = hit(&text);
+            let _ = task(&text);
         }
     }
 }

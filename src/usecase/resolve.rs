@@ -11,7 +11,7 @@ use crate::store::conn::Conn;
 use crate::store::session::{self, Found};
 use crate::usecase::follow::Place;
 use crate::usecase::{
-    Explained, Facts, audit, credential, cursor, hook, inbox, labels, place, question, resume, search,
+    Explained, Facts, audit, credential, cursor, hook, inbox, labels, place, question, resume, search, task,
 };
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::follow::FollowSession;
@@ -120,6 +120,12 @@ pub async fn resolve(
         }
         Request::Inbox(args) => inbox::resolve(args)?,
         Request::WhoReadMine(args) => inbox::resolve_mine(&args)?,
+        Request::CreateTask(_)
+        | Request::ListTasks(_)
+        | Request::ListMyTasks(_)
+        | Request::ShowTask(_)
+        | Request::UpdateTask(_)
+        | Request::DeleteTask(_) => task::resolve(conn, facts, caller, request).await?,
         Request::ListAudit(args) => Action::ListAudit(Box::new(audit_query(args)?)),
         Request::VerifyAudit(args) => audit::verify(args)?,
         Request::ExportAudit(args) => audit::export(args)?,
@@ -179,6 +185,8 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
             resume::count(conn, resumption).await?;
         }
         Action::StartSession(new) => look_up_start(conn, caller, new).await?,
+        Action::UpdateTask(change) => change.task = task::again(conn, change.task.id).await?,
+        Action::ShowTask(task) | Action::DeleteTask(task) => **task = task::again(conn, task.id).await?,
         Action::Whoami
         | Action::Health
         | Action::ListProjects
@@ -187,6 +195,9 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::ListSessions(_)
         | Action::Inbox(_)
         | Action::WhoReadMine(_)
+        | Action::CreateTask(_)
+        | Action::ListTasks(_)
+        | Action::ListMyTasks(_)
         | Action::SearchSessions(_)
         | Action::ListAudit(_)
         | Action::VerifyAudit(_)

@@ -19,7 +19,7 @@ use crate::usecase::turns::READING;
 use crate::usecase::witness::Written;
 use crate::usecase::{
     Facts, audit as usecase_audit, children, content, credential, cursor, hook, inbox, labels, purge,
-    question, resume,
+    question, resume, task,
 };
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::{
@@ -103,6 +103,7 @@ pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
             draft.about(session).because(reason.as_deref()).with_detail(&json!({ "event": "start" }))
         }
         Action::ChangeCredentials { holder, change } => credential::described(draft, holder, change),
+        Action::DeleteTask(task) => task::described(draft, task),
         _ => usecase_audit::recorded(draft, permit.action()),
     };
     Some(match permit.action().session().filter(|session| !session.is_own(permit.caller())) {
@@ -145,11 +146,18 @@ pub fn fault(denied: Denied, action: &Action, caller: &Caller) -> Fault {
                 Fault::not_found("sessions of", query.owner.as_deref().unwrap_or_default())
             }
             Action::ExplainPerson { who, .. } => no_user(who.os_username.as_deref().unwrap_or_default()),
+            Action::ShowTask(task) => task::no_task(&task.id.to_string()),
+            Action::UpdateTask(change) => task::no_task(&change.task.id.to_string()),
             other => {
                 let id = other.session().map(|s| s.id.to_string()).unwrap_or_default();
                 no_session(&id)
             }
         },
+        Denied::TaskStep(step) => task::no_step(step, action),
+        Denied::TaskText => {
+            denied_with("what a task says is for who gave it, or an admin, to change".to_owned())
+                .hint("write to them instead")
+        }
         Denied::NotYours => denied_with("the session is somebody else's".to_owned())
             .hint("an admin may type into it only with `roles.admin.steer_others: true`, and with a reason"),
         Denied::Reason(why) => Fault::invalid("reason", why)
@@ -236,6 +244,9 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         }
         Action::Inbox(query) => Reply::Inbox(inbox::page(store.reader(), facts, &caller, &query).await?),
         Action::WhoReadMine(query) => Reply::Audit(inbox::mine(store.reader(), &caller, &query).await?),
+        action @ (Action::ListTasks(_) | Action::ListMyTasks(_) | Action::ShowTask(_)) => {
+            task::read(store.reader(), facts, &caller, action).await?
+        }
         Action::ListAudit(query) => Reply::Audit(usecase_audit::list(store, &query).await?),
         Action::ListHolds { all } => Reply::Holds(usecase_audit::holds(store, all).await?),
         Action::VerifyAudit(_)
@@ -263,6 +274,9 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         | Action::RenameSession { .. }
         | Action::AnswerSession(_)
         | Action::ReportHook { .. }
+        | Action::CreateTask(_)
+        | Action::UpdateTask(_)
+        | Action::DeleteTask(_)
         | Action::PlaceHold { .. }
         | Action::ReleaseHold { .. }
         | Action::ChangeCredentials { .. }
@@ -326,6 +340,9 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
         Action::ReportHook { session, event } => hook::report(tx, facts, &session, *event).await?,
         Action::Inbox(query) => Reply::Inbox(inbox::page(tx.conn(), facts, &caller, &query).await?),
         Action::Watch { session, on } => children::watch(tx, facts, &caller, &session, on).await?,
+        action @ (Action::CreateTask(_) | Action::UpdateTask(_) | Action::DeleteTask(_)) => {
+            task::change(tx, facts, &caller, action).await?
+        }
         Action::PlaceHold { id, scope, reason } => {
             usecase_audit::place_hold(tx, facts, &caller, id, scope, reason).await?
         }

@@ -11,3 +11,4 @@ pub mod inbox;
 pub mod limits;
 pub mod reply;
 pub mod request;
+pub mod task;

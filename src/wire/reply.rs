@@ -10,6 +10,7 @@ use crate::wire::credential::{
     CredentialDeletedReply, CredentialRow, CredentialsReply, ImportedReply, KeysReply,
 };
 use crate::wire::inbox::InboxReply;
+use crate::wire::task::{TaskDeletedReply, TaskReply, TasksReply};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +56,12 @@ pub enum Reply {
     Inbox(InboxReply),
     /// To `ListAudit` and `WhoReadMine`.
     Audit(AuditReply),
+    /// To `ListTasks` and `ListMyTasks`.
+    Tasks(TasksReply),
+    /// To `CreateTask`, `ShowTask` and `UpdateTask`.
+    Task(Box<TaskReply>),
+    /// To `DeleteTask`.
+    TaskDeleted(TaskDeletedReply),
     /// To `VerifyAudit`.
     Verified(VerifiedReply),
     /// To `ShowAuditKeys` and `RotateAuditKey`.

@@ -12,6 +12,7 @@ use crate::wire::credential::{DeleteCredential, ImportCredentials, ListCredentia
 use crate::wire::export::ExportSession;
 use crate::wire::follow::FollowSession;
 use crate::wire::inbox::{Inbox, WhoRead};
+use crate::wire::task::{CreateTask, ListMyTasks, ListTasks, TaskRef, UpdateTask};
 use serde::{Deserialize, Serialize};
 
 /// Everything a client can ask. A new verb is one variant here and one of `domain::action::Action`.
@@ -71,6 +72,18 @@ pub enum Request {
     Inbox(Inbox),
     /// Who read what of mine?
     WhoReadMine(WhoRead),
+    /// Give somebody a task.
+    CreateTask(CreateTask),
+    /// Everybody's tasks.
+    ListTasks(ListTasks),
+    /// My tasks.
+    ListMyTasks(ListMyTasks),
+    /// One task.
+    ShowTask(TaskRef),
+    /// Move a task, or change what it says.
+    UpdateTask(UpdateTask),
+    /// Delete a task.
+    DeleteTask(TaskRef),
     /// Rows of the audit log.
     ListAudit(ListAudit),
     /// Check the audit chain.
@@ -149,6 +162,12 @@ impl Request {
                 false => Verb::ReadInbox,
             },
             Self::WhoReadMine(_) => Verb::WhoReadMine,
+            Self::CreateTask(_) => Verb::CreateTask,
+            Self::ListTasks(_) => Verb::ListTasks,
+            Self::ListMyTasks(_) => Verb::ListMyTasks,
+            Self::ShowTask(_) => Verb::ShowTask,
+            Self::UpdateTask(_) => Verb::UpdateTask,
+            Self::DeleteTask(_) => Verb::DeleteTask,
             Self::ListAudit(_) => Verb::ListAudit,
             Self::VerifyAudit(_) => Verb::VerifyAudit,
             Self::ExportAudit(_) => Verb::ExportAudit,
