@@ -300,7 +300,12 @@ impl App {
 
     /// Tells whoever listens as this person, at this uid, that their inbox has changed.
     pub fn tell_owner(&self, person: PersonId, uid: u32) {
-        self.tell(Event::Inbox { person, uid });
+        self.tell(Event::Inbox { person, uid: Some(uid) });
+    }
+
+    /// Tells whoever listens as this person, at whichever uid, that their inbox has changed.
+    pub fn tell_person(&self, person: PersonId) {
+        self.tell(Event::Inbox { person, uid: None });
     }
 
     /// What a request needs beside itself. `projects` are those the caller is held to.

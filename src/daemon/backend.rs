@@ -44,8 +44,8 @@ pub enum Event {
     Inbox {
         /// Whose.
         person: PersonId,
-        /// At which uid.
-        uid: u32,
+        /// At which uid only, where it is about what belongs to person and uid together.
+        uid: Option<u32>,
     },
     /// Roles, tools, projects or agents may have changed for anybody.
     Catalogue,
@@ -120,7 +120,7 @@ impl Event {
             Self::Inbox { person, uid } => {
                 caller.standing.refusal().is_none()
                     && caller.role > Role::Public
-                    && *uid == caller.uid
+                    && uid.is_none_or(|uid| uid == caller.uid)
                     && caller.person.as_ref().is_some_and(|own| own.id == *person)
             }
         }

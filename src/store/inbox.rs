@@ -1,5 +1,6 @@
 //! The inbox of each person: durable, in the order of arrival, at most [`KEPT`] notices. What happened again before it
-//! was read is counted on the notice that is there.
+//! was read is counted on the notice that is there, if it is the daemon that tells of it: what people write is kept as
+//! often as they write it.
 
 use crate::domain::notice::{Mark, Notice, NoticeKind};
 use crate::domain::person::PersonId;
@@ -51,7 +52,7 @@ impl Filter {
     }
 }
 
-/// Puts a notice in. One that says the same as another that was not read yet only counts there.
+/// Puts a notice in. One about access that says the same as another that was not read yet only counts there.
 pub async fn put(conn: &Conn, notice: &Notice) -> Result<(), StoreError> {
     let person = notice.person.0;
     let last: Option<i64> = Entity::find()
@@ -67,7 +68,7 @@ pub async fn put(conn: &Conn, notice: &Notice) -> Result<(), StoreError> {
     let place = last.unwrap_or(0) + 1;
     let (sender, text) =
         (notice.from.clone().map(crate::store::clean), crate::store::clean(notice.text.clone()));
-    if let Some(session) = notice.session {
+    if let Some(session) = notice.session.filter(|_| notice.kind == NoticeKind::Access) {
         let mut same = Entity::update_many()
             .col_expr(Column::Times, Expr::col(Column::Times).add(1i64))
             .col_expr(Column::At, Expr::val(notice.at.micros()))

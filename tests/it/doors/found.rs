@@ -112,7 +112,7 @@ async fn searching_for_every_caller() {
             let text = shown(stream).await;
             assert!(text.contains(SECRET), "{name}: {text}");
             timeout(PATIENCE, async {
-                while !matches!(events.recv().await.unwrap(), Event::Inbox { uid: BOB, .. }) {}
+                while !matches!(events.recv().await.unwrap(), Event::Inbox { uid: Some(BOB), .. }) {}
             })
             .await
             .expect("the owner was not told");
