@@ -15,7 +15,7 @@ use crate::domain::verb::Verb;
 use crate::store::writer::WriteError;
 use crate::usecase::resolve::{refresh, resolve};
 use crate::usecase::resume::owner_uid;
-use crate::usecase::{Explained, Facts, labels, run, search, witness};
+use crate::usecase::{Explained, Facts, labels, run, search, task, witness};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::Reply;
 use crate::wire::request::Request;
@@ -138,7 +138,9 @@ async fn resolved_and_judged(
             let changed = action.session().filter(|_| asks).map(SessionEvent::of_row);
             let told =
                 action.session().filter(|session| !session.is_own(&caller)).map(|s| (s.owner, s.owner_uid));
+            let concerned = task::told(&caller, &action);
             let mut reply = change(app, facts, caller, action, call.deadline).await?;
+            concerned.into_iter().for_each(|person| app.tell_person(person));
             if let Some(event) = changed {
                 app.tell(Event::Session(event));
             }

@@ -161,10 +161,10 @@ fn text(text: &str) -> Result<String, Fault> {
 async fn who(conn: &Conn, field: &str, name: &str) -> Result<PersonRef, Fault> {
     let shown: String = name.chars().take(64).collect();
     let found = person::by_name(conn, name.trim()).await.map_err(unavailable)?;
-    let Some(person) = found else {
+    let Some(person) = found.filter(|person| !person.visitor) else {
         return Err(Fault { field: Some(field.to_owned()), ..Fault::not_found("person", &shown) });
     };
-    Ok(PersonRef::from(&person))
+    Ok(PersonRef { id: person.id, name: person.name })
 }
 
 /// The time zone of a deadline that says none: the one that is asked for, the config's, or the machine's.
