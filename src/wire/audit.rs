@@ -25,6 +25,24 @@ pub struct FollowAudit {
     pub after: Option<BTreeMap<String, i64>>,
 }
 
+/// How to write rows out: beside the filters.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExportForm {
+    /// How; jsonl if absent. A bundle takes no filter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<AuditFormat>,
+}
+
+/// Where to go on following rows: beside the filters.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FollowFrom {
+    /// The last row that one has of each computer, as a JSON object: what came after it is sent first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
 /// What to check the log with besides what the daemon has.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

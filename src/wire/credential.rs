@@ -14,7 +14,7 @@ pub struct ListCredentials {
 }
 
 /// A credential to keep.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PutCredential {
     /// The name of the variable it becomes.
@@ -38,7 +38,7 @@ pub struct DeleteCredential {
 }
 
 /// Many credentials to keep, all or none.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImportCredentials {
     /// Names and values, each name once.
@@ -52,7 +52,7 @@ pub struct ImportCredentials {
 }
 
 /// One of many.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NamedValue {
     /// The name of the variable it becomes.

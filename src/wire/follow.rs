@@ -3,6 +3,7 @@
 
 use crate::wire::fault::FaultCode;
 use crate::wire::request::ContentFormat;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The kind of content of the answer.
@@ -11,7 +12,7 @@ pub const CONTENT_TYPE: &str = "application/x-ndjson";
 pub const LINE_BYTES_MAX: usize = 16 << 20;
 
 /// Arguments of following what a session says and does.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FollowSession {
     /// The session's id, or a unique prefix of at least 8 characters.
@@ -23,6 +24,7 @@ pub struct FollowSession {
     pub since: Option<String>,
     /// Begin with so many characters of what there is, 1 to 48,000; 2,000 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 48000))]
     pub tail_chars: Option<i64>,
     /// Where an answer before this one was cut off; `"0"` begins at the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,7 +38,7 @@ pub struct FollowSession {
 }
 
 /// One line of the answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Followed {
     /// More was said: `{"event":"content","content":"## User …","cursor":"e12"}`.

@@ -217,6 +217,34 @@ async fn a_forbidden_path_looks_like_an_unknown_one() {
 }
 
 #[tokio::test]
+async fn a_wrong_method_is_told_the_right_ones() {
+    let daemon = Daemon::start();
+    let mut client = Client::new(&daemon).await;
+    for (method, path, allowed) in [
+        ("DELETE", "/api/v1/sessions", "GET, POST"),
+        ("HEAD", "/api/v1/inbox", "GET"),
+        ("OPTIONS", "/api/v1/sessions/x", "GET, PATCH, DELETE"),
+        ("GET", "/api/v1/sessions/command", "POST"),
+        ("BREW", "/api/v1/whoami", "GET"),
+    ] {
+        client.write(&format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+        assert_eq!(client.line().await.unwrap(), "HTTP/1.1 405 Method Not Allowed", "{method} {path}");
+        let mut named = None;
+        while let Some(line) = client.line().await.filter(|line| !line.is_empty()) {
+            if let Some(methods) = line.strip_prefix("allow: ") {
+                named = Some(methods.to_owned());
+            }
+        }
+        assert_eq!(named.as_deref(), Some(allowed), "{method} {path}");
+        client = Client::new(&daemon).await;
+    }
+    daemon.fake.public.store(true, Ordering::SeqCst);
+    let unknown = get(&daemon, "/api/v1/coffee").await;
+    let hidden = Client::new(&daemon).await.ask("DELETE", "/api/v1/sessions", &[], "").await;
+    assert_eq!(hidden, unknown);
+}
+
+#[tokio::test]
 async fn an_origin_is_refused_wherever_it_asks() {
     let daemon = Daemon::start();
     let mut client = Client::new(&daemon).await;

@@ -139,7 +139,8 @@ impl Going {
     }
 }
 
-const fn content_type(format: ExportFormat) -> &'static str {
+/// The media type of a session in that form.
+pub const fn content_type(format: ExportFormat) -> &'static str {
     match format {
         ExportFormat::Cast => "application/x-asciicast",
         ExportFormat::Txt => "text/plain; charset=utf-8",

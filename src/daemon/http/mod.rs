@@ -9,7 +9,7 @@ pub mod follow;
 pub mod io;
 pub mod problem;
 pub mod rest;
-mod secrets;
+pub mod routes;
 
 use crate::daemon::front::Front;
 use crate::daemon::http::attach::{Upgrades, Way};

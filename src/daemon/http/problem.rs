@@ -3,7 +3,7 @@
 use crate::daemon::http::Body;
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::limits::ANSWER_BYTES_MAX;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use serde::Serialize;
@@ -54,6 +54,17 @@ pub fn with_status(fault: &Fault, status: StatusCode) -> Response<Body> {
 /// The answer to a path that is unknown, or that the caller may not use: the same for both.
 pub fn unknown_path() -> Response<Body> {
     response(&Fault::new(FaultCode::NotFound, "there is nothing at this path"))
+}
+
+/// The answer to a known path with a method that it has not. `allowed` are those it has.
+pub fn wrong_method(allowed: &[&str]) -> Response<Body> {
+    let allowed = allowed.join(", ");
+    let fault = Fault::new(FaultCode::Invalid, format!("this path takes {allowed}"));
+    let mut response = with_status(&fault, StatusCode::METHOD_NOT_ALLOWED);
+    if let Ok(allowed) = HeaderValue::try_from(allowed) {
+        response.headers_mut().insert(ALLOW, allowed);
+    }
+    response
 }
 
 /// A JSON answer.
