@@ -7,6 +7,7 @@ pub mod credentials;
 pub mod export;
 pub mod follow;
 mod live;
+pub mod tasks;
 
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::inbox::{Inbox, InboxReply, WhoRead};

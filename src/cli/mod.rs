@@ -34,6 +34,7 @@ pub mod render;
 pub mod resume;
 pub mod search;
 pub mod sessions;
+pub mod tasks;
 pub mod transcript;
 pub mod when;
 pub mod whoami;
@@ -89,6 +90,8 @@ enum Command {
     People(people::Command),
     /// Read your messages, among them who read sessions of yours
     Inbox(inbox::Args),
+    /// Your tasks, and for admins everybody's: list, give and move them
+    Tasks(tasks::Args),
     /// Read and check the audit log
     #[command(subcommand)]
     Audit(audit::Command),
@@ -232,6 +235,7 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             Command::Computers => catalogue::run_computers(console, client, json).await,
             Command::People(command) => people::run(console, client, command, json).await,
             Command::Inbox(args) => inbox::run(console, client, args, json).await,
+            Command::Tasks(args) => tasks::run(console, client, args, json).await,
             Command::Audit(command) => audit::run(console, client, command, json).await,
             Command::Config(config::Command::Show { origin }) => {
                 config::run_show(console, client, *origin, json).await

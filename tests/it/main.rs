@@ -36,6 +36,7 @@ mod sessions;
 mod socket;
 mod store;
 mod streams;
+mod tasks;
 mod tidy;
 mod transcripts;
 mod users;

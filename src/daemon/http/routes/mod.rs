@@ -24,6 +24,7 @@ mod people;
 mod read;
 pub mod row;
 mod sessions;
+mod tasks;
 mod transcripts;
 
 use crate::daemon::http::routes::row::Route;
@@ -36,6 +37,7 @@ pub static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| {
         sessions::rows(),
         transcripts::rows(),
         inbox::rows(),
+        tasks::rows(),
         audit::rows(),
         config::rows(),
         credentials::rows(),
