@@ -141,6 +141,11 @@ impl Client {
         self.get("/health").await
     }
 
+    /// What can be asked over REST: an OpenAPI document.
+    pub async fn api(&self) -> Result<Answer<Value>, ClientError> {
+        self.get("/openapi.json").await
+    }
+
     /// Folders I may work in.
     pub async fn projects(&self) -> Result<Answer<ProjectsReply>, ClientError> {
         self.get("/projects").await

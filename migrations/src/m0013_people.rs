@@ -107,6 +107,11 @@ async fn indexes(m: &SchemaManager<'_>) -> Result<(), DbErr> {
         )
         .await?;
     }
+    // What has changed since it was read.
+    m.create_index(
+        Index::create().name("people_updated").table(id("people")).col(id("updated")).col(id("id")).take(),
+    )
+    .await?;
     m.create_index(
         Index::create()
             .name("people_visitors")

@@ -2,6 +2,7 @@
 //! `wiring` hands over to the other parts of the program.
 
 pub mod answer;
+pub mod api;
 pub mod attach;
 pub mod audit;
 pub mod bulk;
@@ -111,6 +112,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Say how the daemon is
     Health,
+    /// List what can be asked over REST, or print the OpenAPI document
+    Api(api::Args),
     /// Have the daemon read its config again
     Reload,
     /// Tell the daemon what an agent does (an agent's hook starts this)
@@ -243,6 +246,7 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             Command::Credentials(command) => credentials::run(console, client, command, json).await,
             Command::Key(command) => key::run(console, client, command, json).await,
             Command::Health => health::run(console, client, json).await,
+            Command::Api(args) => api::run(console, client, args, json).await,
             Command::Reload => health::run_reload(console, client, json).await,
             Command::Daemon
             | Command::Hook(_)

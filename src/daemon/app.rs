@@ -30,6 +30,7 @@ use crate::domain::verb::Verb;
 use crate::store::connect::{Clock, Store};
 use crate::store::denial::{Counted, DenialMeter};
 use crate::store::error::StoreError;
+use crate::usecase::people::Roster;
 use crate::usecase::witness::Written;
 use crate::usecase::{Facts, run, witness};
 use crate::wire::fault::{Fault, FaultCode};
@@ -86,6 +87,7 @@ pub struct App {
     keys: Arc<ArcSwap<Keys>>,
     key_file: PathBuf,
     rotation: Rotation,
+    roster: Arc<Roster>,
 }
 
 /// What an [`App`] is made of.
@@ -156,6 +158,7 @@ impl App {
             store: parts.store,
             keys: Arc::default(),
             rotation: Rotation::default(),
+            roster: Arc::default(),
         });
         app.read_keys().await;
         Ok(app)
@@ -323,6 +326,7 @@ impl App {
             own_projects: projects,
             personal: self.known_personal(caller.uid),
             recordings: Arc::clone(&self.recordings),
+            roster: Arc::clone(&self.roster),
             keys: Arc::clone(&self.keys),
         }
     }

@@ -185,6 +185,7 @@ const fn changes(request: &Request) -> bool {
         Request::Inbox(args) => args.marks(),
         Request::Whoami
         | Request::Health
+        | Request::ShowApi
         | Request::ListProjects
         | Request::ListAgents
         | Request::ListComputers

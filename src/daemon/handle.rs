@@ -6,6 +6,7 @@
 
 use crate::daemon::app::App;
 use crate::daemon::backend::{Call, Event, Live, SessionEvent};
+use crate::daemon::http::openapi;
 use crate::daemon::settings::Settings;
 use crate::daemon::{attach, audit_log, children, export, follow, keys};
 use crate::domain::action::Action;
@@ -204,6 +205,7 @@ async fn read(
     app.tell_of(&written);
     match written.action() {
         Action::Health => Ok(Reply::Health(app.health(&caller))),
+        Action::ShowApi => Ok(Reply::Api(Box::new(openapi::DOCUMENT.clone()))),
         Action::ShowConfig => Ok(Reply::Config(app.config_rows(settings, &caller))),
         Action::Reload => app.reload(Some((&caller, &facts))).await.map(Reply::Reloaded),
         Action::VerifyAudit(_)

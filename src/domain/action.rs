@@ -27,6 +27,8 @@ pub enum Action {
     Whoami,
     /// Is the daemon well: one word, and for admins the details.
     Health,
+    /// What can be asked over REST?
+    ShowApi,
     /// Projects open to the caller.
     ListProjects,
     /// Agents open to the caller.
@@ -450,6 +452,7 @@ impl Action {
         match self {
             Self::Whoami => Verb::Whoami,
             Self::Health => Verb::Health,
+            Self::ShowApi => Verb::ShowApi,
             Self::ListProjects => Verb::ListProjects,
             Self::ListAgents => Verb::ListAgents,
             Self::ListComputers => Verb::ListComputers,

@@ -7,6 +7,7 @@ pub mod caller;
 pub mod checkpoint;
 pub mod credential;
 pub mod deadline;
+pub mod directory;
 pub mod export;
 pub mod hold;
 pub mod hook;

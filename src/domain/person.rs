@@ -88,7 +88,7 @@ pub struct Person {
     pub warnings: u32,
     /// When the row was made.
     pub created: Timestamp,
-    /// When an admin last changed it: the version of the row. Being seen changes nothing.
+    /// When it last changed: the version of the row. Being seen again, as before, changes nothing.
     pub updated: Timestamp,
 }
 

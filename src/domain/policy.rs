@@ -106,6 +106,7 @@ pub enum Denied {
 pub const fn least_role(verb: Verb) -> Role {
     match verb {
         Verb::Whoami | Verb::Health => Role::Public,
+        Verb::ShowApi => Role::Newcomer,
         Verb::ListProjects
         | Verb::ListAgents
         | Verb::ListComputers
@@ -148,6 +149,7 @@ pub const fn open_to_agents(verb: Verb) -> bool {
     match verb {
         Verb::Whoami
         | Verb::Health
+        | Verb::ShowApi
         | Verb::ListProjects
         | Verb::ListAgents
         | Verb::ListComputers
@@ -223,6 +225,7 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
     match &action {
         Action::Whoami
         | Action::Health
+        | Action::ShowApi
         | Action::ListProjects
         | Action::ListAgents
         | Action::ListComputers

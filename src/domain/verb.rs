@@ -7,6 +7,8 @@ pub enum Verb {
     Whoami,
     /// Is the daemon well?
     Health,
+    /// What can be asked over REST?
+    ShowApi,
     /// Projects.
     ListProjects,
     /// Agents.
@@ -114,6 +116,7 @@ impl Verb {
     pub const ALL: &[Self] = &[
         Self::Whoami,
         Self::Health,
+        Self::ShowApi,
         Self::ListProjects,
         Self::ListAgents,
         Self::ListComputers,
@@ -171,6 +174,7 @@ impl Verb {
         match self {
             Self::Whoami => "whoami",
             Self::Health => "health",
+            Self::ShowApi => "api.show",
             Self::ListProjects => "projects.list",
             Self::ListAgents => "agents.list",
             Self::ListComputers => "computers.list",

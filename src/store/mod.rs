@@ -23,6 +23,7 @@ mod lock;
 pub mod message;
 pub mod migrate;
 pub mod outbox;
+pub mod people;
 pub mod person;
 pub mod prune;
 pub mod question;

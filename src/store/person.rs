@@ -55,14 +55,14 @@ pub async fn upsert_seen(conn: &Conn, fresh: PersonId, seen: &Seen<'_>) -> Resul
     let row = match (of_name, of_uid) {
         (Some(named), Some(other)) if named.id != other.id => {
             // The uid has moved to another person; nobody else keeps it.
-            without_uid(conn, other.id).await?;
+            without_uid(conn, other.id, seen.at).await?;
             Some(named)
         }
         (Some(named), _) => Some(named),
         // Seen before it had a name, or nothing is said of a name: the same row.
         (None, Some(row)) if name.is_none() || row.name.is_none() => Some(row),
         (None, Some(other)) => {
-            without_uid(conn, other.id).await?;
+            without_uid(conn, other.id, seen.at).await?;
             None
         }
         (None, None) => None,
@@ -84,6 +84,13 @@ pub async fn upsert_seen(conn: &Conn, fresh: PersonId, seen: &Seen<'_>) -> Resul
         .col_expr(person::Column::Uid, Expr::val(i64::from(seen.uid)))
         .col_expr(person::Column::GroupRole, Expr::val(seen.group_role.map(Role::name)))
         .col_expr(person::Column::LastSeen, later.into());
+    let differs = |new: &Option<String>, old: &Option<String>| new.is_some() && new != old;
+    if row.uid != Some(i64::from(seen.uid))
+        || differs(&os_username, &row.os_username)
+        || differs(&name, &row.name)
+    {
+        update = update.col_expr(person::Column::Updated, Expr::val(seen.at.micros()));
+    }
     if let Some(os_username) = os_username {
         update = update
             .col_expr(person::Column::OsUsernameFolded, Expr::val(fold(&os_username)))
@@ -134,9 +141,10 @@ async fn make_room(conn: &Conn) -> Result<(), StoreError> {
 }
 
 /// Takes the uid from whoever had it.
-async fn without_uid(conn: &Conn, id: Uuid) -> Result<(), StoreError> {
+async fn without_uid(conn: &Conn, id: Uuid, at: Timestamp) -> Result<(), StoreError> {
     person::Entity::update_many()
         .col_expr(person::Column::Uid, Expr::val(None::<i64>))
+        .col_expr(person::Column::Updated, Expr::val(at.micros()))
         .filter(person::Column::Id.eq(id))
         .exec(conn)
         .await?;
@@ -314,7 +322,7 @@ async fn uid_row(conn: &Conn, uid: u32) -> Result<Option<person::Model>, StoreEr
     Ok(person::Entity::find().filter(person::Column::Uid.eq(i64::from(uid))).one(conn).await?)
 }
 
-fn uid_of(uid: Option<i64>) -> Result<Option<u32>, StoreError> {
+pub(super) fn uid_of(uid: Option<i64>) -> Result<Option<u32>, StoreError> {
     uid.map(u32::try_from).transpose().map_err(|_| StoreError::Unreadable("uid"))
 }
 
@@ -327,7 +335,7 @@ fn status_of(word: &str) -> Result<PersonStatus, StoreError> {
     PersonStatus::parse(word).ok_or(StoreError::Unreadable("person status"))
 }
 
-fn person_of(row: person::Model) -> Result<Person, StoreError> {
+pub(super) fn person_of(row: person::Model) -> Result<Person, StoreError> {
     let uid = uid_of(row.uid)?;
     let visitor = row.name.is_none();
     let name = row.name.or_else(|| row.os_username.clone());

@@ -13,6 +13,7 @@ pub mod hook;
 pub mod inbox;
 pub mod labels;
 pub mod markdown;
+pub mod people;
 pub mod place;
 pub mod purge;
 pub mod question;
@@ -30,6 +31,7 @@ use crate::config::schema::Config;
 use crate::domain::caller::Caller;
 use crate::domain::deadline::Zone;
 use crate::domain::timestamp::Timestamp;
+use crate::usecase::people::Roster;
 use arc_swap::ArcSwap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -73,6 +75,8 @@ pub struct Facts {
     pub personal: Option<Arc<Personal>>,
     /// Folder in which recordings lie.
     pub recordings: Arc<PathBuf>,
+    /// Everybody's names, for finding one of them.
+    pub roster: Arc<Roster>,
     /// The encryption keys: which are there at the moment of use, not of the request.
     pub keys: Arc<ArcSwap<Keys>>,
 }

@@ -236,6 +236,7 @@ mod tests {
             own_projects: Arc::from([]),
             personal: None,
             recordings: Arc::default(),
+            roster: Arc::default(),
         }
     }
 

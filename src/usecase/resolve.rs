@@ -33,6 +33,7 @@ pub async fn resolve(
     Ok(match request {
         Request::Whoami => Action::Whoami,
         Request::Health => Action::Health,
+        Request::ShowApi => Action::ShowApi,
         Request::ListProjects => Action::ListProjects,
         Request::ListAgents => Action::ListAgents,
         Request::ListComputers => Action::ListComputers,
@@ -185,17 +186,18 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
             resume::count(conn, resumption).await?;
         }
         Action::StartSession(new) => look_up_start(conn, caller, new).await?,
+        Action::CreateTask(task) => task::assignee(conn, task).await?,
         Action::UpdateTask(change) => change.task = task::again(conn, change.task.id).await?,
         Action::ShowTask(task) | Action::DeleteTask(task) => **task = task::again(conn, task.id).await?,
         Action::Whoami
         | Action::Health
+        | Action::ShowApi
         | Action::ListProjects
         | Action::ListAgents
         | Action::ListComputers
         | Action::ListSessions(_)
         | Action::Inbox(_)
         | Action::WhoReadMine(_)
-        | Action::CreateTask(_)
         | Action::ListTasks(_)
         | Action::ListMyTasks(_)
         | Action::SearchSessions(_)

@@ -259,6 +259,7 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         Action::ShowKeys | Action::GenerateKey | Action::RotateKey => return Err(not_here("a key")),
         Action::ShowConfig => return Err(not_here("config.show")),
         Action::Health => return Err(not_here("health")),
+        Action::ShowApi => return Err(not_here("api.show")),
         Action::Attach { .. } => return Err(not_here("attach")),
         Action::FollowSession { .. } => return Err(not_here("following")),
         Action::ExportSession { .. } => return Err(not_here("export")),

@@ -7,7 +7,7 @@ use crate::domain::audit::AuditDraft;
 use crate::domain::caller::{Caller, PersonRef, Role};
 use crate::domain::deadline::{self, Typed, Zone};
 use crate::domain::notice::{Notice, NoticeKind};
-use crate::domain::person::PersonId;
+use crate::domain::person::{PersonId, PersonStatus};
 use crate::domain::task::{
     OPEN_MAX, Step, Task, TaskChange, TaskEvent, TaskEventKind, TaskFilter, TaskId, TaskPlace, TaskQuery,
     TaskStatus, TaskText,
@@ -20,7 +20,7 @@ use crate::store::writer::Tx;
 use crate::store::{inbox, person};
 use crate::usecase::resolve::{limit, unavailable};
 use crate::usecase::run::not_here;
-use crate::usecase::{Facts, cursor};
+use crate::usecase::{Facts, cursor, people};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::limits::SESSION_PREFIX_MIN;
 use crate::wire::reply::Reply;
@@ -50,7 +50,7 @@ pub(super) async fn resolve(
 ) -> Result<Action, Fault> {
     Ok(match request {
         Request::CreateTask(args) => Action::CreateTask(Box::new(create(conn, facts, caller, args).await?)),
-        Request::ListTasks(args) => Action::ListTasks(Box::new(query(conn, args).await?)),
+        Request::ListTasks(args) => Action::ListTasks(Box::new(query(conn, facts, args).await?)),
         Request::ListMyTasks(args) => Action::ListMyTasks(Box::new(my_query(&args)?)),
         Request::ShowTask(name) => Action::ShowTask(find(conn, caller, &name.task_id).await?),
         Request::UpdateTask(args) => Action::UpdateTask(Box::new(update(conn, facts, caller, args).await?)),
@@ -71,9 +71,18 @@ async fn create(conn: &Conn, facts: &Facts, caller: &Caller, args: CreateTask) -
     let Some(creator) = caller.person.clone() else {
         return Err(Fault::new(FaultCode::Denied, "tasks are kept for people only"));
     };
+    let person = people::one(conn, facts, "user", &args.user).await?;
+    if person.visitor {
+        return Err(Fault::invalid(
+            "user",
+            format_args!("{} was seen here, but is nobody the daemon knows", person.name),
+        )
+        .hint("add them first; tasks are for people with a role"));
+    }
+    let assignee = PersonRef { id: person.id, name: person.name };
     Ok(Task {
         id: TaskId(facts.message_id),
-        assignee: who(conn, "user", &args.user).await?,
+        assignee,
         creator,
         description,
         deadline,
@@ -102,18 +111,18 @@ async fn update(conn: &Conn, facts: &Facts, caller: &Caller, args: UpdateTask) -
     Ok(TaskChange { task, seen: args.version, status: args.status, description, deadline })
 }
 
-async fn query(conn: &Conn, args: ListTasks) -> Result<TaskQuery, Fault> {
+async fn query(conn: &Conn, facts: &Facts, args: ListTasks) -> Result<TaskQuery, Fault> {
     let status = args.status.unwrap_or_default();
     let overdue = args.overdue.unwrap_or(false);
     let after = args.cursor.as_deref().map(|text| place(text, status)).transpose()?;
     let limit = limit(args.limit)?;
     let text = args.text.as_deref().map(text).transpose()?;
     let assignee = match args.user.as_deref() {
-        Some(name) => Some(who(conn, "user", name).await?.id),
+        Some(name) => Some(people::one(conn, facts, "user", name).await?.id),
         None => None,
     };
     let creator = match args.creator.as_deref() {
-        Some(name) => Some(who(conn, "creator", name).await?.id),
+        Some(name) => Some(people::one(conn, facts, "creator", name).await?.id),
         None => None,
     };
     Ok(TaskQuery { assignee, creator, status, overdue, text, after, limit })
@@ -157,14 +166,18 @@ fn text(text: &str) -> Result<String, Fault> {
     Ok(text.trim().to_lowercase())
 }
 
-/// The person of this name.
-async fn who(conn: &Conn, field: &str, name: &str) -> Result<PersonRef, Fault> {
-    let shown: String = name.chars().take(64).collect();
-    let found = person::by_name(conn, name.trim()).await.map_err(unavailable)?;
-    let Some(person) = found.filter(|person| !person.visitor) else {
-        return Err(Fault { field: Some(field.to_owned()), ..Fault::not_found("person", &shown) });
-    };
-    Ok(PersonRef { id: person.id, name: person.name })
+/// The assignee as they are now, in the transaction that gives them a task.
+pub(super) async fn assignee(conn: &Conn, task: &mut Task) -> Result<(), Fault> {
+    let now = person::by_id(conn, task.assignee.id).await.map_err(unavailable)?;
+    match now.filter(|person| person.status != PersonStatus::Deleted) {
+        Some(person) => {
+            task.assignee = PersonRef { id: person.id, name: person.name };
+            Ok(())
+        }
+        None => {
+            Err(Fault { field: Some("user".to_owned()), ..Fault::not_found("person", &task.assignee.name) })
+        }
+    }
 }
 
 /// The time zone of a deadline that says none: the one that is asked for, the config's, or the machine's.

@@ -22,6 +22,8 @@ pub enum Reply {
     Whoami(Box<WhoamiReply>),
     /// To `Health`.
     Health(HealthReply),
+    /// To `ShowApi`: an OpenAPI document.
+    Api(Box<serde_json::Value>),
     /// To `ListProjects`.
     Projects(ProjectsReply),
     /// To `ListAgents`.

@@ -22,6 +22,8 @@ pub enum Request {
     Whoami,
     /// Is the daemon well?
     Health,
+    /// What can be asked over REST?
+    ShowApi,
     /// Folders I may work in.
     ListProjects,
     /// Agents I may run.
@@ -134,6 +136,7 @@ impl Request {
         match self {
             Self::Whoami => Verb::Whoami,
             Self::Health => Verb::Health,
+            Self::ShowApi => Verb::ShowApi,
             Self::ListProjects => Verb::ListProjects,
             Self::ListAgents => Verb::ListAgents,
             Self::ListComputers => Verb::ListComputers,

@@ -33,6 +33,7 @@ fn actions(own: Option<&str>, bobs: &str) -> Vec<Spelling> {
     let mut all = vec![
         spelling("whoami", Some("whoami"), json!({}), "GET", "/whoami", None),
         spelling("health", None, json!({}), "GET", "/health", None),
+        spelling("api", None, json!({}), "GET", "/openapi.json", None),
         spelling("projects", Some("list_projects"), json!({}), "GET", "/projects", None),
         spelling("agents", Some("list_agents"), json!({}), "GET", "/agents", None),
         spelling("computers", Some("list_computers"), json!({}), "GET", "/computers", None),

@@ -7,6 +7,7 @@ mod index;
 mod load;
 mod lost_commit;
 mod opening;
+mod people;
 mod rows;
 mod tasks;
 mod transcript;

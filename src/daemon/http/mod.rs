@@ -7,6 +7,7 @@ pub mod events;
 pub mod export;
 pub mod follow;
 pub mod io;
+pub mod openapi;
 pub mod problem;
 pub mod rest;
 pub mod routes;

@@ -6,21 +6,32 @@ use crate::wire::limits::ANSWER_BYTES_MAX;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-/// RFC 9457 with the parts of a fault.
-#[derive(Debug, Serialize)]
-struct Problem<'a> {
+/// A refusal or failure, as RFC 9457 has it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Problem<'a> {
+    /// `urn:teleclaude:fault:` and the code.
     r#type: String,
+    /// The code in words.
     title: String,
+    /// The status of the answer.
+    #[schemars(range(min = 400, max = 599))]
     status: u16,
+    /// To branch on.
     code: FaultCode,
+    /// To read.
     detail: &'a str,
+    /// What to do next.
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'a str>,
+    /// Which argument was wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
+    /// Milliseconds after which trying again makes sense.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     retry_after_ms: Option<i64>,
 }
 

@@ -54,7 +54,7 @@ fn plain<T: JsonSchema>() -> Value {
 }
 
 /// A choice between documented words becomes an `enum`; the words' meanings go into the description.
-fn words(map: &mut JsonObject) {
+pub fn words(map: &mut JsonObject) {
     let Some(choices) = map.get("oneOf").and_then(Value::as_array) else { return };
     let word = |choice: &Value| choice.get("const").and_then(Value::as_str).map(str::to_owned);
     let Some(names) = choices.iter().map(word).collect::<Option<Vec<String>>>() else { return };
@@ -74,7 +74,7 @@ fn words(map: &mut JsonObject) {
 }
 
 /// An argument may be absent, so it need not be null too.
-fn drop_null(map: &mut JsonObject) {
+pub fn drop_null(map: &mut JsonObject) {
     if let Some(types) = map.get_mut("type").and_then(Value::as_array_mut) {
         types.retain(|kind| kind != "null");
         if let [only] = types.as_slice() {
@@ -133,7 +133,8 @@ fn part_null(map: &mut JsonObject) {
     }
 }
 
-fn for_each_object(value: &mut Value, change: &mut impl FnMut(&mut JsonObject)) {
+/// Changes every object in a schema, the inner ones first.
+pub fn for_each_object(value: &mut Value, change: &mut impl FnMut(&mut JsonObject)) {
     match value {
         Value::Object(map) => {
             for inner in map.values_mut() {

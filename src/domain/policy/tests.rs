@@ -277,6 +277,7 @@ fn table(rules: &Rules) -> String {
     let mut rows: Vec<(String, Box<dyn Fn() -> Action>)> = vec![
         ("whoami".to_owned(), Box::new(|| Action::Whoami)),
         ("health".to_owned(), Box::new(|| Action::Health)),
+        ("api".to_owned(), Box::new(|| Action::ShowApi)),
         ("projects".to_owned(), Box::new(|| Action::ListProjects)),
         ("agents".to_owned(), Box::new(|| Action::ListAgents)),
         ("computers".to_owned(), Box::new(|| Action::ListComputers)),

@@ -21,6 +21,9 @@ pub fn rows() -> Vec<Route> {
         get("/health", "health", Verb::Health, "Says how the daemon is; more of it to admins.")
             .asks(Request::Health)
             .gives::<HealthReply>(),
+        get("/openapi.json", "show_api", Verb::ShowApi, "Describes these paths: an OpenAPI 3.1 document.")
+            .asks(Request::ShowApi)
+            .sends("application/json"),
         get(
             "/projects",
             "list_projects",

@@ -80,12 +80,18 @@ pub struct Shape {
     pub name: String,
     /// Its schema, whose parts go into the generator.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
+    /// A reference to its schema, which goes into the generator too.
+    pub reference: fn(&mut SchemaGenerator) -> Schema,
 }
 
 impl Shape {
     /// That of `T`.
     pub fn of<T: JsonSchema>() -> Self {
-        Self { name: T::schema_name().into_owned(), schema: |generator| T::json_schema(generator) }
+        Self {
+            name: T::schema_name().into_owned(),
+            schema: |generator| T::json_schema(generator),
+            reference: |generator| generator.subschema_for::<T>(),
+        }
     }
 }
 
