@@ -8,7 +8,7 @@ use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::session::{Session, SessionId};
 use crate::domain::timestamp::Timestamp;
 use crate::store::error::StoreError;
-use crate::store::{retention, search, transcript};
+use crate::store::{retention, search, task_event, transcript};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -203,7 +203,10 @@ async fn activity(app: &App, before: Timestamp, stop: &CancellationToken) -> Res
         let computer = app.store().computer().to_owned();
         let gone = write(app, move |tx| {
             let computer = computer.clone();
-            Box::pin(async move { retention::delete_activity(tx.conn(), &computer, before, rows).await })
+            Box::pin(async move {
+                let of_sessions = retention::delete_activity(tx.conn(), &computer, before, rows).await?;
+                Ok(of_sessions + task_event::delete_old(tx.conn(), before, rows).await?)
+            })
         })
         .await?;
         pace.done();

@@ -11,9 +11,11 @@ use futures_util::FutureExt;
 use serde_json::{Value, json};
 use std::time::Duration;
 use teleclaude::daemon::backend::{Backend as _, Event};
+use teleclaude::daemon::retention;
 use teleclaude::domain::session::SessionId;
 use teleclaude::store::{person, session};
 use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// With a time zone of its own, so that deadlines are the same on every machine; and nobody waits.
@@ -458,6 +460,27 @@ async fn of_many_who_change_what_they_saw_one_does() {
         assert_eq!(shown.body["status"], "completed");
         let rows = shown.body["history"].as_array().unwrap().len() as i64;
         assert_eq!(shown.body["version"].as_i64().unwrap(), rows, "a row each: {shown:?}");
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trail_grows_old_but_for_that_of_people_on_hold() {
+    on_both(async |db| {
+        let world = World::everybody(db).config("retention: { activity_days: 10 }").start().await;
+        let (bobs, cids) = (given(&world, "bob", json!({})).await, given(&world, "cid", json!({})).await);
+        let hold = json!({ "person": "bob", "reason": "the case of the lawn" });
+        assert_eq!(world.rest(ANN, "POST", "/audit/holds", Some(hold)).await.status, 200);
+        let trail = async |id: &str| {
+            let shown = world.rest(ANN, "GET", &format!("/tasks/{id}"), None).await;
+            shown.body["history"].as_array().unwrap().len()
+        };
+        let days = |n: u64| world.app.now().plus(Duration::from_secs(n * 86_400));
+        retention::delete_old(&world.app, days(9), &CancellationToken::new()).await.unwrap();
+        assert_eq!((trail(&bobs).await, trail(&cids).await), (1, 1));
+        retention::delete_old(&world.app, days(11), &CancellationToken::new()).await.unwrap();
+        assert_eq!((trail(&bobs).await, trail(&cids).await), (1, 0));
         world.end().await;
     })
     .await;
