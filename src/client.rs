@@ -4,18 +4,20 @@
 pub mod attach;
 pub mod audit;
 pub mod credentials;
+pub mod docs;
 pub mod export;
 pub mod follow;
+pub mod inbox;
+pub mod jobs;
 mod live;
 pub mod tasks;
 
 use crate::wire::fault::{Fault, FaultCode};
-use crate::wire::inbox::{Inbox, InboxReply, WhoRead};
 use crate::wire::limits::TOKEN_HEADER;
 use crate::wire::reply::{
-    AgentsReply, AnsweredReply, AuditReply, ComputersReply, ConfigReply, ContentReply, EndedReply,
-    HealthReply, HeardReply, MyConfigReply, ProjectsReply, PurgedReply, ReloadedReply, SearchReply,
-    SentReply, SessionReply, SessionsReply, StartedReply, WhoamiReply,
+    AgentsReply, AnsweredReply, ComputersReply, ConfigReply, ContentReply, EndedReply, HealthReply,
+    HeardReply, MyConfigReply, ProjectsReply, PurgedReply, ReloadedReply, SearchReply, SentReply,
+    SessionReply, SessionsReply, StartedReply, WhoamiReply,
 };
 use crate::wire::request::{
     AnswerSession, EndSession, GetSessionData, LabelSession, ListSessions, PutMyConfig, RenameSession,
@@ -248,19 +250,6 @@ impl Client {
     /// What was said and done.
     pub async fn search(&self, asked: &SearchSessions) -> Result<Answer<SearchReply>, ClientError> {
         self.get(&format!("/search{}", query(asked, &[])?)).await
-    }
-
-    /// One's messages.
-    pub async fn inbox(&self, asked: &Inbox) -> Result<Answer<InboxReply>, ClientError> {
-        if asked.marks() {
-            return self.post("/inbox/read", &body(asked)?).await;
-        }
-        self.get(&format!("/inbox{}", query(asked, &[])?)).await
-    }
-
-    /// Who read what of one's own.
-    pub async fn who_read_mine(&self, asked: &WhoRead) -> Result<Answer<AuditReply>, ClientError> {
-        self.get(&format!("/audit/mine{}", query(asked, &[])?)).await
     }
 
     /// The config in force.

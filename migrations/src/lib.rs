@@ -16,6 +16,7 @@ mod m0011_retention;
 mod m0012_credentials;
 mod m0013_people;
 mod m0014_tasks;
+mod m0015_jobs;
 
 use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use sea_orm_migration::sea_query::{Alias, Query};
@@ -41,6 +42,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0012_credentials::Step),
             Box::new(m0013_people::Step),
             Box::new(m0014_tasks::Step),
+            Box::new(m0015_jobs::Step),
         ]
     }
 }

@@ -3,9 +3,10 @@
 
 use crate::cli::console::{Console, paint};
 use crate::cli::failure::Failure;
-use crate::cli::render::{BOLD, DIM, Look, ago, cell, more, short, table, visible};
+use crate::cli::render::{BOLD, DIM, Look, ago, cell, more, short, table, visible_text};
 use crate::cli::when::{self, When};
 use crate::client::Client;
+use crate::domain::notice::NoticeKind;
 use crate::wire::inbox::{Inbox, InboxReply, MessageRow, WhoRead};
 use crate::wire::limits::SESSION_PREFIX_MIN;
 use crate::wire::reply::{AuditReply, AuditRow};
@@ -119,8 +120,16 @@ fn line(message: &MessageRow, look: &Look) -> String {
     let from = message.from.as_deref().map(|from| format!("{from}: ")).unwrap_or_default();
     let session = message.session_id.as_deref().map_or("-", |id| short(id, SESSION_PREFIX_MIN));
     let head = format!("{star} {:8}  {session:8}  ", ago(&message.at, look));
-    let said = visible(&format!("{from}{}{times}", message.text));
-    format!("{head}{}\n", paint(look.colour && unread, BOLD, &said))
+    let kind = match message.kind {
+        NoticeKind::Access | NoticeKind::Message => "",
+        NoticeKind::Summary => "summary: ",
+        NoticeKind::Task => "tasks: ",
+    };
+    // What people write has lines; each stands below the first.
+    let said = visible_text(&format!("{from}{kind}{}{times}", message.text));
+    let indent = format!("\n{}", " ".repeat(head.chars().count()));
+    let lines: Vec<String> = said.lines().map(|line| paint(look.colour && unread, BOLD, line)).collect();
+    format!("{head}{}\n", lines.join(&indent))
 }
 
 /// Who read what of one's own.

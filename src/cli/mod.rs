@@ -11,6 +11,7 @@ pub mod config;
 pub mod console;
 pub mod credentials;
 pub mod db;
+pub mod docs;
 pub mod doctor;
 pub mod end;
 pub mod end_all;
@@ -21,6 +22,7 @@ pub mod follow;
 pub mod health;
 pub mod hook;
 pub mod inbox;
+pub mod jobs;
 pub mod key;
 pub mod label;
 pub mod man;
@@ -34,6 +36,7 @@ pub mod reason;
 pub mod render;
 pub mod resume;
 pub mod search;
+pub mod send;
 pub mod sessions;
 pub mod tasks;
 pub mod transcript;
@@ -86,6 +89,9 @@ enum Command {
     Agents,
     /// List the machines on this database
     Computers,
+    /// Read the shared documents
+    #[command(subcommand)]
+    Docs(docs::Command),
     /// Say why somebody is who they are
     #[command(subcommand)]
     People(people::Command),
@@ -93,6 +99,10 @@ enum Command {
     Inbox(inbox::Args),
     /// Your tasks, and for admins everybody's: list, give and move them
     Tasks(tasks::Args),
+    /// Write to a person, into their inbox
+    Send(send::Args),
+    /// Tell who gave you a task what was done
+    Report(send::Report),
     /// Read and check the audit log
     #[command(subcommand)]
     Audit(audit::Command),
@@ -116,6 +126,9 @@ enum Command {
     Api(api::Args),
     /// Have the daemon read its config again
     Reload,
+    /// List what the daemon does now and then, and have it done now
+    #[command(subcommand)]
+    Jobs(jobs::Command),
     /// Tell the daemon what an agent does (an agent's hook starts this)
     Hook(hook::Args),
     /// Print a completion script for a shell
@@ -236,9 +249,12 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             Command::Projects => catalogue::run_projects(console, client, json).await,
             Command::Agents => catalogue::run_agents(console, client, json).await,
             Command::Computers => catalogue::run_computers(console, client, json).await,
+            Command::Docs(command) => docs::run(console, client, command, json).await,
             Command::People(command) => people::run(console, client, command, json).await,
             Command::Inbox(args) => inbox::run(console, client, args, json).await,
             Command::Tasks(args) => tasks::run(console, client, args, json).await,
+            Command::Send(args) => send::run(console, client, args, json).await,
+            Command::Report(args) => send::run_report(console, client, args, json).await,
             Command::Audit(command) => audit::run(console, client, command, json).await,
             Command::Config(config::Command::Show { origin }) => {
                 config::run_show(console, client, *origin, json).await
@@ -248,6 +264,7 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             Command::Health => health::run(console, client, json).await,
             Command::Api(args) => api::run(console, client, args, json).await,
             Command::Reload => health::run_reload(console, client, json).await,
+            Command::Jobs(command) => jobs::run(console, client, command, json).await,
             Command::Daemon
             | Command::Hook(_)
             | Command::Mcp(_)

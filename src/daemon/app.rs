@@ -13,7 +13,9 @@ use crate::config::show;
 use crate::config::zone;
 use crate::daemon::attach::Attachments;
 use crate::daemon::backend::Event;
+use crate::daemon::docs::Docs;
 use crate::daemon::hosts::Hosts;
+use crate::daemon::jobs::Jobs;
 use crate::daemon::keys::Rotation;
 use crate::daemon::limits::Gate;
 use crate::daemon::notary::Notary;
@@ -39,7 +41,7 @@ use arc_swap::ArcSwap;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
@@ -55,6 +57,7 @@ const EVENTS: usize = 1_024;
 
 /// The daemon's state.
 pub struct App {
+    me: Weak<Self>,
     store: Store,
     settings: ArcSwap<Settings>,
     environment: Environment,
@@ -64,6 +67,7 @@ pub struct App {
     attachments: Arc<Attachments>,
     copying: Arc<Copying>,
     exports: Arc<Gate>,
+    docs: Docs,
     tokens: Tokens,
     rates: Rates,
     denials: Mutex<DenialMeter>,
@@ -84,6 +88,7 @@ pub struct App {
     reloading: tokio::sync::Mutex<()>,
     notary: Arc<Notary>,
     pruning: tokio::sync::Mutex<()>,
+    jobs: Jobs,
     keys: Arc<ArcSwap<Keys>>,
     key_file: PathBuf,
     rotation: Rotation,
@@ -122,14 +127,18 @@ impl App {
         {
             tokens.keep(hash, session, uid);
         }
+        let jobs = crate::store::job::all(parts.store.reader(), parts.store.computer()).await?;
         let events = broadcast::Sender::new(EVENTS);
-        let app = Arc::new(Self {
+        let app = Arc::new_cyclic(|me| Self {
+            me: me.clone(),
             attachments: Attachments::new(parts.hosts.clone(), events.clone()),
             copying: Arc::default(),
             exports: Arc::default(),
+            docs: Docs::default(),
             computer: Arc::from(parts.store.computer()),
             notary: Arc::new(Notary::open(&parts.loaded.paths.state_dir, parts.store.computer())),
             pruning: tokio::sync::Mutex::default(),
+            jobs: Jobs::new(jobs, now),
             socket: parts.loaded.config.socket.to_string_lossy().into_owned(),
             key_file: parts.loaded.paths.state_dir.join(keys::FILE),
             recordings: Arc::new(parts.loaded.paths.state_dir.join("recordings")),
@@ -164,6 +173,11 @@ impl App {
         Ok(app)
     }
 
+    /// This, for what goes on when the one who asked for it has gone.
+    pub fn shared(&self) -> Option<Arc<Self>> {
+        self.me.upgrade()
+    }
+
     /// The database.
     pub fn store(&self) -> &Store {
         &self.store
@@ -189,6 +203,11 @@ impl App {
         &self.exports
     }
 
+    /// The shared documents.
+    pub fn docs(&self) -> &Docs {
+        &self.docs
+    }
+
     /// Live session tokens.
     pub fn tokens(&self) -> &Tokens {
         &self.tokens
@@ -202,6 +221,11 @@ impl App {
     /// Held by the one who prunes the audit log.
     pub fn pruning(&self) -> &tokio::sync::Mutex<()> {
         &self.pruning
+    }
+
+    /// What is done now and then.
+    pub fn jobs(&self) -> &Jobs {
+        &self.jobs
     }
 
     /// Where the system's folders begin.
@@ -388,6 +412,7 @@ impl App {
         match reply {
             Reply::Started(_)
             | Reply::Sent(_)
+            | Reply::Delivered(_)
             | Reply::Ended(_)
             | Reply::Purged(_)
             | Reply::Changed(_)
@@ -406,10 +431,12 @@ impl App {
     pub fn health(&self, caller: &Caller) -> HealthReply {
         let settings = self.settings();
         let mut problems: Vec<String> = self.store.problem().into_iter().chain(self.notary.wrong()).collect();
+        problems.extend(self.jobs.wrong());
         let status = if problems.is_empty() { "ok" } else { "degraded" };
         let detail = (caller.role == Role::Admin && caller.agent_of.is_none()).then(|| {
             problems.extend(settings.loaded.warnings.iter().cloned());
             problems.extend(self.keys.load().problem.clone());
+            problems.extend(self.docs.wrong());
             HealthDetail {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 computer: self.computer.to_string(),

@@ -70,9 +70,9 @@ pub struct Stream {
 /// What went wrong.
 pub async fn done(app: &App, facts: &Facts, permit: Permit, deadline: Instant) -> Result<Reply, Fault> {
     match permit.action() {
-        Action::VerifyAudit(more) => match timeout_at(deadline - SPARE, prove(app, more)).await {
-            Ok(proven) => Ok(Reply::Verified(proven?)),
-            Err(_) => Err(Fault::new(FaultCode::Timeout, "the log is too long to be checked in one answer")
+        Action::VerifyAudit(more) => match in_time(deadline, prove(app, more)).await {
+            Some(proven) => Ok(Reply::Verified(proven?)),
+            None => Err(Fault::new(FaultCode::Timeout, "the log is too long to be checked in one answer")
                 .hint("`teleclaude audit verify --database FILE|URL` checks it without the daemon, for who may read it")),
         },
         Action::ShowAuditKeys => Ok(Reply::AuditKeys(keys(app))),
@@ -91,6 +91,12 @@ pub async fn done(app: &App, facts: &Facts, permit: Permit, deadline: Instant) -
             Err(Fault::new(FaultCode::Internal, format!("{} came by the wrong way", other.verb().name())))
         }
     }
+}
+
+/// What is done well before the deadline; what cannot be is not even begun.
+async fn in_time<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
+    let until = deadline.checked_sub(SPARE).filter(|until| *until > Instant::now())?;
+    timeout_at(until, work).await.ok()
 }
 
 fn keys(app: &App) -> AuditKeysReply {

@@ -1,50 +1,21 @@
-//! Checkpoints of this computer's chain: signed every `audit.checkpoint.every`, at the start and at each clean stop,
-//! and put into the table, the journal, and a file that may lie elsewhere. Where one of these fails the daemon is not
+//! Checkpoints of this computer's chain: signed every `audit.checkpoint.every` and at the start (the job `checkpoint`),
+//! and at each clean stop; put into the table, the journal, and a file that may lie elsewhere. Where one of these fails the daemon is not
 //! well and says why; it does not stop.
 
 use crate::daemon::app::App;
 use crate::daemon::effects::write;
 use crate::daemon::notary::Part;
-use crate::daemon::pruning;
 use crate::domain::checkpoint::Checkpoint;
 use crate::store::{audit, checkpoint};
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
-/// What failed is tried again after this, if the next checkpoint is not sooner.
-const AGAIN: Duration = Duration::from_secs(60);
 /// Where journald listens, below the system's root.
 const JOURNAL: &str = "run/systemd/journal/socket";
-
-/// Signs now and then until stopped, and goes on with what was being pruned.
-pub async fn run(app: Arc<App>, stop: CancellationToken) {
-    let mut tick = tokio::time::interval(Duration::from_secs(1));
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut last: Option<(Instant, bool)> = None;
-    let mut more = false;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = tick.tick() => {}
-        }
-        let every = app.settings().loaded.config.audit.checkpoint.every.0;
-        let due = last.is_none_or(|(at, well)| at.elapsed() >= if well { every } else { every.min(AGAIN) });
-        if due || more {
-            more = pruning::go_on(&app).await;
-        }
-        if due {
-            let well = make(&app).await;
-            last = Some((Instant::now(), well));
-        }
-    }
-}
 
 /// Signs the chain's head and hands the checkpoint on; whether every part of it worked.
 pub async fn make(app: &App) -> bool {
@@ -143,9 +114,14 @@ async fn elsewhere(app: &App, path: PathBuf, note: String) -> Result<(), String>
 }
 
 fn append(path: &PathBuf, note: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-    // An empty line between them, for people; readers pass over it.
-    file.write_all(format!("{note}\n").as_bytes())?;
+    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    // An empty line between them, for people; and so that one that was torn off takes none but itself along.
+    let mut end = [0; 2];
+    let length = file.metadata()?.len();
+    let torn =
+        length > 0 && file.read_exact_at(&mut end, length.saturating_sub(2)).is_ok() && end != *b"\n\n";
+    let gap = if torn { "\n\n" } else { "" };
+    file.write_all(format!("{gap}{note}\n").as_bytes())?;
     file.sync_all()
 }
 

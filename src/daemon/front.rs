@@ -171,6 +171,8 @@ const fn changes(request: &Request) -> bool {
         | Request::CreateTask(_)
         | Request::UpdateTask(_)
         | Request::DeleteTask(_)
+        | Request::SendToPerson(_)
+        | Request::SendSummary(_)
         | Request::RotateAuditKey
         | Request::PruneAudit(_)
         | Request::PlaceHold(_)
@@ -181,7 +183,8 @@ const fn changes(request: &Request) -> bool {
         | Request::ImportCredentials(_)
         | Request::GenerateKey
         | Request::RotateKey
-        | Request::Reload => true,
+        | Request::Reload
+        | Request::RunJob(_) => true,
         Request::Inbox(args) => args.marks(),
         Request::Whoami
         | Request::Health
@@ -189,6 +192,9 @@ const fn changes(request: &Request) -> bool {
         | Request::ListProjects
         | Request::ListAgents
         | Request::ListComputers
+        | Request::ReadDocs(_)
+        | Request::ReadDocument(_)
+        | Request::DocProblems
         | Request::ListSessions(_)
         | Request::ShowSession(_)
         | Request::ExportSession(_)
@@ -209,6 +215,7 @@ const fn changes(request: &Request) -> bool {
         | Request::ShowConfig
         | Request::ListCredentials(_)
         | Request::ShowKeys
-        | Request::ExplainPerson(_) => false,
+        | Request::ExplainPerson(_)
+        | Request::ListJobs => false,
     }
 }

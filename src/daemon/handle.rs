@@ -8,7 +8,7 @@ use crate::daemon::app::App;
 use crate::daemon::backend::{Call, Event, Live, SessionEvent};
 use crate::daemon::http::openapi;
 use crate::daemon::settings::Settings;
-use crate::daemon::{attach, audit_log, children, export, follow, keys};
+use crate::daemon::{attach, audit_log, children, docs, export, follow, jobs, keys};
 use crate::domain::action::Action;
 use crate::domain::caller::{Caller, Peer, Role};
 use crate::domain::policy::{self, Denied, Permit};
@@ -128,6 +128,8 @@ async fn resolved_and_judged(
         | Verb::CreateTask
         | Verb::UpdateTask
         | Verb::DeleteTask
+        | Verb::SendToPerson
+        | Verb::SendSummary
         | Verb::HoldAudit
         | Verb::AnswerSession
         | Verb::ReportHook
@@ -139,9 +141,10 @@ async fn resolved_and_judged(
             let changed = action.session().filter(|_| asks).map(SessionEvent::of_row);
             let told =
                 action.session().filter(|session| !session.is_own(&caller)).map(|s| (s.owner, s.owner_uid));
-            let concerned = task::told(&caller, &action);
+            let mut addressees = action.addressees();
+            addressees.extend(task::told(&caller, &action));
             let mut reply = change(app, facts, caller, action, call.deadline).await?;
-            concerned.into_iter().for_each(|person| app.tell_person(person));
+            addressees.into_iter().for_each(|person| app.tell_person(person));
             if let Some(event) = changed {
                 app.tell(Event::Session(event));
             }
@@ -205,9 +208,14 @@ async fn read(
     app.tell_of(&written);
     match written.action() {
         Action::Health => Ok(Reply::Health(app.health(&caller))),
+        Action::ReadDocs(_) | Action::DocProblems => docs::answer(app, written.into_permit()).await,
         Action::ShowApi => Ok(Reply::Api(Box::new(openapi::DOCUMENT.clone()))),
         Action::ShowConfig => Ok(Reply::Config(app.config_rows(settings, &caller))),
         Action::Reload => app.reload(Some((&caller, &facts))).await.map(Reply::Reloaded),
+        Action::ListJobs => Ok(Reply::Jobs(jobs::shown(app))),
+        Action::RunJob(job) => {
+            jobs::run_now(app, *job, facts.now, deadline).await.map(|row| Reply::JobDone(Box::new(row)))
+        }
         Action::VerifyAudit(_)
         | Action::ShowAuditKeys
         | Action::RotateAuditKey

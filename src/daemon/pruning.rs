@@ -8,6 +8,7 @@ use crate::domain::checkpoint::Pruned;
 use crate::domain::hold::Hold;
 use crate::domain::policy::Permit;
 use crate::domain::timestamp::Timestamp;
+use crate::store::error::StoreError;
 use crate::store::writer::WriteError;
 use crate::store::{audit, hold, prune};
 use crate::usecase::resolve::unavailable;
@@ -18,6 +19,7 @@ use crate::wire::reply::hex;
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// How long a batch should take: nobody waits longer for the writer.
 const BATCH_TIME: Duration = Duration::from_millis(80);
@@ -27,14 +29,40 @@ const BATCH: i64 = 500;
 const BATCH_MAX: i64 = 20_000;
 /// So long before the asker's deadline they are told how far it is.
 const SPARE: Duration = Duration::from_secs(3);
-/// So long it is gone on with at a time: checkpoints do not wait for all of it.
-const ROUND: Duration = Duration::from_secs(60);
+/// So long it is gone on with before it is looked whether the daemon stops.
+const ROUND: Duration = Duration::from_secs(10);
 
 /// Answers a request to prune.
 ///
 /// # Errors
 /// `conflict`: another one is under way, or a hold is in the way. `needs_…` where the daemon may not.
 pub async fn prune(
+    app: &App,
+    facts: &Facts,
+    permit: &Permit,
+    what: (Timestamp, bool, bool),
+    deadline: Instant,
+) -> Result<PrunedReply, Fault> {
+    let (before, dry_run, _) = what;
+    let done = tried(app, facts, permit, what, deadline).await;
+    // What would go is written down before it is looked up, and what goes with its record.
+    let (outcome, detail) = match &done {
+        _ if dry_run => return done,
+        Ok(reply) if reply.rows > 0 => return done,
+        // Nothing could be looked at or written: that is said already, and cannot be written down.
+        Err(fault) if !matches!(fault.code, FaultCode::Conflict | FaultCode::Denied) => return done,
+        Ok(_) => (AuditOutcome::Success, json!({ "before": before, "count": 0 })),
+        Err(fault) => (AuditOutcome::Failure, json!({ "before": before, "why": fault.message })),
+    };
+    let request = facts.request_id.to_string();
+    let mut draft =
+        AuditDraft::by(permit.caller(), prune::PRUNE, outcome, facts.now, &request).with_detail(&detail);
+    draft.target = Some(("chain".to_owned(), app.store().computer().to_owned()));
+    witness::commit(app.store(), vec![witness::Row { draft, notice: None }], deadline).await?;
+    done
+}
+
+async fn tried(
     app: &App,
     facts: &Facts,
     permit: &Permit,
@@ -142,28 +170,28 @@ pub async fn prune(
     Ok(reply)
 }
 
-/// Goes on for a while with what a daemon before this one, or a deadline, left undone; whether the time was too short.
-pub async fn go_on(app: &App) -> bool {
-    let Ok(_turn) = app.pruning().try_lock() else { return false };
-    let until = Instant::now() + ROUND;
-    let done = async {
-        // Left for the owner of the tables, who was named when it was asked for.
-        if prune::allowed(app.store().reader()).await?
-            && let Some(last) = unfinished(app).await?
-        {
-            let left = finish(app, last, until).await?;
-            return Ok(left > 0 && Instant::now() + SPARE >= until);
+/// Goes on with what a daemon before this one, or a deadline, left undone, until all of it is done.
+///
+/// # Errors
+/// The database.
+pub async fn go_on(app: &App, stop: &CancellationToken) -> Result<(), StoreError> {
+    let Ok(_turn) = app.pruning().try_lock() else { return Ok(()) };
+    while !stop.is_cancelled() {
+        // Otherwise left for the owner of the tables, who was named when it was asked for.
+        if !prune::allowed(app.store().reader()).await? {
+            return Ok(());
         }
-        Ok::<_, crate::store::error::StoreError>(false)
-    };
-    done.await.unwrap_or_else(|error| {
-        tracing::warn!(%error, "pruning waits for the database");
-        false
-    })
+        let Some(last) = unfinished(app).await? else { return Ok(()) };
+        let until = Instant::now() + ROUND;
+        if finish(app, last, until).await? == 0 || Instant::now() + SPARE < until {
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
 /// How far a record says that rows are to go, if some of them are still there.
-async fn unfinished(app: &App) -> Result<Option<i64>, crate::store::error::StoreError> {
+async fn unfinished(app: &App) -> Result<Option<i64>, StoreError> {
     let (reader, computer) = (app.store().reader(), app.store().computer());
     let cuts = prune::proven(reader, computer, &app.notary().keys()).await?;
     let Some(last) = cuts.iter().map(|cut| cut.last).max() else { return Ok(None) };
@@ -172,7 +200,7 @@ async fn unfinished(app: &App) -> Result<Option<i64>, crate::store::error::Store
 }
 
 /// Removes rows up to `last` until there are none, or one is on hold, or the time is up; how many are left.
-async fn finish(app: &App, last: i64, deadline: Instant) -> Result<i64, crate::store::error::StoreError> {
+async fn finish(app: &App, last: i64, deadline: Instant) -> Result<i64, StoreError> {
     let computer = app.store().computer().to_owned();
     let mut most = BATCH;
     loop {

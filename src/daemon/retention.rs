@@ -1,5 +1,5 @@
-//! What is deleted because it is old: transcripts, recordings and activity, after the days that `retention` gives them;
-//! and, at the beginning, the index over what was kept before there was one. A little at a time: nobody waits for it,
+//! What is deleted because it is old: transcripts, recordings and activity, after the days that `retention` gives them
+//! (the job `retention`); and the index over what was kept before there was one (`search_index`). A little at a time: nobody waits for it,
 //! and a daemon that dies in between leaves the rest to the next one. The audit log and the sessions' own rows stay.
 
 use crate::daemon::app::App;
@@ -10,14 +10,11 @@ use crate::domain::timestamp::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::{retention, search, task_event, transcript};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Between two looks for what is old.
-const LOOK_EVERY: Duration = Duration::from_secs(600);
 /// One write is to take about this long at most.
 const AT_MOST: Duration = Duration::from_millis(50);
 /// Rows of one write: at the beginning, at least and at most.
@@ -54,24 +51,6 @@ impl Pace {
             self.rows = (self.rows / 2).max(ROWS_MIN);
         } else if took < AT_MOST / 4 {
             self.rows = (self.rows * 2).min(ROWS_MAX);
-        }
-    }
-}
-
-/// Runs until stopped.
-pub async fn run(app: Arc<App>, stop: CancellationToken) {
-    let mut tick = tokio::time::interval(LOOK_EVERY);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = tick.tick() => {}
-        }
-        if let Err(error) = fill_index(&app, &stop).await {
-            tracing::warn!(%error, "the index over transcripts waits for the database");
-        }
-        if let Err(error) = delete_old(&app, app.now(), &stop).await {
-            tracing::warn!(%error, "what is old waits for the database");
         }
     }
 }

@@ -4,12 +4,16 @@ use crate::domain::audit::AuditOutcome;
 use crate::domain::audit_format::AuditFormat;
 use crate::domain::caller::Caller;
 use crate::domain::credential::{CredentialChange, Holder};
+use crate::domain::document::DocsQuery;
 use crate::domain::export::ExportFormat;
 use crate::domain::hold::HoldScope;
 use crate::domain::hook::HookEvent;
+use crate::domain::job::Job;
 use crate::domain::label::Labels;
+use crate::domain::letter::Letter;
 use crate::domain::note::VerifierKey;
 use crate::domain::notice::{InboxQuery, MineQuery};
+use crate::domain::person::PersonId;
 use crate::domain::project::Project;
 use crate::domain::query::Query;
 use crate::domain::question::{Answer, Question};
@@ -35,6 +39,10 @@ pub enum Action {
     ListAgents,
     /// Machines on this database.
     ListComputers,
+    /// Shared documents: the index, or the texts of some.
+    ReadDocs(Box<DocsQuery>),
+    /// What is wrong with the shared documents.
+    DocProblems,
     /// Sessions.
     ListSessions(Box<SessionQuery>),
     /// One session's metadata.
@@ -151,6 +159,10 @@ pub enum Action {
     },
     /// One's own inbox.
     Inbox(Box<InboxQuery>),
+    /// Writing to a person.
+    SendToPerson(Box<Letter>),
+    /// Telling who asked for it what was done.
+    SendSummary(Box<Letter>),
     /// Who read what of one's own.
     WhoReadMine(Box<MineQuery>),
     /// Giving somebody a task.
@@ -250,6 +262,10 @@ pub enum Action {
     },
     /// Reading the config again.
     Reload,
+    /// What the daemon does now and then.
+    ListJobs,
+    /// Having it done now.
+    RunJob(Job),
 }
 
 /// What a new session is about.
@@ -456,6 +472,8 @@ impl Action {
             Self::ListProjects => Verb::ListProjects,
             Self::ListAgents => Verb::ListAgents,
             Self::ListComputers => Verb::ListComputers,
+            Self::ReadDocs(_) => Verb::ReadDocs,
+            Self::DocProblems => Verb::DocProblems,
             Self::ListSessions(_) => Verb::ListSessions,
             Self::ShowSession(_) => Verb::ShowSession,
             Self::StartSession(_) => Verb::StartSession,
@@ -478,6 +496,8 @@ impl Action {
                 None => Verb::ReadInbox,
                 Some(_) => Verb::MarkInbox,
             },
+            Self::SendToPerson(_) => Verb::SendToPerson,
+            Self::SendSummary(_) => Verb::SendSummary,
             Self::WhoReadMine(_) => Verb::WhoReadMine,
             Self::CreateTask(_) => Verb::CreateTask,
             Self::ListTasks(_) => Verb::ListTasks,
@@ -507,6 +527,18 @@ impl Action {
             Self::RotateKey => Verb::RotateKey,
             Self::ExplainPerson { .. } => Verb::ExplainPerson,
             Self::Reload => Verb::Reload,
+            Self::ListJobs => Verb::ListJobs,
+            Self::RunJob(_) => Verb::RunJob,
+        }
+    }
+
+    /// To whom it writes.
+    pub fn addressees(&self) -> Vec<PersonId> {
+        match self {
+            Self::SendToPerson(letter) | Self::SendSummary(letter) => {
+                letter.to.iter().map(|addressee| addressee.person.id).collect()
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -528,6 +560,7 @@ impl Action {
             | Self::Watch { session, .. } => Some(session),
             Self::ResumeSession(resumption) => Some(&resumption.session),
             Self::AnswerSession(new) => Some(&new.session),
+            Self::SendToPerson(letter) => letter.session(),
             _ => None,
         }
     }

@@ -13,6 +13,8 @@ const ALGORITHM: u8 = 1;
 const DASH: &str = "\u{2014} ";
 /// What a secret key's text begins with.
 const SECRET: &str = "PRIVATE+KEY+";
+/// Bytes of an Ed25519 signature; what else may sign beside it has longer ones.
+const SIGNATURE_BYTES: usize = 64;
 /// Bytes of one note that are read, at most.
 pub const NOTE_BYTES_MAX: usize = 64 * 1024;
 
@@ -189,13 +191,20 @@ pub fn unproven(note: &str) -> Result<&str, NoteError> {
     parts(note).map(|(text, _)| text)
 }
 
-/// Each note in a text of several, one after the other, as `audit.checkpoint.file` holds them.
+/// Whether a note has its end, whoever has signed it: a signature that was cut off in the middle is none.
+pub fn is_whole(note: &str) -> bool {
+    parts(note)
+        .is_ok_and(|(_, signatures)| signatures.iter().all(|(_, _, bytes)| bytes.len() >= SIGNATURE_BYTES))
+}
+
+/// Each note in a text of several, one after the other, as `audit.checkpoint.file` holds them. One that was torn off is
+/// one for itself: their texts have no empty lines.
 pub fn split(text: &str) -> Vec<String> {
     let mut notes = Vec::new();
     let mut note = String::new();
     let mut signed = false;
     for line in text.lines() {
-        if signed && !line.starts_with(DASH) {
+        if (signed || note.ends_with("\n\n")) && !line.starts_with(DASH) {
             notes.push(std::mem::take(&mut note));
             signed = false;
         }
@@ -251,7 +260,7 @@ fn key_bytes(text: &str) -> Result<[u8; 32], NoteError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{NoteError, SigningKey, VerifierKey, key_name, open, split, unproven};
+    use super::{NoteError, SigningKey, VerifierKey, is_whole, key_name, open, split, unproven};
     use proptest::prelude::{any, proptest};
 
     fn key(byte: u8) -> SigningKey {
@@ -308,8 +317,16 @@ mod tests {
     fn several_notes_in_one_file() {
         let (one, two) = (key(1).sign("a\nb\n"), key(1).sign("c\n"));
         assert_eq!(split(&format!("{one}{two}")), [one.clone(), two.clone()]);
-        assert_eq!(split(&format!("\n{one}\n\n{two}\n")), [one, two]);
+        assert_eq!(split(&format!("\n{one}\n\n{two}\n")), [one.clone(), two.clone()]);
         assert!(split("").is_empty());
+        // Wherever one was torn off, those around it are whole.
+        for at in (1..one.len()).filter(|at| one.is_char_boundary(*at)) {
+            let found = split(&format!("{two}\n{}\n\n{two}\n", &one[..at]));
+            let whole = found.iter().filter(|note| **note == two).count();
+            let torn = found.iter().filter(|note| !is_whole(note)).count();
+            // All but its last line end is all of it.
+            assert_eq!((whole, torn > 0), (2, at + 1 < one.len()), "{at}: {found:?}");
+        }
     }
 
     proptest! {

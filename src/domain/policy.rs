@@ -5,6 +5,7 @@ use crate::domain::action::{Action, NewSession, Resumption};
 use crate::domain::caller::{Caller, Role};
 use crate::domain::credential::Holder;
 use crate::domain::export::ExportFormat;
+use crate::domain::letter::{Into, Letter};
 use crate::domain::session::{Profile, Session, SessionId};
 use crate::domain::task::Step;
 use crate::domain::verb::Verb;
@@ -106,6 +107,9 @@ pub enum Denied {
 pub const fn least_role(verb: Verb) -> Role {
     match verb {
         Verb::Whoami | Verb::Health => Role::Public,
+        // Each document has a least role of its own.
+        Verb::ReadDocs => Role::Public,
+        Verb::DocProblems => Role::Admin,
         Verb::ShowApi => Role::Newcomer,
         Verb::ListProjects
         | Verb::ListAgents
@@ -118,6 +122,8 @@ pub const fn least_role(verb: Verb) -> Role {
         | Verb::AttachReadOnly
         | Verb::ReadInbox
         | Verb::MarkInbox
+        | Verb::SendToPerson
+        | Verb::SendSummary
         | Verb::WhoReadMine
         | Verb::ListMyTasks
         | Verb::ShowTask
@@ -139,6 +145,7 @@ pub const fn least_role(verb: Verb) -> Role {
         Verb::ShowKeys | Verb::GenerateKey | Verb::RotateKey => Role::Admin,
         Verb::CreateTask | Verb::ListTasks | Verb::DeleteTask => Role::Admin,
         Verb::ListAudit | Verb::VerifyAudit | Verb::Reload => Role::Admin,
+        Verb::ListJobs | Verb::RunJob => Role::Admin,
         Verb::ExportAudit | Verb::FollowAudit | Verb::ShowAuditKeys | Verb::RotateAuditKey => Role::Admin,
         Verb::PruneAudit | Verb::HoldAudit | Verb::ListHolds => Role::Admin,
     }
@@ -153,6 +160,7 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::ListProjects
         | Verb::ListAgents
         | Verb::ListComputers
+        | Verb::ReadDocs
         | Verb::ListSessions
         | Verb::ShowSession
         | Verb::StartSession
@@ -165,9 +173,12 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::ReadInbox
         | Verb::ListMyTasks
         | Verb::ShowTask
-        | Verb::UpdateTask => true,
+        | Verb::UpdateTask
+        | Verb::SendSummary => true,
+        Verb::DocProblems => false,
         Verb::Attach
         | Verb::MarkInbox
+        | Verb::SendToPerson
         | Verb::WhoReadMine
         | Verb::ListAudit
         | Verb::VerifyAudit
@@ -185,6 +196,7 @@ pub const fn open_to_agents(verb: Verb) -> bool {
             false
         }
         Verb::ShowKeys | Verb::GenerateKey | Verb::RotateKey => false,
+        Verb::ListJobs | Verb::RunJob => false,
     }
 }
 
@@ -229,7 +241,10 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
         | Action::ListProjects
         | Action::ListAgents
         | Action::ListComputers
+        | Action::ReadDocs(_)
+        | Action::DocProblems
         | Action::Inbox(_)
+        | Action::SendSummary(_)
         | Action::WhoReadMine(_)
         | Action::CreateTask(_)
         | Action::ListTasks(_)
@@ -299,6 +314,11 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
         Action::SendMessage { session, reason, .. } => {
             let why = "typing into somebody else's session needs a reason";
             if steer(caller, session, reason.as_deref(), rules, why)? == Whose::Anothers {
+                record = Some("session.send");
+            }
+        }
+        Action::SendToPerson(letter) => {
+            if steers(caller, letter, rules)? {
                 record = Some("session.send");
             }
         }
@@ -373,6 +393,8 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
             }
         }
         Action::Reload => record = Some("config.reload"),
+        Action::ListJobs => {}
+        Action::RunJob(_) => record = Some(verb.name()),
         Action::ListCredentials(holder) => owns(caller, holder)?,
         Action::ChangeCredentials { holder, .. } => {
             owns(caller, holder)?;
@@ -440,6 +462,23 @@ fn steer(
         }
     }
     Ok(whose)
+}
+
+/// Whether a letter steers another's session. Only admins write to anybody; and typing what one writes into a session
+/// is steering it, whatever the tool is called.
+fn steers(caller: &Caller, letter: &Letter, rules: &Rules) -> Result<bool, Denied> {
+    if caller.role < Role::Admin && !letter.to.iter().all(|addressee| addressee.admin) {
+        return Err(Denied::Hidden);
+    }
+    match &letter.into {
+        Into::Inbox => Ok(false),
+        Into::Unseen => Err(Denied::NotYours),
+        Into::Session(..) if caller.role < Role::Admin => Err(Denied::NotYours),
+        Into::Session(session, _) => {
+            let why = "typing into somebody else's session needs a reason";
+            Ok(steer(caller, session, letter.reason.as_deref(), rules, why)? == Whose::Anothers)
+        }
+    }
 }
 
 /// A session runs as its owner, whoever resumes it: what the owner may today decides.

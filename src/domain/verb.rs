@@ -15,6 +15,10 @@ pub enum Verb {
     ListAgents,
     /// Machines.
     ListComputers,
+    /// Shared documents.
+    ReadDocs,
+    /// What is wrong with them.
+    DocProblems,
     /// Sessions.
     ListSessions,
     /// One session.
@@ -55,6 +59,10 @@ pub enum Verb {
     ReadInbox,
     /// Marking messages in it as read.
     MarkInbox,
+    /// Writing to a person.
+    SendToPerson,
+    /// Telling who asked for it what was done.
+    SendSummary,
     /// Who read what of one's own.
     WhoReadMine,
     /// Giving somebody a task.
@@ -109,6 +117,10 @@ pub enum Verb {
     ExplainPerson,
     /// Reading the config again.
     Reload,
+    /// What the daemon does now and then.
+    ListJobs,
+    /// Having it done now.
+    RunJob,
 }
 
 impl Verb {
@@ -120,6 +132,8 @@ impl Verb {
         Self::ListProjects,
         Self::ListAgents,
         Self::ListComputers,
+        Self::ReadDocs,
+        Self::DocProblems,
         Self::ListSessions,
         Self::ShowSession,
         Self::StartSession,
@@ -140,6 +154,8 @@ impl Verb {
         Self::Watch,
         Self::ReadInbox,
         Self::MarkInbox,
+        Self::SendToPerson,
+        Self::SendSummary,
         Self::WhoReadMine,
         Self::CreateTask,
         Self::ListTasks,
@@ -167,6 +183,8 @@ impl Verb {
         Self::RotateKey,
         Self::ExplainPerson,
         Self::Reload,
+        Self::ListJobs,
+        Self::RunJob,
     ];
 
     /// The name as `whoami`, refusals and the audit log spell it.
@@ -178,6 +196,8 @@ impl Verb {
             Self::ListProjects => "projects.list",
             Self::ListAgents => "agents.list",
             Self::ListComputers => "computers.list",
+            Self::ReadDocs => "docs.read",
+            Self::DocProblems => "docs.problems",
             Self::ListSessions => "sessions.list",
             Self::ShowSession => "session.show",
             Self::StartSession => "session.start",
@@ -198,6 +218,8 @@ impl Verb {
             Self::Watch => "session.subscribe",
             Self::ReadInbox => "inbox.read",
             Self::MarkInbox => "inbox.mark",
+            Self::SendToPerson => "message.send",
+            Self::SendSummary => "summary.send",
             Self::WhoReadMine => "audit.mine",
             Self::CreateTask => "task.create",
             Self::ListTasks => "tasks.list",
@@ -225,6 +247,8 @@ impl Verb {
             Self::RotateKey => "key.rotate",
             Self::ExplainPerson => "people.explain",
             Self::Reload => "config.reload",
+            Self::ListJobs => "jobs.list",
+            Self::RunJob => "jobs.run",
         }
     }
 }

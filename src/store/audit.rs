@@ -9,7 +9,8 @@ use crate::store::entity::audit::{ActiveModel, Column, Entity, Model};
 use crate::store::error::StoreError;
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect,
 };
 
 /// Rows of one INSERT statement: 18 columns each, within both engines' parameter limits.
@@ -235,12 +236,17 @@ pub async fn chains(conn: &Conn) -> Result<Vec<String>, StoreError> {
 
 /// The first and the last seq of a chain, if it has rows.
 pub async fn ends(conn: &Conn, computer: &str) -> Result<Option<(i64, i64)>, StoreError> {
-    // Two look-ups: asked for both at once, SQLite reads the whole chain.
+    // Two look-ups: asked for both at once, SQLite reads the whole chain. What is no whole number there has no place.
+    let whole = match conn.get_database_backend() {
+        DbBackend::Sqlite => Expr::cust("typeof(seq) = 'integer'"),
+        _ => Expr::cust("true"),
+    };
     let of = |order| {
         Entity::find()
             .select_only()
             .column(Column::Seq)
             .filter(Column::Computer.eq(computer))
+            .filter(whole.clone())
             .order_by(Column::Seq, order)
             .limit(1)
             .into_tuple::<i64>()

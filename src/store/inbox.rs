@@ -133,6 +133,32 @@ pub async fn unread(conn: &Conn, filter: &Filter) -> Result<u64, StoreError> {
     Ok(Entity::find().filter(Filter { unread: true, ..*filter }.condition()).count(conn).await?)
 }
 
+/// When this sender wrote to this person since then, newest first, at most `limit`.
+///
+/// # Errors
+/// The database.
+pub async fn letters_of(
+    conn: &Conn,
+    person: PersonId,
+    sender: &str,
+    since: Timestamp,
+    limit: u64,
+) -> Result<Vec<Timestamp>, StoreError> {
+    let at: Vec<i64> = Entity::find()
+        .select_only()
+        .column(Column::At)
+        .filter(Column::Person.eq(person.0))
+        .filter(Column::Sender.eq(sender))
+        .filter(Column::At.gt(since.micros()))
+        .order_by_desc(Column::Place)
+        .order_by_desc(Column::Id)
+        .limit(limit)
+        .into_tuple()
+        .all(conn)
+        .await?;
+    Ok(at.into_iter().map(Timestamp::from_micros).collect())
+}
+
 /// Marks notices as read; those that were stay as they are.
 pub async fn mark(conn: &Conn, filter: &Filter, which: &Mark, at: Timestamp) -> Result<(), StoreError> {
     let mut update = Entity::update_many()

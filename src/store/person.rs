@@ -192,6 +192,26 @@ pub async fn directory(conn: &Conn) -> Result<Vec<Known>, StoreError> {
         .collect()
 }
 
+/// Those who were made admins at run time and, if `by_group`, those who were it by an OS group when they were last seen;
+/// by name, at most `limit`.
+///
+/// # Errors
+/// The database.
+pub async fn admins(conn: &Conn, by_group: bool, limit: u64) -> Result<Vec<Person>, StoreError> {
+    let mut any = Condition::any().add(person::Column::Role.eq(Role::Admin.name()));
+    if by_group {
+        any = any.add(person::Column::GroupRole.eq(Role::Admin.name()));
+    }
+    let rows = person::Entity::find()
+        .filter(person::Column::Name.is_not_null())
+        .filter(any)
+        .order_by_asc(person::Column::Name)
+        .limit(limit)
+        .all(conn)
+        .await?;
+    rows.into_iter().map(person_of).collect()
+}
+
 /// Switches a person on or off. `false` if there is no such person.
 pub async fn set_status(conn: &Conn, id: PersonId, status: PersonStatus) -> Result<bool, StoreError> {
     let done = person::Entity::update_many()

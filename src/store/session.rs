@@ -219,6 +219,20 @@ pub async fn open_count(conn: &Conn, owner: PersonId) -> Result<u64, StoreError>
     Ok(Entity::find().filter(Column::Owner.eq(owner.0)).filter(still_open()).count(conn).await?)
 }
 
+/// This person's sessions that are not over nor about to be, on every computer, the newest first, at most `limit`.
+pub async fn newest_open(conn: &Conn, owner: PersonId, limit: u64) -> Result<Vec<Session>, StoreError> {
+    let rows = Entity::find()
+        .filter(Column::Owner.eq(owner.0))
+        .filter(still_open())
+        .filter(Column::Status.ne(SessionStatus::Ending.name()))
+        .order_by_desc(Column::Created)
+        .order_by_desc(Column::Id)
+        .limit(limit)
+        .all(conn)
+        .await?;
+    rows.into_iter().map(session).collect()
+}
+
 /// All sessions of a computer that are not over, in the order of birth.
 pub async fn open_on(conn: &Conn, computer: &str) -> Result<Vec<Session>, StoreError> {
     let rows = Entity::find()

@@ -2,6 +2,8 @@
 //! signed must still be so. Works on any connection, also on a copy and without a daemon. Pages are read side by side
 //! and hashed off the async threads.
 
+pub(super) mod packed;
+
 use crate::domain::audit;
 use crate::domain::checkpoint::Checkpoint;
 use crate::domain::note::{self, NoteError, VerifierKey};
@@ -14,14 +16,17 @@ use crate::store::error::StoreError;
 use crate::store::{migrate, prune};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
+use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult as _, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait as _,
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, FromQueryResult as _, QueryFilter, QueryOrder,
+    QueryResult, QuerySelect, QueryTrait as _, Select, Statement,
 };
 use std::collections::BTreeMap;
 
 /// Rows read at a time.
-const PAGE: i64 = 5_000;
+const PAGE: i64 = 1_000;
+/// The most rows that a page can turn out to have: with one more than fits there is one too many.
+const MOST: u64 = PAGE.unsigned_abs() + 1;
 /// Pages that are on their way at once.
 const PAGES: usize = 3;
 
@@ -162,10 +167,14 @@ async fn prove_chain(
 ) -> Result<ChainReport, StoreError> {
     let cuts = prune::proven(conn, &computer, keys).await?;
     let mut walk = Walk::new(cuts, signed.points);
-    let walked = match ends(conn, &computer).await? {
+    let ends = ends(conn, &computer).await?;
+    let mut walked = match ends {
         Some(ends) => walk_rows(conn, &computer, ends, &mut walk, before, progress).await?,
         None => Ok(()),
     };
+    if walked.is_ok() && has_strays(conn, &computer, ends).await? {
+        walked = Err(Bad { seq: walk.seq() + 1, problem: NO_PLACE.to_owned() });
+    }
     let bad = walked.and_then(|()| walk.finish()).and_then(|()| signed.bad.map_or(Ok(()), Err)).err();
     Ok(ChainReport {
         computer,
@@ -191,7 +200,7 @@ async fn walk_rows(
     let mut next = first;
     loop {
         while reading.len() < PAGES && next <= last {
-            let to = next.saturating_add(PAGE - 1).min(last);
+            let to = Ord::min(next.saturating_add(PAGE - 1), last);
             reading.push_back(read(conn, computer, next, to));
             next = match to.checked_add(1) {
                 Some(next) => next,
@@ -210,50 +219,91 @@ async fn walk_rows(
         progress(before + walk.rows());
         if gone {
             // A hole as wide as a page, or wider: the row behind it tells.
-            let (_, rows) = after_hole(conn, computer, to).await?;
-            if let Some((seq, link)) = rows.into_iter().next() {
+            if let Some((seq, link)) = after_hole(conn, computer, to).await? {
                 return Ok(walk.step(seq, link));
             }
         }
     }
 }
 
-type Rows = (i64, Vec<(i64, Result<Link, String>)>);
+/// A row's place, and what is to be judged of it.
+type Row = (i64, Result<Link, String>);
+/// How far was read, and the rows up to there.
+type Rows = (i64, Vec<Row>);
 
-/// The rows `from` to `to`. There may be too many of them where the table has lost its key: the walk stops at those.
+/// The rows `from` to `to`, and whatever stands between them. There may be too many of them where the table has lost its
+/// key: the walk stops at those.
 async fn read(conn: &Conn, computer: &str, from: i64, to: i64) -> Result<Rows, StoreError> {
+    if conn.get_database_backend() == DbBackend::Sqlite
+        && let Some(page) = packed::page(conn, computer, from, to, MOST).await
+        && let Some(rows) = hashed(move || packed::rows(&page, judged)).await?
+    {
+        return Ok((to, rows));
+    }
+    let up_to = match conn.get_database_backend() {
+        DbBackend::Sqlite => Expr::col(Column::Seq).lt(Expr::val(to).add(1)),
+        _ => Expr::col(Column::Seq).lte(to),
+    };
     let query = Entity::find()
         .filter(Column::Computer.eq(computer))
-        .filter(Column::Seq.between(from, to))
+        .filter(Column::Seq.gte(from))
+        .filter(up_to)
         .order_by_asc(Column::Seq)
-        .limit(PAGE.unsigned_abs() + 1);
-    links(conn, query, to).await
+        .limit(MOST);
+    Ok((to, links(conn, query, from).await?))
 }
 
-async fn after_hole(conn: &Conn, computer: &str, to: i64) -> Result<Rows, StoreError> {
+/// The first row behind `to`.
+async fn after_hole(conn: &Conn, computer: &str, to: i64) -> Result<Option<Row>, StoreError> {
     let query = Entity::find()
         .filter(Column::Computer.eq(computer))
         .filter(Column::Seq.gt(to))
         .order_by_asc(Column::Seq)
         .limit(1);
-    links(conn, query, to).await
+    Ok(links(conn, query, to.saturating_add(1)).await?.into_iter().next())
 }
 
-async fn links(conn: &Conn, query: sea_orm::Select<Entity>, to: i64) -> Result<Rows, StoreError> {
-    let rows = conn.query_all_raw(query.build(conn.get_database_backend())).await?;
-    let hashed = tokio::task::spawn_blocking(move || {
-        rows.iter()
-            .map(|row| {
-                let seq: i64 = row.try_get("", "seq").map_err(StoreError::from)?;
-                let model = Model::from_query_result(row, "").map_err(|_| "it cannot be read".to_owned());
-                Ok((seq, model.and_then(link)))
-            })
-            .collect::<Result<Vec<_>, StoreError>>()
-    });
-    match hashed.await {
-        Ok(rows) => Ok((to, rows?)),
-        Err(_) => Err(StoreError::Other("hashing was stopped".to_owned())),
+/// Whether a chain has rows outside of its ends: SQLite lets a column of whole numbers have anything else in it, too.
+async fn has_strays(conn: &Conn, computer: &str, ends: Option<(i64, i64)>) -> Result<bool, StoreError> {
+    if conn.get_database_backend() != DbBackend::Sqlite {
+        return Ok(false);
     }
+    let (first, last) = ends.unwrap_or((i64::MAX, i64::MAX));
+    // What was added meanwhile is behind the last one, too.
+    let sql = "SELECT EXISTS (SELECT 1 FROM audit_log WHERE computer = ?1 AND seq IS NULL) \
+               OR EXISTS (SELECT 1 FROM audit_log WHERE computer = ?1 AND seq < ?2) \
+               OR EXISTS (SELECT 1 FROM audit_log WHERE computer = ?1 AND seq > ?3 AND typeof(seq) <> 'integer') AS has";
+    let values = [computer.into(), first.into(), last.into()];
+    let row = conn.query_one_raw(Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)).await?;
+    Ok(row.map(|row| row.try_get("", "has")).transpose()?.unwrap_or(false))
+}
+
+/// What is said of a row whose place is none.
+const NO_PLACE: &str = "there is a row whose number is no whole number";
+
+/// The rows of a query in their order; `next` is the place that the first of them should have.
+async fn links(conn: &Conn, query: Select<Entity>, mut next: i64) -> Result<Vec<Row>, StoreError> {
+    let rows = conn.query_all_raw(query.build(conn.get_database_backend())).await?;
+    hashed(move || {
+        let judged = |row: &QueryResult| {
+            let Ok(seq) = row.try_get::<i64>("", "seq") else { return (next, Err(NO_PLACE.to_owned())) };
+            next = seq.saturating_add(1);
+            let model = Model::from_query_result(row, "").map_err(|_| "it cannot be read".to_owned());
+            (seq, model.and_then(link))
+        };
+        rows.iter().map(judged).collect()
+    })
+    .await
+}
+
+/// Does what takes long where it holds nobody up.
+async fn hashed<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| StoreError::Other("hashing was stopped".to_owned()))
+}
+
+fn judged(row: Model) -> Row {
+    (row.seq, link(row))
 }
 
 fn link(row: Model) -> Result<Link, String> {

@@ -1,5 +1,6 @@
 //! Cursors of lists: where a page ended, as opaque text that survives being pasted anywhere.
 
+use crate::domain::document::DocId;
 use crate::domain::session::SessionId;
 use crate::domain::task::{TaskId, TaskPlace};
 use crate::domain::timestamp::Timestamp;
@@ -64,15 +65,15 @@ pub fn hit(text: &str) -> Result<i64, Fault> {
 /// A place in a list of tasks.
 pub fn of_task(place: TaskPlace) -> String {
     match place {
-        TaskPlace::Newest(id) => format!("tn-{}", id.0.simple()),
-        TaskPlace::Due(None, id) => format!("tu-{}", id.0.simple()),
-        TaskPlace::Due(Some(due), id) => format!("t{}-{}", due.micros(), id.0.simple()),
+        TaskPlace::Newest(id) => format!("wn-{}", id.0.simple()),
+        TaskPlace::Due(None, id) => format!("wu-{}", id.0.simple()),
+        TaskPlace::Due(Some(due), id) => format!("w{}-{}", due.micros(), id.0.simple()),
     }
 }
 
 /// Reads [`of_task`] back.
 pub fn task(text: &str) -> Result<TaskPlace, Fault> {
-    let parts = text.strip_prefix('t').and_then(|rest| rest.rsplit_once('-'));
+    let parts = text.strip_prefix('w').and_then(|rest| rest.rsplit_once('-'));
     let read = parts.and_then(|(due, id)| {
         let id = TaskId(Uuid::try_parse(id).ok()?);
         Some(match due {
@@ -84,14 +85,41 @@ pub fn task(text: &str) -> Result<TaskPlace, Fault> {
     read.ok_or_else(not_a_cursor)
 }
 
-fn not_a_cursor() -> Fault {
+/// A place in the index of documents.
+pub fn of_document(id: &DocId) -> String {
+    format!("d{id}")
+}
+
+/// Reads [`of_document`] back.
+pub fn document(text: &str) -> Result<DocId, Fault> {
+    text.strip_prefix('d').and_then(|id| DocId::parse(id).ok()).ok_or_else(not_a_cursor)
+}
+
+/// A place in a document's text: so many bytes after its beginning.
+pub fn of_text(id: &DocId, offset: usize) -> String {
+    format!("t{offset:x}-{id}")
+}
+
+/// Reads [`of_text`] back.
+pub fn text(text: &str) -> Result<(DocId, usize), Fault> {
+    let parts = text.strip_prefix('t').and_then(|rest| rest.split_once('-'));
+    let read = parts.and_then(|(at, id)| Some((DocId::parse(id).ok()?, usize::from_str_radix(at, 16).ok()?)));
+    read.ok_or_else(not_a_cursor)
+}
+
+/// The fault of a text that is no place in this list.
+pub(super) fn not_a_cursor() -> Fault {
     Fault::invalid("cursor", "is not one that a list gave")
         .hint("pass next_cursor of the page before, unchanged")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{audit, hit, inbox, of_audit, of_inbox, of_session, of_task, session, task};
+    use super::{
+        audit, document, hit, inbox, of_audit, of_document, of_inbox, of_session, of_task, of_text, session,
+        task, text,
+    };
+    use crate::domain::document::DocId;
     use crate::domain::session::SessionId;
     use crate::domain::task::{TaskId, TaskPlace};
     use crate::domain::timestamp::Timestamp;
@@ -113,18 +141,24 @@ mod tests {
             ] {
                 assert_eq!(task(&of_task(place)), Ok(place));
             }
+            if let Ok(id) = DocId::parse(&name) {
+                assert_eq!(document(&of_document(&id)), Ok(id.clone()));
+                assert_eq!(text(&of_text(&id, 77)), Ok((id, 77)));
+            }
             if seq >= 0 {
                 assert_eq!(audit(&of_audit(at, &name, seq)), Ok((at, name, seq)));
             }
         }
 
         #[test]
-        fn garbage_is_a_fault(text in any::<String>()) {
-            let _ = session(&text);
-            let _ = audit(&text);
-            let _ = inbox(&text);
-            let _ = hit(&text);
-            let _ = task(&text);
+        fn garbage_is_a_fault(given in any::<String>()) {
+            let _ = session(&given);
+            let _ = audit(&given);
+            let _ = inbox(&given);
+            let _ = hit(&given);
+            let _ = document(&given);
+            let _ = text(&given);
+            let _ = task(&given);
         }
     }
 }

@@ -11,7 +11,8 @@ use crate::store::conn::Conn;
 use crate::store::session::{self, Found};
 use crate::usecase::follow::Place;
 use crate::usecase::{
-    Explained, Facts, audit, credential, cursor, hook, inbox, labels, place, question, resume, search, task,
+    Explained, Facts, audit, credential, cursor, docs, hook, inbox, job, labels, letter, place, question,
+    resume, search, task,
 };
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::follow::FollowSession;
@@ -37,6 +38,9 @@ pub async fn resolve(
         Request::ListProjects => Action::ListProjects,
         Request::ListAgents => Action::ListAgents,
         Request::ListComputers => Action::ListComputers,
+        Request::ReadDocs(args) => docs::resolve(args)?,
+        Request::ReadDocument(one) => docs::resolve_one(&one.id)?,
+        Request::DocProblems => Action::DocProblems,
         Request::ListSessions(args) => {
             Action::ListSessions(Box::new(session_query(conn, caller, &args).await?))
         }
@@ -120,6 +124,8 @@ pub async fn resolve(
             Action::Watch { session: find(conn, caller, &name.session_id).await?, on: false }
         }
         Request::Inbox(args) => inbox::resolve(args)?,
+        Request::SendToPerson(args) => letter::resolve(conn, facts, caller, args).await?,
+        Request::SendSummary(args) => letter::resolve_summary(conn, facts, caller, args).await?,
         Request::WhoReadMine(args) => inbox::resolve_mine(&args)?,
         Request::CreateTask(_)
         | Request::ListTasks(_)
@@ -150,6 +156,8 @@ pub async fn resolve(
             Action::ExplainPerson { who: Box::new(who), own }
         }
         Request::Reload => Action::Reload,
+        Request::ListJobs => Action::ListJobs,
+        Request::RunJob(args) => job::resolve(&args)?,
         Request::ListCredentials(_)
         | Request::PutCredential(_)
         | Request::DeleteCredential(_)
@@ -185,6 +193,7 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
             *resumption.session = again(conn, &resumption.session).await?;
             resume::count(conn, resumption).await?;
         }
+        Action::SendToPerson(letter) => letter::again(conn, letter).await?,
         Action::StartSession(new) => look_up_start(conn, caller, new).await?,
         Action::CreateTask(task) => task::assignee(conn, task).await?,
         Action::UpdateTask(change) => change.task = task::again(conn, change.task.id).await?,
@@ -195,8 +204,11 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::ListProjects
         | Action::ListAgents
         | Action::ListComputers
+        | Action::ReadDocs(_)
+        | Action::DocProblems
         | Action::ListSessions(_)
         | Action::Inbox(_)
+        | Action::SendSummary(_)
         | Action::WhoReadMine(_)
         | Action::ListTasks(_)
         | Action::ListMyTasks(_)
@@ -219,13 +231,15 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::GenerateKey
         | Action::RotateKey
         | Action::ExplainPerson { .. }
-        | Action::Reload => {}
+        | Action::Reload
+        | Action::ListJobs
+        | Action::RunJob(_) => {}
     }
     Ok(action)
 }
 
 /// The session as it is now.
-async fn again(conn: &Conn, session: &Session) -> Result<Session, Fault> {
+pub(super) async fn again(conn: &Conn, session: &Session) -> Result<Session, Fault> {
     // One that is being purged is not there any more.
     let now = session::by_ids(conn, &[session.id]).await.map_err(unavailable)?.pop();
     now.ok_or_else(|| no_session(&session.id.to_string()))

@@ -18,7 +18,7 @@ use crate::usecase::resolve::{no_session, no_user, unavailable};
 use crate::usecase::turns::READING;
 use crate::usecase::witness::Written;
 use crate::usecase::{
-    Facts, audit as usecase_audit, children, content, credential, cursor, hook, inbox, labels, purge,
+    Facts, audit as usecase_audit, children, content, credential, cursor, hook, inbox, labels, letter, purge,
     question, resume, task,
 };
 use crate::wire::fault::{Fault, FaultCode};
@@ -85,6 +85,10 @@ pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
             .because(resumption.reason.as_deref())
             .with_detail(&json!({ "agent": resumption.session.agent, "profile": permit.profile().name() })),
         Action::AnswerSession(new) => draft.about(&new.session).because(new.reason.as_deref()),
+        Action::SendToPerson(letter) => {
+            let draft = draft.because(letter.reason.as_deref());
+            letter.session().map_or(draft.clone(), |session| draft.about(session))
+        }
         Action::ExportSession { session, format, reason } => {
             let draft = draft.about(session).because(reason.as_deref());
             draft.with_detail(&json!({ "format": format.name() }))
@@ -104,6 +108,9 @@ pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
         }
         Action::ChangeCredentials { holder, change } => credential::described(draft, holder, change),
         Action::DeleteTask(task) => task::described(draft, task),
+        Action::RunJob(job) => {
+            AuditDraft { target: Some(("job".to_owned(), job.name().to_owned())), ..draft }
+        }
         _ => usecase_audit::recorded(draft, permit.action()),
     };
     Some(match permit.action().session().filter(|session| !session.is_own(permit.caller())) {
@@ -145,6 +152,7 @@ pub fn fault(denied: Denied, action: &Action, caller: &Caller) -> Fault {
             Action::ListSessions(query) => {
                 Fault::not_found("sessions of", query.owner.as_deref().unwrap_or_default())
             }
+            Action::SendToPerson(letter) => letter::nobody(&letter.asked),
             Action::ExplainPerson { who, .. } => no_user(who.os_username.as_deref().unwrap_or_default()),
             Action::ShowTask(task) => task::no_task(&task.id.to_string()),
             Action::UpdateTask(change) => task::no_task(&change.task.id.to_string()),
@@ -215,6 +223,7 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
                 .collect();
             Reply::Computers(ComputersReply { computers })
         }
+        Action::ReadDocs(_) | Action::DocProblems => return Err(not_here("a document")),
         Action::ListSessions(query) => {
             Reply::Sessions(sessions(store, facts, &caller, listing, &query).await?)
         }
@@ -265,6 +274,7 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         Action::ExportSession { .. } => return Err(not_here("export")),
         Action::SearchSessions(_) => return Err(not_here("transcript.search")),
         Action::Reload => return Err(not_here("reload")),
+        Action::ListJobs | Action::RunJob(_) => return Err(not_here("a job")),
         Action::StartSession(_)
         | Action::SendMessage { .. }
         | Action::EndSession { .. }
@@ -278,6 +288,8 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         | Action::CreateTask(_)
         | Action::UpdateTask(_)
         | Action::DeleteTask(_)
+        | Action::SendToPerson(_)
+        | Action::SendSummary(_)
         | Action::PlaceHold { .. }
         | Action::ReleaseHold { .. }
         | Action::ChangeCredentials { .. }
@@ -340,6 +352,9 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
         Action::AnswerSession(new) => question::answer(tx, facts, *new).await?,
         Action::ReportHook { session, event } => hook::report(tx, facts, &session, *event).await?,
         Action::Inbox(query) => Reply::Inbox(inbox::page(tx.conn(), facts, &caller, &query).await?),
+        Action::SendToPerson(letter) | Action::SendSummary(letter) => {
+            letter::send(tx, facts, &caller, *letter).await?
+        }
         Action::Watch { session, on } => children::watch(tx, facts, &caller, &session, on).await?,
         action @ (Action::CreateTask(_) | Action::UpdateTask(_) | Action::DeleteTask(_)) => {
             task::change(tx, facts, &caller, action).await?

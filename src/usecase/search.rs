@@ -31,7 +31,7 @@ const LOOKED_AT_MAX: u64 = 1_000;
 pub struct Found {
     /// The hits.
     pub reply: Reply,
-    /// One for each session of somebody else's whose text is among them.
+    /// One for each session of somebody else's whose text is among them; where everybody's were searched, one at least.
     pub rows: Vec<Row>,
     /// Whose inboxes change by that.
     pub told: Vec<(PersonId, u32)>,
@@ -103,6 +103,13 @@ pub async fn search(conn: &Conn, facts: &Facts, permit: Permit) -> Result<Found,
                 told.push((session.owner, session.owner_uid));
             }
             rows.push(Row { draft, notice });
+        }
+        // That words are nowhere is something learned, too.
+        if rows.is_empty() {
+            let draft = AuditDraft::by(&caller, action, AuditOutcome::Success, facts.now, &request)
+                .because(asked.reason.as_deref())
+                .with_detail(&json!({ "hits": 0 }));
+            rows.push(Row { draft, notice: None });
         }
     }
     let searched = if everybodys.is_some() { "all" } else { "own" }.to_owned();

@@ -33,6 +33,50 @@ impl Inbox {
     }
 }
 
+/// Arguments of `send_to_user`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SendToPerson {
+    /// To whom: a person's name, or `admins` for all admins. Whoever is no admin writes to admins only.
+    pub user: String,
+    /// The text, at most 4,000 characters.
+    pub message: String,
+    /// Also type it into this open session of theirs: its id or the first 8 characters of it or more, or `newest`.
+    /// Only admins, into another's only where admins may steer, and with a reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub into_session: Option<String>,
+    /// Why it is typed into another's session; shown to the owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Arguments of `send_summary_to_owner`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SendSummary {
+    /// What was done, at most 4,000 characters.
+    pub summary: String,
+    /// The task it is about: it goes to who gave it. Without one it goes to who gave your newest open task, else to the
+    /// admins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<String>,
+}
+
+/// What became of what was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeliveredReply {
+    /// The key of the message in the first addressee's inbox.
+    pub message_id: String,
+    /// In whose inboxes it lies, by name.
+    pub to: Vec<String>,
+    /// The session that it is typed into as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// What became of it there: `pending` until it was typed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+}
+
 /// Arguments of `who_read_my_sessions`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

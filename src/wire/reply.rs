@@ -9,7 +9,9 @@ use crate::wire::audit::{AuditKeysReply, HoldRow, HoldsReply, PrunedReply};
 use crate::wire::credential::{
     CredentialDeletedReply, CredentialRow, CredentialsReply, ImportedReply, KeysReply,
 };
-use crate::wire::inbox::InboxReply;
+use crate::wire::docs::{ContextReply, DocProblemsReply, DocText};
+use crate::wire::inbox::{DeliveredReply, InboxReply};
+use crate::wire::job::{JobRow, JobsReply};
 use crate::wire::task::{TaskDeletedReply, TaskReply, TasksReply};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,6 +32,12 @@ pub enum Reply {
     Agents(AgentsReply),
     /// To `ListComputers`.
     Computers(ComputersReply),
+    /// To `ReadDocs`.
+    Context(ContextReply),
+    /// To `ReadDocument`.
+    Document(DocText),
+    /// To `DocProblems`.
+    DocProblems(DocProblemsReply),
     /// To `ListSessions`.
     Sessions(SessionsReply),
     /// To `ShowSession`.
@@ -56,6 +64,8 @@ pub enum Reply {
     Watching(WatchingReply),
     /// To `Inbox`.
     Inbox(InboxReply),
+    /// To `SendToPerson` and `SendSummary`.
+    Delivered(Box<DeliveredReply>),
     /// To `ListAudit` and `WhoReadMine`.
     Audit(AuditReply),
     /// To `ListTasks` and `ListMyTasks`.
@@ -90,6 +100,10 @@ pub enum Reply {
     Keys(KeysReply),
     /// To `Reload`.
     Reloaded(ReloadedReply),
+    /// To `ListJobs`.
+    Jobs(JobsReply),
+    /// To `RunJob`.
+    JobDone(Box<JobRow>),
 }
 
 /// Who somebody is to the daemon.

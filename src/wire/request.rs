@@ -9,9 +9,11 @@ use crate::wire::audit::{
     ExportAudit, FollowAudit, ListHolds, PlaceHold, PruneAudit, ReleaseHold, VerifyAudit,
 };
 use crate::wire::credential::{DeleteCredential, ImportCredentials, ListCredentials, PutCredential};
+use crate::wire::docs::{DocRef, GetContext};
 use crate::wire::export::ExportSession;
 use crate::wire::follow::FollowSession;
-use crate::wire::inbox::{Inbox, WhoRead};
+use crate::wire::inbox::{Inbox, SendSummary, SendToPerson, WhoRead};
+use crate::wire::job::RunJob;
 use crate::wire::task::{CreateTask, ListMyTasks, ListTasks, TaskRef, UpdateTask};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +32,12 @@ pub enum Request {
     ListAgents,
     /// Machines this daemon knows.
     ListComputers,
+    /// Which shared documents there are, or the texts of some.
+    ReadDocs(GetContext),
+    /// One shared document, whole.
+    ReadDocument(DocRef),
+    /// What is wrong with the shared documents.
+    DocProblems,
     /// Sessions I may see.
     ListSessions(ListSessions),
     /// One session.
@@ -72,6 +80,10 @@ pub enum Request {
     StopNotifications(SessionRef),
     /// My messages.
     Inbox(Inbox),
+    /// Write to a person.
+    SendToPerson(SendToPerson),
+    /// Tell who asked for it what was done.
+    SendSummary(SendSummary),
     /// Who read what of mine?
     WhoReadMine(WhoRead),
     /// Give somebody a task.
@@ -128,6 +140,10 @@ pub enum Request {
     ExplainPerson(ExplainPerson),
     /// Read the config again.
     Reload,
+    /// What the daemon does now and then.
+    ListJobs,
+    /// Have it do one of that now.
+    RunJob(RunJob),
 }
 
 impl Request {
@@ -140,6 +156,8 @@ impl Request {
             Self::ListProjects => Verb::ListProjects,
             Self::ListAgents => Verb::ListAgents,
             Self::ListComputers => Verb::ListComputers,
+            Self::ReadDocs(_) | Self::ReadDocument(_) => Verb::ReadDocs,
+            Self::DocProblems => Verb::DocProblems,
             Self::ListSessions(_) => Verb::ListSessions,
             Self::ShowSession(_) => Verb::ShowSession,
             Self::StartSession(_) | Self::RunAgentCommand(_) => Verb::StartSession,
@@ -164,6 +182,8 @@ impl Request {
                 true => Verb::MarkInbox,
                 false => Verb::ReadInbox,
             },
+            Self::SendToPerson(_) => Verb::SendToPerson,
+            Self::SendSummary(_) => Verb::SendSummary,
             Self::WhoReadMine(_) => Verb::WhoReadMine,
             Self::CreateTask(_) => Verb::CreateTask,
             Self::ListTasks(_) => Verb::ListTasks,
@@ -191,6 +211,8 @@ impl Request {
             Self::RotateKey => Verb::RotateKey,
             Self::ExplainPerson(_) => Verb::ExplainPerson,
             Self::Reload => Verb::Reload,
+            Self::ListJobs => Verb::ListJobs,
+            Self::RunJob(_) => Verb::RunJob,
         }
     }
 }

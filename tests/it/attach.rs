@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, too, may stop where they cannot go on")]
 
-mod own;
+pub mod own;
 
 use crate::postgres::{Db, on_both};
 use crate::world::{ANN, Answer, BOB, CID, EVE, SHELL, STRANGER, World};

@@ -3,6 +3,7 @@
 mod checkpoints;
 mod command;
 mod export;
+mod odd;
 mod prune;
 mod tamper;
 

@@ -1,10 +1,13 @@
 //! Every door to what a session showed, tried by every kind of caller, on both databases: one's own opens without a
 //! trace, another's only for an admin with a reason and after the row is durable, everybody else gets no byte. A new
 //! door is one line of [`DOORS`]. How the doors stand when the log cannot be written is in `shut`, what the owner is
-//! told in `told`, searching and what agents ask in `found`.
+//! told in `told`, searching and what agents ask in `found`,
+//! the command line in `command`, and how a reason is asked for in `asked`.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, too, may stop where they cannot go on")]
 
+mod asked;
+mod command;
 mod found;
 mod shut;
 mod told;

@@ -37,6 +37,50 @@ fn actions(own: Option<&str>, bobs: &str) -> Vec<Spelling> {
         spelling("projects", Some("list_projects"), json!({}), "GET", "/projects", None),
         spelling("agents", Some("list_agents"), json!({}), "GET", "/agents", None),
         spelling("computers", Some("list_computers"), json!({}), "GET", "/computers", None),
+        spelling("docs", Some("get_context"), json!({}), "GET", "/docs", None),
+        spelling(
+            "docs, types",
+            Some("get_context"),
+            json!({ "types": ["policy", "A"] }),
+            "GET",
+            "/docs?types=policy&types=A",
+            None,
+        ),
+        spelling(
+            "docs, for all",
+            Some("get_context"),
+            json!({ "ids": ["open"] }),
+            "GET",
+            "/docs?ids=open",
+            None,
+        ),
+        spelling(
+            "docs, for newcomers",
+            Some("get_context"),
+            json!({ "ids": ["team/rules"] }),
+            "GET",
+            "/docs?ids=team%2Frules",
+            None,
+        ),
+        spelling(
+            "docs, for admins",
+            Some("get_context"),
+            json!({ "ids": ["secret"] }),
+            "GET",
+            "/docs?ids=secret",
+            None,
+        ),
+        spelling(
+            "docs, none such",
+            Some("get_context"),
+            json!({ "ids": ["none"] }),
+            "GET",
+            "/docs?ids=none",
+            None,
+        ),
+        spelling("one doc, for admins", None, json!({}), "GET", "/docs/secret", None),
+        spelling("one doc, for newcomers", None, json!({}), "GET", "/docs/team%2Frules", None),
+        spelling("docs, what is wrong", None, json!({}), "GET", "/health/docs", None),
         spelling("sessions", Some("list_sessions"), json!({}), "GET", "/sessions", None),
         spelling(
             "sessions of bob",
@@ -179,6 +223,65 @@ fn actions(own: Option<&str>, bobs: &str) -> Vec<Spelling> {
             "/inbox/read",
             Some(json!({ "mark_read": ["one"] })),
         ),
+        spelling(
+            "write to ann",
+            Some("send_to_user"),
+            json!({ "user": "ann", "message": "hello" }),
+            "POST",
+            "/people/ann/messages",
+            Some(json!({ "message": "hello" })),
+        ),
+        spelling(
+            "write to bob",
+            Some("send_to_user"),
+            json!({ "user": "bob", "message": "hello" }),
+            "POST",
+            "/people/bob/messages",
+            Some(json!({ "message": "hello" })),
+        ),
+        spelling(
+            "write to nobody",
+            Some("send_to_user"),
+            json!({ "user": "zoe", "message": "hello" }),
+            "POST",
+            "/people/zoe/messages",
+            Some(json!({ "message": "hello" })),
+        ),
+        spelling(
+            "write nothing",
+            Some("send_to_user"),
+            json!({ "user": "admins", "message": " " }),
+            "POST",
+            "/people/admins/messages",
+            Some(json!({ "message": " " })),
+        ),
+        spelling(
+            "write into ann's",
+            Some("send_to_user"),
+            json!({ "user": "ann", "message": "hello", "into_session": "newest", "reason": why }),
+            "POST",
+            "/people/ann/messages",
+            Some(json!({ "message": "hello", "into_session": "newest", "reason": why })),
+        ),
+        spelling(
+            "summary",
+            Some("send_summary_to_owner"),
+            json!({ "summary": "all done" }),
+            "POST",
+            "/inbox/summaries",
+            Some(json!({ "summary": "all done" })),
+        ),
+        spelling(
+            "summary, no such task",
+            Some("send_summary_to_owner"),
+            json!({ "summary": "all done", "task_id": missing }),
+            "POST",
+            "/inbox/summaries",
+            Some(json!({ "summary": "all done", "task_id": missing })),
+        ),
+        spelling("jobs", None, json!({}), "GET", "/jobs", None),
+        spelling("jobs, run", None, json!({}), "POST", "/jobs/retention/run", None),
+        spelling("jobs, run none", None, json!({}), "POST", "/jobs/nothing/run", None),
         spelling("who read mine", Some("who_read_my_sessions"), json!({}), "GET", "/audit/mine", None),
         spelling("audit", Some("audit_query"), json!({}), "GET", "/audit", None),
         spelling("audit verify", None, json!({}), "POST", "/audit/verify", None),
@@ -375,6 +478,9 @@ async fn table(db: Db) -> String {
              newcomer: *often\n  public: *often",
         )
         .config(SHELL)
+        .doc("open.md", "id: open\nrole: public", "# For all")
+        .doc("rules.md", "id: team/rules", "# For the team")
+        .doc("secret.md", "id: secret\nrole: admin", "# For admins")
         .start()
         .await;
     let bobs = world.shell(BOB).await;
@@ -413,7 +519,7 @@ async fn table(db: Db) -> String {
             if asker == 0 {
                 rows.push(format!("{:26}", action.name));
             }
-            let _ = write!(rows[row], "{word:18}");
+            let _ = write!(rows[row], "{word:17} ");
         }
     }
     let mut text = format!("{:26}", "");

@@ -211,12 +211,21 @@ impl World {
 
     /// Runs one command of the command line as a process of this or another user.
     pub fn run(&self, uid: Option<u32>, args: &[&str]) -> Output {
-        // The built one may lie where only this user can reach it.
+        self.typed(uid, args).output().unwrap()
+    }
+
+    /// The program where every user can reach it: the built one may lie where only this user can.
+    pub fn program(&self) -> PathBuf {
         let exe = self.path("teleclaude");
         if !exe.exists() && fs::hard_link(EXE, &exe).is_err() {
             fs::copy(EXE, &exe).unwrap();
         }
-        let mut command = self.command(&exe);
+        exe
+    }
+
+    /// The same command, not yet run.
+    pub fn typed(&self, uid: Option<u32>, args: &[&str]) -> Command {
+        let mut command = self.command(&self.program());
         if let Some(uid) = uid {
             let home = self.path(&format!("home-{uid}"));
             fs::create_dir_all(&home).unwrap();
@@ -224,7 +233,8 @@ impl World {
             // Drops root's groups too.
             command.uid(uid).gid(uid).env("HOME", home);
         }
-        command.arg("--socket").arg(self.socket()).args(args).stdin(Stdio::null()).output().unwrap()
+        command.arg("--socket").arg(self.socket()).args(args).stdin(Stdio::null());
+        command
     }
 
     /// The same, as JSON, for a command that does not fail.

@@ -445,15 +445,15 @@ async fn what_is_idle_for_too_long_is_ended_and_says_so() {
         world.until(BOB, &idle, |row| row["activity"] == "idle").await;
         let last = Timestamp::parse(row["last_activity"].as_str().unwrap()).unwrap();
         let hours = |hours: u64| last.plus(Duration::from_secs(hours * 3_600));
-        jobs::end_idle(&world.app, hours(71)).await.unwrap();
+        jobs::idle::end_idle(&world.app, hours(71)).await.unwrap();
         assert_eq!(
             world.rest(BOB, "GET", &format!("/sessions/{idle}"), None).await.body["status"],
             "running"
         );
-        jobs::end_idle(&world.app, hours(73)).await.unwrap();
+        jobs::idle::end_idle(&world.app, hours(73)).await.unwrap();
         let row = world.until(BOB, &idle, |row| row["status"] == "ended").await;
         assert_eq!(row["exit"], "idle for 72 h");
-        jobs::end_idle(&world.app, hours(74)).await.unwrap();
+        jobs::idle::end_idle(&world.app, hours(74)).await.unwrap();
         let audit = world.audit().await;
         let rows: Vec<&Value> = audit.iter().filter(|row| row["action"] == "session.end").collect();
         assert_eq!(rows.len(), 2, "why it was asked for, and how it ended: {rows:?}");

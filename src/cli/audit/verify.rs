@@ -79,16 +79,19 @@ pub async fn run(
     args: &Verify,
     json: bool,
 ) -> Result<(), Failure> {
-    let evidence = match given(console, args) {
-        Ok(evidence) => evidence,
+    let (evidence, torn) = match given(console, args) {
+        Ok(given) => given,
         Err(failure) => return tell(console, Err(failure), json),
     };
     match ask(client, &evidence).await {
         Ok(answer) if json => {
+            for note in &torn {
+                console.warn(note);
+            }
             console.say_json(&answer.text)?;
             if answer.reply.ok { Ok(()) } else { Err(Failure::Told) }
         }
-        Ok(answer) => tell(console, Ok(Found { reply: answer.reply, notes: Vec::new() }), json),
+        Ok(answer) => tell(console, Ok(Found { reply: answer.reply, notes: torn }), json),
         Err(Failure::Client(error)) if asks_itself(&error) => {
             let Some(engine) = load::load(&console.environment())
                 .ok()
@@ -164,9 +167,10 @@ fn tell(console: &mut Console<'_>, done: Result<Found, Failure>, json: bool) -> 
     if found.reply.ok { Ok(()) } else { Err(Failure::Told) }
 }
 
-/// The keys and checkpoints of the command line.
-fn given(console: &Console<'_>, args: &Verify) -> Result<Evidence, Failure> {
-    let mut evidence = Evidence::default();
+/// The keys and checkpoints of the command line, and what is to be said of those that are not whole: a file that is
+/// appended to can have been cut off in the middle of one, and the others still prove what they prove.
+fn given(console: &Console<'_>, args: &Verify) -> Result<(Evidence, Vec<String>), Failure> {
+    let (mut evidence, mut torn) = (Evidence::default(), Vec::new());
     for key in &args.key {
         if let Ok(key) = VerifierKey::parse(key) {
             evidence.keys.push(key);
@@ -179,20 +183,31 @@ fn given(console: &Console<'_>, args: &Verify) -> Result<Evidence, Failure> {
     }
     for file in &args.checkpoint {
         let text = read(&console.cwd.join(file), "checkpoint")?;
-        let notes = note::split(&text);
         let shown = file.display();
-        if notes.is_empty() {
-            return Err(Failure::usage(format!("--checkpoint {shown}: there is no checkpoint in it")));
+        let (mut notes, mut passed_over) = (Vec::new(), Vec::new());
+        for (at, text) in note::split(&text).into_iter().enumerate() {
+            let number = at + 1;
+            if !note::is_whole(&text) {
+                passed_over.push(format!(
+                    "--checkpoint {shown}: number {number} in it is not whole (it begins with {:?}): it proves nothing",
+                    text.lines().next().unwrap_or_default().chars().take(80).collect::<String>()
+                ));
+            } else if note::unproven(&text).ok().and_then(Checkpoint::parse).is_some() {
+                notes.push(text);
+            } else {
+                // What is signed but says something else would be looked at by nobody.
+                let problem =
+                    format!("--checkpoint {shown}: number {number} in it is signed, but no checkpoint");
+                return Err(Failure::usage(problem));
+            }
         }
-        // What is signed but says something else would be looked at by nobody.
-        let is_point = |text: &String| note::unproven(text).ok().and_then(Checkpoint::parse).is_some();
-        if let Some(wrong) = notes.iter().position(|text| !is_point(text)) {
-            let problem = format!("--checkpoint {shown}: number {} in it is no signed checkpoint", wrong + 1);
-            return Err(Failure::usage(problem));
+        if notes.is_empty() {
+            return Err(Failure::usage(format!("--checkpoint {shown}: there is no whole checkpoint in it")));
         }
         evidence.notes.extend(notes);
+        torn.extend(passed_over);
     }
-    Ok(evidence)
+    Ok((evidence, torn))
 }
 
 fn read(path: &Path, option: &str) -> Result<String, Failure> {
@@ -204,8 +219,8 @@ fn read(path: &Path, option: &str) -> Result<String, Failure> {
 
 /// The same, and what this machine's daemon left in its state directory: for its own log, as it would itself, and where
 /// no key is given.
-fn given_or_own(console: &Console<'_>, args: &Verify) -> Result<Evidence, Failure> {
-    let mut evidence = given(console, args)?;
+fn given_or_own(console: &Console<'_>, args: &Verify) -> Result<(Evidence, Vec<String>), Failure> {
+    let (mut evidence, torn) = given(console, args)?;
     let own_log = !args.asks_nobody();
     if (own_log || evidence.keys.is_empty())
         && let Ok(loaded) = load::load(&console.environment())
@@ -217,7 +232,7 @@ fn given_or_own(console: &Console<'_>, args: &Verify) -> Result<Evidence, Failur
             evidence.notes.extend(notary::last_note(folder));
         }
     }
-    Ok(evidence)
+    Ok((evidence, torn))
 }
 
 /// Where a database is that was named on the command line.
@@ -241,7 +256,7 @@ pub(super) fn engine(console: &Console<'_>, place: &str) -> Result<Engine, Failu
 
 /// Looks at a database.
 async fn look_at(console: &Console<'_>, args: &Verify, engine: Engine) -> Result<Found, Failure> {
-    let evidence = given_or_own(console, args)?;
+    let (evidence, mut notes) = given_or_own(console, args)?;
     let local = |e: crate::store::error::StoreError| Failure::Local(format!("the database: {e}"));
     let conn = open_read_only(engine).await.map_err(local)?;
     let looked = async {
@@ -260,7 +275,6 @@ async fn look_at(console: &Console<'_>, args: &Verify, engine: Engine) -> Result
     };
     let reports = looked.await;
     conn.close().await;
-    let mut notes = Vec::new();
     if evidence.keys.is_empty() {
         notes.push(
             "without a public key (--key) checkpoints prove nothing, and rows cut off the end are not noticed"
@@ -272,8 +286,7 @@ async fn look_at(console: &Console<'_>, args: &Verify, engine: Engine) -> Result
 
 /// Looks at a bundle.
 fn bundle(console: &Console<'_>, args: &Verify, file: &Path) -> Result<Found, Failure> {
-    let evidence = given_or_own(console, args)?;
-    let mut notes = Vec::new();
+    let (evidence, mut notes) = given_or_own(console, args)?;
     if evidence.keys.is_empty() {
         notes.push(
             "the bundle is proven with the key it brings along itself: that it is whole, not whose it is. \

@@ -80,6 +80,48 @@ impl JsonSchema for Span {
     }
 }
 
+/// Time between two of what happens again and again, written as a span of time; 0 for never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
+pub struct Every(pub Option<Duration>);
+
+/// A span of time, or the number 0.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Number(u64),
+    Text(String),
+}
+
+impl TryFrom<Written> for Every {
+    type Error = &'static str;
+    fn try_from(written: Written) -> Result<Self, Self::Error> {
+        match written {
+            Written::Number(0) => Ok(Self(None)),
+            Written::Text(text) if text == "0" => Ok(Self(None)),
+            Written::Text(text) => Span::try_from(text).map(|span| Self(Some(span.0))),
+            Written::Number(_) => Err("must be 0, or a span of time such as 90s, 30m, 1h or 7d"),
+        }
+    }
+}
+
+impl From<Every> for Written {
+    fn from(every: Every) -> Self {
+        every.0.map_or(Self::Number(0), |span| Self::Text(Span(span).to_string()))
+    }
+}
+
+impl JsonSchema for Every {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Every".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"anyOf": [
+            {"type": "string", "pattern": "^([0-9]+[smhd]|0)$"}, {"type": "integer", "const": 0}
+        ]})
+    }
+}
+
 /// A group's name, where `none` says that there is none.
 pub(super) fn group_or_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     Ok(Option::<String>::deserialize(from)?.filter(|name| name != "none"))
@@ -105,6 +147,19 @@ mod tests {
         }
         for bad in ["", "h", "0s", "-1h", "+1h", "1", "1.5h", "99999999999999999999d", "1 h", "1é"] {
             assert!(Span::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_happens_again_and_again_may_happen_never() {
+        for (text, seconds) in [("0", None), ("'0'", None), ("30m", Some(1_800)), ("1h", Some(3_600))] {
+            let every: Every = serde_yaml::from_str(text).unwrap();
+            assert_eq!(every.0.map(|span| span.as_secs()), seconds, "{text}");
+            let again: Every = serde_yaml::from_str(&serde_yaml::to_string(&every).unwrap()).unwrap();
+            assert_eq!(again, every);
+        }
+        for bad in ["5", "-1", "0s", "true", "[]", "never"] {
+            assert!(serde_yaml::from_str::<Every>(bad).is_err(), "{bad}");
         }
     }
 }

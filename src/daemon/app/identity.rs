@@ -104,15 +104,24 @@ impl App {
             Ok(uid) => uid,
             Err(_) => self.names.uid(user.to_owned()).await?,
         };
-        let name = self.names.user_name(uid).await;
         if uid == asker.uid {
             return Some(themselves());
         }
+        Some(self.explained(uid, asker.via).await)
+    }
+
+    /// Who this uid is today, for what is done without being asked.
+    pub async fn today(&self, uid: u32) -> Caller {
+        self.explained(uid, Via::Daemon).await.who
+    }
+
+    async fn explained(&self, uid: u32, via: Via) -> Explained {
+        let name = self.names.user_name(uid).await;
         let groups = self.names.groups(uid).await;
         let peer = Peer { uid, gid: groups.first().copied().unwrap_or(uid), groups, pid: None, runner: None };
         let (name, mut resolved) = self.resolve_now(&self.settings(), &peer, name);
         let projects = Arc::from(std::mem::take(&mut resolved.projects));
-        Some(Explained { who: caller(&peer, asker.via, name, resolved), projects })
+        Explained { who: caller(&peer, via, name, resolved), projects }
     }
 
     /// Somebody's personal layer, if it was read before.

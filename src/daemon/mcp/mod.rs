@@ -1,9 +1,11 @@
 //! The MCP mouth: translates MCP to requests and replies back to MCP. Decides nothing.
 
+pub mod elicit;
 pub mod handler;
 pub mod line;
 pub mod outbox;
 pub mod pace;
+pub mod prompts;
 pub mod resources;
 pub mod schema;
 pub mod serve;

@@ -2,8 +2,9 @@
 
 use crate::daemon::mcp::schema;
 use crate::domain::verb::Verb;
+use crate::wire::docs::{ContextReply, GetContext};
 use crate::wire::fault::Fault;
-use crate::wire::inbox::{Inbox, InboxReply, WhoRead};
+use crate::wire::inbox::{DeliveredReply, Inbox, InboxReply, SendSummary, SendToPerson, WhoRead};
 use crate::wire::reply::{
     AgentsReply, AnsweredReply, AuditReply, ComputersReply, ContentReply, EndedReply, ProjectsReply,
     SearchReply, SentReply, SessionReply, SessionsReply, StartedReply, WatchingReply, WhoamiReply,
@@ -73,6 +74,18 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
             schema::output::<ComputersReply>(),
             READ,
             |args| none(args, Request::ListComputers),
+        ),
+        entry(
+            "get_context",
+            Verb::ReadDocs,
+            "Read shared documents",
+            "Shows what is written down here about how things are done. Without ids it lists the documents: id, \
+             description, type. With ids it gives their texts, what they require before them; at most 48,000 \
+             characters, the rest with cursor.",
+            schema::input::<GetContext>(),
+            schema::output::<ContextReply>(),
+            READ,
+            |args| some(args, Request::ReadDocs),
         ),
         entry(
             "list_sessions",
@@ -225,6 +238,28 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
             schema::output::<InboxReply>(),
             Hints { idempotent: true, ..CHANGE },
             |args| some(args, Request::Inbox),
+        ),
+        entry(
+            "send_to_user",
+            Verb::SendToPerson,
+            "Write to a person",
+            "Writes to a person: the message lies in their inbox, under your name, until they read it. Admins write to \
+             anybody, others to admins. With into_session an admin has it typed into an open session of theirs as well.",
+            schema::input::<SendToPerson>(),
+            schema::output::<DeliveredReply>(),
+            Hints { open_world: true, ..CHANGE },
+            |args| some(args, Request::SendToPerson),
+        ),
+        entry(
+            "send_summary_to_owner",
+            Verb::SendSummary,
+            "Report what was done",
+            "Tells whoever gave you the task what was done: the summary lies in their inbox. Without a task_id it goes to \
+             who gave your newest open task, else to the admins.",
+            schema::input::<SendSummary>(),
+            schema::output::<DeliveredReply>(),
+            CHANGE,
+            |args| some(args, Request::SendSummary),
         ),
         entry(
             "who_read_my_sessions",

@@ -110,6 +110,8 @@ pub struct LineTransport {
     /// Whether one of the two lifecycles was chosen. Before that, rmcp takes any notification for an error.
     settled: bool,
     bad_lines: usize,
+    /// Requests of ours that the client has not answered yet.
+    asked: usize,
     ended: bool,
 }
 
@@ -198,6 +200,7 @@ impl LineTransport {
             limits,
             settled: false,
             bad_lines: 0,
+            asked: 0,
             ended: false,
         }
     }
@@ -218,21 +221,27 @@ impl LineTransport {
         }
         match line::parse(line) {
             Ok(JsonRpcMessage::Request(request)) => self.admit_request(request),
-            Ok(JsonRpcMessage::Notification(message)) => {
+            Ok(JsonRpcMessage::Notification(mut message)) => {
                 match &message.notification {
                     ClientNotification::CancelledNotification(cancelled) => {
                         if let Some(id) = &cancelled.params.request_id {
                             self.in_flight.note(id, |pending| pending.answered = true);
                         }
                     }
-                    ClientNotification::InitializedNotification(_) => {}
+                    // From here on the client is told of changes: those that it may know of.
+                    ClientNotification::InitializedNotification(_) => {
+                        message.notification.extensions_mut().insert(self.asker.clone());
+                    }
                     // Nothing here listens to the others, and rmcp would spawn a task for each.
                     _ => return None,
                 }
                 self.settled.then_some(JsonRpcMessage::Notification(message))
             }
-            // We ask nothing of clients, so there is nothing to answer.
-            Ok(JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_)) => None,
+            // Nothing that was not asked is answered.
+            Ok(message @ (JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_))) => {
+                self.asked = self.asked.checked_sub(1)?;
+                Some(message)
+            }
             Err(flaw) => {
                 self.flawed(flaw);
                 None
@@ -347,7 +356,11 @@ impl Transport<RoleServer> for LineTransport {
         let id = match &message {
             JsonRpcMessage::Response(response) => Some(&response.id),
             JsonRpcMessage::Error(error) => error.id.as_ref(),
-            JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => None,
+            JsonRpcMessage::Request(_) => {
+                self.asked += 1;
+                None
+            }
+            JsonRpcMessage::Notification(_) => None,
         };
         if let Some(id) = id {
             self.in_flight.note(id, |pending| pending.answered = true);

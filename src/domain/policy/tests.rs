@@ -8,10 +8,13 @@ use crate::domain::action::{
 use crate::domain::audit_format::AuditFormat;
 use crate::domain::caller::{Caller, PersonRef, Role, Rule, Via};
 use crate::domain::credential::{CredentialChange, CredentialName, CredentialValue, Holder, Secret};
+use crate::domain::document::DocsQuery;
 use crate::domain::export::ExportFormat;
 use crate::domain::hold::HoldScope;
+use crate::domain::job::Job;
 use crate::domain::label::Labels;
-use crate::domain::notice::{InboxQuery, Mark};
+use crate::domain::letter::{Addressee, Into, Letter, LetterText};
+use crate::domain::notice::{InboxQuery, Mark, NoticeKind};
 use crate::domain::person::{PersonId, Standing};
 use crate::domain::question::Answer;
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
@@ -181,6 +184,22 @@ fn a_session_is_resumed_with_what_its_owner_may_today() {
     assert_eq!(runs, Ok(Profile::Full), "that it runs is said, not that there are too many");
 }
 
+fn letter(admin: bool, into: Into, reason: Option<String>) -> Action {
+    let person = PersonRef { id: BOB, name: "bob".to_owned() };
+    Action::SendToPerson(Box::new(Letter {
+        kind: NoticeKind::Message,
+        asked: "bob".to_owned(),
+        to: vec![Addressee { person, admin, notice: Uuid::nil() }],
+        text: LetterText::parse("hello").unwrap(),
+        into,
+        reason,
+    }))
+}
+
+fn into(id: u128, owner: PersonId, owner_uid: u32) -> Into {
+    Into::Session(session(id, owner, owner_uid, None), Uuid::nil())
+}
+
 fn export(session: Box<Session>, reason: Option<String>) -> Action {
     Action::ExportSession { session, format: ExportFormat::Html, reason }
 }
@@ -281,6 +300,13 @@ fn table(rules: &Rules) -> String {
         ("projects".to_owned(), Box::new(|| Action::ListProjects)),
         ("agents".to_owned(), Box::new(|| Action::ListAgents)),
         ("computers".to_owned(), Box::new(|| Action::ListComputers)),
+        (
+            "docs".to_owned(),
+            Box::new(|| {
+                Action::ReadDocs(Box::new(DocsQuery::Index { types: vec![], after: None, limit: 50 }))
+            }),
+        ),
+        ("docs: what is wrong".to_owned(), Box::new(|| Action::DocProblems)),
         ("sessions".to_owned(), Box::new(|| sessions_of(None))),
         ("sessions of another".to_owned(), Box::new(|| sessions_of(Some("bob")))),
         ("start".to_owned(), Box::new(|| Action::StartSession(Box::new(new_session())))),
@@ -320,6 +346,20 @@ fn table(rules: &Rules) -> String {
             "inbox, marking".to_owned(),
             Box::new(|| {
                 Action::Inbox(Box::new(InboxQuery { mark: Some(Mark::All), ..InboxQuery::default() }))
+            }),
+        ),
+        ("write to an admin".to_owned(), Box::new(|| letter(true, Into::Inbox, None))),
+        ("write to another".to_owned(), Box::new(|| letter(false, Into::Inbox, None))),
+        ("write to an admin, into unseen".to_owned(), Box::new(|| letter(true, Into::Unseen, None))),
+        ("write into: own".to_owned(), Box::new(|| letter(true, into(11, ANN, 1000), None))),
+        ("write into: another's".to_owned(), Box::new(|| letter(true, into(13, BOB, 1001), None))),
+        ("write into, reason: another's".to_owned(), Box::new(|| letter(true, into(13, BOB, 1001), why()))),
+        ("write into, reason: same person".to_owned(), Box::new(|| letter(true, into(14, ANN, 1002), why()))),
+        (
+            "summary".to_owned(),
+            Box::new(|| match letter(true, Into::Inbox, None) {
+                Action::SendToPerson(letter) => Action::SendSummary(letter),
+                other => other,
             }),
         ),
         ("who read mine".to_owned(), Box::new(|| Action::WhoReadMine(Box::default()))),
@@ -371,6 +411,8 @@ fn table(rules: &Rules) -> String {
             Box::new(|| Action::ExplainPerson { who: Box::new(ann(Role::Member)), own: false }),
         ),
         ("reload".to_owned(), Box::new(|| Action::Reload)),
+        ("jobs list".to_owned(), Box::new(|| Action::ListJobs)),
+        ("jobs run".to_owned(), Box::new(|| Action::RunJob(Job::Retention))),
         ("credentials: own".to_owned(), Box::new(|| Action::ListCredentials(held(ANN, 1000)))),
         ("credentials: another's".to_owned(), Box::new(|| Action::ListCredentials(held(BOB, 1001)))),
         (

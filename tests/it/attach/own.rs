@@ -8,6 +8,8 @@ use serde_json::json;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -19,7 +21,7 @@ const MEL: u32 = 61_102;
 const SHELL: &str = "agents: { shell: { enabled: true, command: /bin/sh } }\n";
 
 /// A command on a terminal of its own. Ended with the value, by pid.
-struct Sitting {
+pub struct Sitting {
     child: Child,
     keys: File,
     /// Kept open, so that the terminal can be looked at after the command.
@@ -30,13 +32,22 @@ struct Sitting {
 
 impl Sitting {
     fn start(world: &World, args: &[&str]) -> Self {
+        Self::start_as(world, None, EXE.as_ref(), args)
+    }
+
+    /// The same as another user, by a copy of the program that this user can reach.
+    pub fn start_as(world: &World, uid: Option<u32>, exe: &Path, args: &[&str]) -> Self {
         let size = nix::pty::Winsize { ws_row: 30, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
         let ends = nix::pty::openpty(Some(&size), None).unwrap();
         let before = tcgetattr(&ends.slave).unwrap();
         let end = || Stdio::from(ends.slave.try_clone().unwrap());
         // A session and a controlling terminal of its own, so that signals of the terminal reach it.
         let mut command = world.command("/usr/bin/setsid".as_ref());
-        command.arg("--ctty").arg("--wait").arg(EXE).arg("--socket").arg(world.socket()).args(args);
+        command.arg("--ctty").arg("--wait").arg(exe).arg("--socket").arg(world.socket()).args(args);
+        if let Some(uid) = uid {
+            nix::unistd::fchown(&ends.slave, Some(uid.into()), None).unwrap();
+            command.uid(uid).gid(uid).env("HOME", world.path(&format!("home-{uid}")));
+        }
         let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
         let keys = File::from(ends.master.try_clone().unwrap());
         let mut from = File::from(ends.master);
@@ -52,11 +63,13 @@ impl Sitting {
         Self { child, keys, terminal: ends.slave, before, shown }
     }
 
-    fn shown(&self) -> String {
+    /// All that it said.
+    pub fn shown(&self) -> String {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn until(&mut self, what: &str, so: impl Fn(&str) -> bool) {
+    /// Waits until what it said is so.
+    pub fn until(&mut self, what: &str, so: impl Fn(&str) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !so(&self.shown()) {
             assert!(Instant::now() < deadline, "never: {what}: {:?}", self.shown());
@@ -64,7 +77,8 @@ impl Sitting {
         }
     }
 
-    fn type_in(&mut self, keys: &str) {
+    /// Types.
+    pub fn type_in(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
 
@@ -78,7 +92,7 @@ impl Sitting {
     }
 
     /// Waits for its end: its code, and that the terminal is as it was.
-    fn ended(&mut self) -> Option<i32> {
+    pub fn ended(&mut self) -> Option<i32> {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -121,7 +135,7 @@ impl Drop for Sitting {
     }
 }
 
-fn has_setsid() -> bool {
+pub fn has_setsid() -> bool {
     Command::new("/usr/bin/setsid").arg("--version").output().is_ok_and(|o| o.status.success())
 }
 

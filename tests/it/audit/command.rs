@@ -50,6 +50,22 @@ async fn an_auditor_with_an_export_and_the_public_key_needs_nobody() {
     broken(&world.run(None, &["audit", "verify", "--checkpoint", &points]), "row 1: it was changed");
     std::fs::write(&points, last.repeat(600)).unwrap();
     whole(&world.run(None, &["audit", "verify", "--checkpoint", &points]));
+    // One that was torn off proves nothing, is named, and takes no other along: with the daemon, and without it.
+    let torn = &last[..last.len() - 40];
+    std::fs::write(&points, format!("{last}\n{torn}\n\n{last}")).unwrap();
+    let key_file = ["--key", &key];
+    let db = world.state().join("teleclaude.db").display().to_string();
+    for place in [&[][..], &["--database", &db], &key_file] {
+        let found = world.run(None, &[&["audit", "verify", "--checkpoint", &points][..], place].concat());
+        whole(&found);
+        assert!(said(&found).contains("number 2 in it is not whole"), "{}", said(&found));
+    }
+    std::fs::write(&points, format!("{torn}\n\n{}", signer.sign(&other.text()))).unwrap();
+    broken(&world.run(None, &["audit", "verify", "--checkpoint", &points]), "row 1: it was changed");
+    std::fs::write(&points, torn).unwrap();
+    let nothing = world.run(None, &["audit", "verify", "--checkpoint", &points]);
+    assert_eq!(code(&nothing), 2, "{}", said(&nothing));
+    assert!(said(&nothing).contains("no whole checkpoint"), "{}", said(&nothing));
     // What is signed but no checkpoint is not passed over.
     std::fs::write(&points, signer.sign("something\nelse\n")).unwrap();
     let wrong = world.run(None, &["audit", "verify", "--checkpoint", &points]);

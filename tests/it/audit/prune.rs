@@ -11,6 +11,7 @@ use teleclaude::domain::checkpoint::Pruned;
 use teleclaude::domain::timestamp::Timestamp;
 use teleclaude::store::{audit, prune};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// A day of rows that are old, in the order of the chain; the clock was set back in between.
 const OLD: &str = "2020-01-02T00:00:00Z";
@@ -63,7 +64,7 @@ async fn a_prefix_goes_and_its_record_proves_it() {
         );
         let rows = world.audit().await;
         let row = rows.iter().find(|row| row["action"] == "audit.prune").unwrap();
-        let detail: Value = serde_json::from_str(row["detail"].as_str().unwrap()).unwrap();
+        let detail = detail_of(row);
         assert_eq!(
             (&detail["first"], &detail["last"], &detail["count"]),
             (&json!(1), &json!(1_200), &json!(1_200))
@@ -77,8 +78,11 @@ async fn a_prefix_goes_and_its_record_proves_it() {
         assert!(error.to_string().contains("append-only"), "{error}");
         raw.close().await.unwrap();
 
-        // Again: there is nothing that old any more. And nobody prunes what has not happened yet.
+        // Again: there is nothing that old any more, which is written down all the same. And nobody prunes what has not
+        // happened yet.
         assert_eq!(pruned(&world, OLD, false).await.body["rows"], 0);
+        let [row, ..] = &prunes(&world).await[..] else { panic!("no row") };
+        assert_eq!((&row["outcome"], &detail_of(row)["count"]), (&json!("success"), &json!(0)), "{row}");
         let future = pruned(&world, "2999-01-01T00:00:00Z", false).await;
         assert_eq!((future.status, &future.body["field"]), (422, &json!("before")));
         let wrong = pruned(&world, "yesterday", false).await;
@@ -86,6 +90,15 @@ async fn a_prefix_goes_and_its_record_proves_it() {
         world.end().await;
     })
     .await;
+}
+
+/// The rows about pruning, the newest first.
+async fn prunes(world: &World) -> Vec<Value> {
+    world.audit().await.into_iter().filter(|row| row["action"] == "audit.prune").collect()
+}
+
+fn detail_of(row: &Value) -> Value {
+    serde_json::from_str(row["detail"].as_str().unwrap()).unwrap()
 }
 
 async fn raw(world: &World) -> sea_orm::DatabaseConnection {
@@ -132,6 +145,9 @@ async fn what_is_held_stays_and_the_hold_is_named() {
                 assert!(why.contains(&id) && why.contains(reason), "{why}");
                 assert!(why.contains(&format!("rows from {seq} on")), "{what}: {why}");
             }
+            let [row, ..] = &prunes(&world).await[..] else { panic!("no row") };
+            assert_eq!(row["outcome"], "failure", "{row}");
+            assert!(detail_of(row)["why"].as_str().unwrap().contains(&id), "{row}");
             let listed = world.rest(ANN, "GET", "/audit/holds", None).await;
             assert_eq!(listed.body["holds"][0]["id"], json!(id), "{listed:?}");
             let release = json!({ "reason": "the case is closed" });
@@ -177,6 +193,7 @@ async fn of_two_prunes_at_once_one_wins_and_the_other_is_told() {
         assert_eq!((refused.status, &refused.body["code"]), (409, &json!("conflict")), "{refused:?}");
         assert!(refused.body["detail"].as_str().unwrap().contains("already"), "{refused:?}");
         drop(turn);
+        assert_eq!(prunes(&world).await[0]["outcome"], "failure", "who was told is written down");
         let both = futures_util::future::join(pruned(&world, OLD, false), pruned(&world, OLD, false)).await;
         let mut rows: Vec<(u16, i64)> =
             [both.0, both.1].iter().map(|a| (a.status, a.body["rows"].as_i64().unwrap_or(0))).collect();
@@ -201,7 +218,7 @@ async fn what_was_begun_is_finished_and_proves_itself_in_between() {
         let found = verified(&world).await;
         assert_eq!((&found["ok"], &found["chains"][0]["first_seq"]), (&json!(true), &json!(26)), "{found}");
 
-        pruning::go_on(&world.app).await;
+        pruning::go_on(&world.app, &CancellationToken::new()).await.unwrap();
         let found = verified(&world).await;
         assert_eq!((&found["ok"], &found["chains"][0]["first_seq"]), (&json!(true), &json!(61)), "{found}");
 
@@ -278,7 +295,7 @@ async fn a_hold_that_comes_while_rows_are_going_keeps_the_rest() {
         let hold = world.rest(ANN, "POST", "/audit/holds", Some(body)).await;
         assert_eq!(hold.status, 200, "{hold:?}");
 
-        pruning::go_on(&world.app).await;
+        pruning::go_on(&world.app, &CancellationToken::new()).await.unwrap();
         assert_eq!(audit::ends(reader, "here").await.unwrap().unwrap().0, 26, "the held one is among these");
         assert_eq!(verified(&world).await["ok"], true);
         let refused = pruned(&world, OLD, false).await;
@@ -288,7 +305,7 @@ async fn a_hold_that_comes_while_rows_are_going_keeps_the_rest() {
         let path = format!("/audit/holds/{}/release", hold.body["id"].as_str().unwrap());
         let release = json!({ "reason": "the case is closed" });
         assert_eq!(world.rest(ANN, "POST", &path, Some(release)).await.status, 200);
-        pruning::go_on(&world.app).await;
+        pruning::go_on(&world.app, &CancellationToken::new()).await.unwrap();
         assert_eq!(audit::ends(reader, "here").await.unwrap().unwrap().0, 61);
         assert_eq!(verified(&world).await["ok"], true);
     })
@@ -315,6 +332,8 @@ async fn a_hole_is_not_hidden_by_pruning_around_it() {
             assert_eq!(refused.status, 409, "{refused:?}");
             assert!(refused.body["detail"].as_str().unwrap().contains("missing"), "{refused:?}");
         }
+        let [row, ..] = &prunes(&world).await[..] else { panic!("no row") };
+        assert_eq!((&row["outcome"], &row["actor"]), (&json!("failure"), &json!("ann")), "{row}");
         assert_eq!(verified(&world).await["chains"][0]["first_bad_seq"], 8);
     })
     .await;

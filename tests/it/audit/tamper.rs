@@ -15,7 +15,7 @@ use teleclaude::store::{audit as log, checkpoint};
 use tokio::time::Instant;
 
 /// Rows of the log that is tampered with.
-const ROWS: i64 = 12;
+pub(super) const ROWS: i64 = 12;
 /// The rows that are signed in it.
 const SIGNED: [i64; 2] = [6, 12];
 
@@ -27,14 +27,14 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_micros(crate::postgres::NOW + second * 1_000_000)
 }
 
-fn draft(n: i64) -> AuditDraft {
+pub(super) fn draft(n: i64) -> AuditDraft {
     // The clock goes back now and then: the order is that of the chain.
     AuditDraft::by_daemon(7, "test.row", AuditOutcome::Success, at(if n % 3 == 0 { -n } else { n }))
         .because(Some("as it was"))
 }
 
 /// A log with two checkpoints of it, one of them in its table only; and the notes of both.
-async fn log_of(db: &Db) -> Vec<String> {
+pub(super) async fn log_of(db: &Db) -> Vec<String> {
     let store = db.open().await;
     let mut notes = Vec::new();
     for n in 1..=ROWS {
@@ -66,7 +66,7 @@ async fn sign(store: &Store) -> String {
 }
 
 /// A connection of somebody who may do anything, with every guard of the log taken away.
-async fn unguarded(db: &Db) -> DatabaseConnection {
+pub(super) async fn unguarded(db: &Db) -> DatabaseConnection {
     let (url, sql) = match &db.engine {
         Engine::Sqlite { path, .. } => (
             format!("sqlite://{}", path.display()),
@@ -87,14 +87,14 @@ async fn unguarded(db: &Db) -> DatabaseConnection {
     raw
 }
 
-async fn proven(db: &Db, evidence: &Evidence) -> ChainReport {
+pub(super) async fn proven(db: &Db, evidence: &Evidence) -> ChainReport {
     let conn = open_read_only(db.engine.clone()).await.unwrap();
     let mut reports = prove(&conn, Some("here"), evidence, |_| {}).await.unwrap();
     conn.close().await;
     reports.pop().unwrap()
 }
 
-const COLUMNS: &str = "computer, seq, at, actor, actor_uid, actor_role, via, action, outcome, session, owner, \
+pub(super) const COLUMNS: &str = "computer, seq, at, actor, actor_uid, actor_role, via, action, outcome, session, owner, \
                        target_kind, target_id, reason, request_id, detail, prev_hash, hash";
 
 /// One way to tamper: what is done, where it first shows by the chain alone (if it does), and where with the
@@ -166,13 +166,13 @@ async fn tampered(db: &Db, mutations: &[&Mutation]) {
 }
 
 /// A database that is a copy of this one.
-struct Copies<'a> {
+pub(super) struct Copies<'a> {
     db: &'a Db,
     undo: Option<tempfile::TempDir>,
 }
 
 impl<'a> Copies<'a> {
-    async fn of(db: &'a Db) -> Self {
+    pub(super) async fn of(db: &'a Db) -> Self {
         let undo = match &db.engine {
             Engine::Sqlite { path, .. } => {
                 let folder = tempfile::tempdir().unwrap();
@@ -198,7 +198,7 @@ impl<'a> Copies<'a> {
     }
 
     /// As it was.
-    async fn again(&self) {
+    pub(super) async fn again(&self) {
         match &self.db.engine {
             Engine::Sqlite { path, .. } => {
                 for more in ["-wal", "-shm"] {
@@ -229,7 +229,7 @@ impl<'a> Copies<'a> {
     }
 }
 
-fn first_bad(report: &ChainReport) -> Option<i64> {
+pub(super) fn first_bad(report: &ChainReport) -> Option<i64> {
     report.first_bad.as_ref().map(|(seq, _)| *seq)
 }
 
@@ -286,7 +286,7 @@ async fn each_mutation_and_each_pair_of_them_is_named_by_its_first_bad_row() {
 }
 
 /// The same without taking away again what is gone already.
-async fn unguarded_again(db: &Db) -> DatabaseConnection {
+pub(super) async fn unguarded_again(db: &Db) -> DatabaseConnection {
     let url = match &db.engine {
         Engine::Sqlite { path, .. } => format!("sqlite://{}", path.display()),
         Engine::Postgres { url } => url.expose_secret().to_owned(),

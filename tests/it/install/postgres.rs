@@ -269,6 +269,14 @@ async fn the_daemons_role_is_enough_for_all_that_a_daemon_does() {
     ok(&world, ANN, "POST", "/keys/rotate", Some(json!({}))).await;
     ok(&world, BOB, "DELETE", "/credentials/A_KEY", None).await;
 
+    // What people write, and what is done now and then.
+    let hello = json!({ "message": "hello", "into_session": id, "reason": "to say hello" });
+    assert_eq!(ok(&world, ANN, "POST", "/people/bob/messages", Some(hello)).await["session_id"], json!(id));
+    for job in ["heartbeat", "retention", "idle_sessions", "search_index", "prune"] {
+        let done = ok(&world, ANN, "POST", &format!("/jobs/{job}/run"), None).await;
+        assert_eq!(done["error"], Value::Null, "{done}");
+    }
+
     // The log: a checkpoint, a hold and its release, a key, and no leave to prune.
     assert!(checkpoints::make(&world.app).await);
     let hold = json!({ "session_id": id, "reason": "case 12 of the court" });

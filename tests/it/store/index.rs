@@ -197,6 +197,13 @@ async fn hot_queries_use_their_indexes() {
                 "inbox_unread",
             ),
             (
+                &format!(
+                    "SELECT at FROM inbox WHERE person = {one} AND sender = 'x' AND at > 5 ORDER BY place DESC, id DESC \
+                     LIMIT 60"
+                ),
+                "inbox_page",
+            ),
+            (
                 &format!("UPDATE inbox SET times = times + 1 WHERE person = {one} AND session = {one}"),
                 "inbox_session",
             ),

@@ -4,7 +4,7 @@ use crate::daemon::http::routes::row::{Route, Whence, get, post};
 use crate::daemon::mcp::tools::arguments;
 use crate::domain::verb::Verb;
 use crate::wire::fault::Fault;
-use crate::wire::inbox::{Inbox, InboxReply};
+use crate::wire::inbox::{DeliveredReply, Inbox, InboxReply};
 use crate::wire::request::Request;
 use serde_json::{Map, Value};
 
@@ -23,6 +23,22 @@ pub fn rows() -> Vec<Route> {
         )
         .reads::<Inbox>(Whence::Body, marking)
         .gives::<InboxReply>(),
+        post(
+            "/people/{user}/messages",
+            "send_to_user",
+            Verb::SendToPerson,
+            "Writes to a person, into their inbox; `admins` stands for all admins.",
+        )
+        .body(Request::SendToPerson)
+        .gives::<DeliveredReply>(),
+        post(
+            "/inbox/summaries",
+            "send_summary_to_owner",
+            Verb::SendSummary,
+            "Tells who gave a task what was done, in their inbox.",
+        )
+        .body(Request::SendSummary)
+        .gives::<DeliveredReply>(),
     ]
 }
 

@@ -19,7 +19,9 @@ mod audit;
 mod config;
 mod credentials;
 mod daemon;
+mod docs;
 mod inbox;
+mod jobs;
 mod people;
 mod read;
 pub mod row;
@@ -34,6 +36,7 @@ use std::sync::LazyLock;
 pub static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| {
     [
         daemon::rows(),
+        docs::rows(),
         sessions::rows(),
         transcripts::rows(),
         inbox::rows(),
@@ -42,6 +45,7 @@ pub static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| {
         config::rows(),
         credentials::rows(),
         people::rows(),
+        jobs::rows(),
     ]
     .into_iter()
     .flatten()
