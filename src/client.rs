@@ -12,6 +12,7 @@ pub mod jobs;
 mod live;
 pub mod people;
 pub mod people_change;
+pub mod tasks;
 pub mod usage;
 
 use crate::wire::fault::{Fault, FaultCode};

@@ -22,6 +22,7 @@ mod search;
 mod sessions;
 mod socket;
 mod start;
+mod tasks;
 mod witness;
 
 use report::Report;
@@ -111,7 +112,7 @@ pub fn progress(what: &str) {
     let _ = writeln!(std::io::stderr(), "bench: {what}");
 }
 
-const USAGE: &str = "bench [--quick] [--json FILE] [--exe FILE] [socket] [rows] [search] [people] [docs] [audit] [sessions] [memory] [start]";
+const USAGE: &str = "bench [--quick] [--json FILE] [--exe FILE] [socket] [rows] [tasks] [search] [people] [docs] [audit] [sessions] [memory] [start]";
 
 fn main() {
     let mut args = std::env::args().skip(1).peekable();
@@ -131,9 +132,8 @@ fn main() {
             }
             // cargo says so to every bench.
             "--bench" => {}
-            "socket" | "rows" | "search" | "people" | "docs" | "audit" | "sessions" | "memory" | "start" => {
-                plan.only.push(word)
-            }
+            "socket" | "rows" | "tasks" | "search" | "people" | "docs" | "audit" | "sessions" | "memory"
+            | "start" => plan.only.push(word),
             _ => panic!("{word}: not known. {USAGE}"),
         }
     }
@@ -148,6 +148,9 @@ fn main() {
         }
         if plan.wants("rows") {
             rows::measure(&plan, &mut report).await;
+        }
+        if plan.wants("tasks") {
+            tasks::measure(&mut report).await;
         }
         if plan.wants("audit") {
             audit::measure(&plan, &mut report).await;

@@ -6,6 +6,7 @@ use crate::config::problem::Problem;
 use crate::config::schema::Config;
 use crate::config::schema::access::{PersonEntry, is_os_name};
 use crate::config::schema::agents::{ID, LOGIN_SHELL};
+use crate::config::zone;
 use crate::domain::caller::Role;
 use crate::domain::credential;
 use crate::domain::redact::Redactor;
@@ -28,6 +29,7 @@ pub(super) fn check(config: &Config, mode: Mode, origins: &Origins) -> (Vec<Prob
     rules.roles(config);
     rules.agents(config);
     rules.numbers(config);
+    rules.zones(config);
     rules.patterns(config);
     rules.prompts(config);
     if mode == Mode::SingleUser && !config.people.is_empty() {
@@ -259,6 +261,12 @@ impl Rules<'_> {
         }
         if config.sessions.scrollback_lines > 1_000_000 {
             self.wrong("sessions.scrollback_lines", "must be at most 1000000");
+        }
+    }
+
+    fn zones(&mut self, config: &Config) {
+        if let Some(Err(problem)) = config.tasks.time_zone.as_deref().map(zone::named) {
+            self.wrong("tasks.time_zone", problem);
         }
     }
 

@@ -56,6 +56,8 @@ pub struct Config {
     pub bans: Bans,
     /// How long things are kept.
     pub retention: Retention,
+    /// Tasks that people are given.
+    pub tasks: Tasks,
     /// Telling people of tasks that are due.
     pub heartbeat: Heartbeat,
     /// Shared documents.
@@ -88,6 +90,7 @@ impl Default for Config {
             audit: Audit::default(),
             bans: Bans::default(),
             retention: Retention::default(),
+            tasks: Tasks::default(),
             heartbeat: Heartbeat::default(),
             docs: Docs::default(),
             prompts: Prompts::default(),
@@ -269,6 +272,14 @@ impl Default for Retention {
     fn default() -> Self {
         Self { transcripts_days: 0, recordings_days: 90, anonymous_days: 30, activity_days: 365 }
     }
+}
+
+/// Tasks that people are given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tasks {
+    /// The time zone of deadlines that say none, such as `Europe/Berlin`; the machine's unless set.
+    pub time_zone: Option<String>,
 }
 
 /// Shared documents.

@@ -10,6 +10,7 @@ use crate::config::load::Loaded;
 use crate::config::paths::Environment;
 use crate::config::personal::Personal;
 use crate::config::show;
+use crate::config::zone;
 use crate::daemon::attach::Attachments;
 use crate::daemon::backend::Event;
 use crate::daemon::docs::Docs;
@@ -358,6 +359,7 @@ impl App {
             computer: Arc::clone(&self.computer),
             actor: caller.name(),
             now: self.now(),
+            zone: zone::of_machine(),
             request_id: Uuid::now_v7(),
             session_id: Uuid::now_v7(),
             message_id: Uuid::now_v7(),

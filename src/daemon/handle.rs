@@ -16,7 +16,7 @@ use crate::domain::verb::Verb;
 use crate::store::writer::WriteError;
 use crate::usecase::resolve::{refresh, resolve};
 use crate::usecase::resume::owner_uid;
-use crate::usecase::{Explained, Facts, labels, run, search, witness};
+use crate::usecase::{Explained, Facts, labels, run, search, task, witness};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::Reply;
 use crate::wire::request::Request;
@@ -125,6 +125,9 @@ async fn resolved_and_judged(
         | Verb::LabelSession
         | Verb::RenameSession
         | Verb::MarkInbox
+        | Verb::CreateTask
+        | Verb::UpdateTask
+        | Verb::DeleteTask
         | Verb::SendToPerson
         | Verb::SendSummary
         | Verb::HoldAudit
@@ -138,7 +141,8 @@ async fn resolved_and_judged(
             let changed = action.session().filter(|_| asks).map(SessionEvent::of_row);
             let told =
                 action.session().filter(|session| !session.is_own(&caller)).map(|s| (s.owner, s.owner_uid));
-            let addressees = action.addressees();
+            let mut addressees = action.addressees();
+            addressees.extend(task::told(&caller, &action));
             let mut reply = change(app, facts, caller, action, call.deadline).await?;
             addressees.into_iter().for_each(|person| app.tell_person(person));
             if let Some(event) = changed {

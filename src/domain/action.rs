@@ -22,6 +22,7 @@ use crate::domain::project::Project;
 use crate::domain::query::Query;
 use crate::domain::question::{Answer, Question};
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
+use crate::domain::task::{Task, TaskChange, TaskQuery};
 use crate::domain::timestamp::Timestamp;
 use crate::domain::usage::UsageQuery;
 use crate::domain::verb::Verb;
@@ -173,6 +174,18 @@ pub enum Action {
     SendSummary(Box<Letter>),
     /// Who read what of one's own.
     WhoReadMine(Box<MineQuery>),
+    /// Giving somebody a task.
+    CreateTask(Box<Task>),
+    /// Everybody's tasks.
+    ListTasks(Box<TaskQuery>),
+    /// One's own tasks.
+    ListMyTasks(Box<TaskQuery>),
+    /// One task.
+    ShowTask(Box<Task>),
+    /// Moving a task, or changing what it says.
+    UpdateTask(Box<TaskChange>),
+    /// Deleting a task.
+    DeleteTask(Box<Task>),
     /// The audit log.
     ListAudit(Box<AuditQuery>),
     /// Checking the chain.
@@ -525,6 +538,12 @@ impl Action {
             Self::SendToPerson(_) => Verb::SendToPerson,
             Self::SendSummary(_) => Verb::SendSummary,
             Self::WhoReadMine(_) => Verb::WhoReadMine,
+            Self::CreateTask(_) => Verb::CreateTask,
+            Self::ListTasks(_) => Verb::ListTasks,
+            Self::ListMyTasks(_) => Verb::ListMyTasks,
+            Self::ShowTask(_) => Verb::ShowTask,
+            Self::UpdateTask(_) => Verb::UpdateTask,
+            Self::DeleteTask(_) => Verb::DeleteTask,
             Self::ListAudit(_) => Verb::ListAudit,
             Self::VerifyAudit(_) => Verb::VerifyAudit,
             Self::ExportAudit { .. } => Verb::ExportAudit,

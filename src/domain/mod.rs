@@ -7,6 +7,7 @@ pub mod audit_format;
 pub mod caller;
 pub mod checkpoint;
 pub mod credential;
+pub mod deadline;
 pub mod directory;
 pub mod document;
 pub mod export;

@@ -7,8 +7,10 @@ use crate::domain::credential::Holder;
 use crate::domain::export::ExportFormat;
 use crate::domain::letter::{Into, Letter};
 use crate::domain::session::{Profile, Session, SessionId};
+use crate::domain::task::Step;
 use crate::domain::verb::Verb;
 
+mod task;
 #[cfg(test)]
 mod tests;
 
@@ -95,6 +97,10 @@ pub enum Denied {
     Owner(String),
     /// What is the system's is admins' business.
     NotAdmin,
+    /// The task is not the caller's to move so.
+    TaskStep(Step),
+    /// What the task says is not the caller's to change.
+    TaskText,
 }
 
 /// The least role that may do it to anything at all.
@@ -121,6 +127,9 @@ pub const fn least_role(verb: Verb) -> Role {
         | Verb::WhoReadMine
         | Verb::ShowUsage
         | Verb::ListActivity
+        | Verb::ListMyTasks
+        | Verb::ShowTask
+        | Verb::UpdateTask
         | Verb::ShowConfig
         | Verb::PutMyConfig
         | Verb::ReportHook
@@ -138,6 +147,7 @@ pub const fn least_role(verb: Verb) -> Role {
             Role::Contributor
         }
         Verb::ShowKeys | Verb::GenerateKey | Verb::RotateKey => Role::Admin,
+        Verb::CreateTask | Verb::ListTasks | Verb::DeleteTask => Role::Admin,
         Verb::ListAudit | Verb::VerifyAudit | Verb::Reload => Role::Admin,
         Verb::ListJobs | Verb::RunJob => Role::Admin,
         Verb::AddPerson
@@ -178,6 +188,9 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::ReportHook
         | Verb::Watch
         | Verb::ReadInbox
+        | Verb::ListMyTasks
+        | Verb::ShowTask
+        | Verb::UpdateTask
         | Verb::SendSummary => true,
         Verb::DocProblems => false,
         Verb::Attach
@@ -193,6 +206,7 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         Verb::ListPeople | Verb::FindPerson | Verb::ShowPerson | Verb::PeopleStats => false,
         Verb::ResumeSession | Verb::InterruptSession | Verb::RenameSession | Verb::AnswerSession => false,
         Verb::ExportSession => false,
+        Verb::CreateTask | Verb::ListTasks | Verb::DeleteTask => false,
         Verb::ExportAudit | Verb::FollowAudit | Verb::ShowAuditKeys | Verb::RotateAuditKey => false,
         Verb::PruneAudit | Verb::HoldAudit | Verb::ListHolds => false,
         Verb::ShowUsage | Verb::ListActivity | Verb::ReadMetrics => false,
@@ -263,6 +277,9 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
         | Action::Inbox(_)
         | Action::SendSummary(_)
         | Action::WhoReadMine(_)
+        | Action::CreateTask(_)
+        | Action::ListTasks(_)
+        | Action::ListMyTasks(_)
         | Action::ShowConfig
         | Action::PutMyConfig { .. } => {}
         Action::ReadMetrics => {}
@@ -395,6 +412,9 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
             profile = judge_start(caller, new, rules)?;
             record = new.existing.is_none().then_some("session.start");
         }
+        Action::ShowTask(task) => task::know(caller, task)?,
+        Action::UpdateTask(change) => task::change(caller, change)?,
+        Action::DeleteTask(_) => record = Some(verb.name()),
         Action::ListAudit(_) => record = Some("audit.read"),
         Action::VerifyAudit(_) => record = Some("audit.verify"),
         Action::ExportAudit { .. } => record = Some("audit.export"),

@@ -65,6 +65,18 @@ pub enum Verb {
     SendSummary,
     /// Who read what of one's own.
     WhoReadMine,
+    /// Giving somebody a task.
+    CreateTask,
+    /// Everybody's tasks.
+    ListTasks,
+    /// One's own tasks.
+    ListMyTasks,
+    /// One task.
+    ShowTask,
+    /// Moving a task, or changing what it says.
+    UpdateTask,
+    /// Deleting a task.
+    DeleteTask,
     /// The audit log.
     ListAudit,
     /// Checking it.
@@ -183,6 +195,12 @@ impl Verb {
         Self::SendToPerson,
         Self::SendSummary,
         Self::WhoReadMine,
+        Self::CreateTask,
+        Self::ListTasks,
+        Self::ListMyTasks,
+        Self::ShowTask,
+        Self::UpdateTask,
+        Self::DeleteTask,
         Self::ListAudit,
         Self::VerifyAudit,
         Self::ExportAudit,
@@ -260,6 +278,12 @@ impl Verb {
             Self::SendToPerson => "message.send",
             Self::SendSummary => "summary.send",
             Self::WhoReadMine => "audit.mine",
+            Self::CreateTask => "task.create",
+            Self::ListTasks => "tasks.list",
+            Self::ListMyTasks => "tasks.mine",
+            Self::ShowTask => "task.show",
+            Self::UpdateTask => "task.update",
+            Self::DeleteTask => "task.delete",
             Self::ListAudit => "audit.list",
             Self::VerifyAudit => "audit.verify",
             Self::ExportAudit => "audit.export",

@@ -5,6 +5,7 @@ use crate::domain::document::DocId;
 use crate::domain::people_query::PeoplePlace;
 use crate::domain::person::PersonId;
 use crate::domain::session::SessionId;
+use crate::domain::task::{TaskId, TaskPlace};
 use crate::domain::timestamp::Timestamp;
 use crate::domain::usage::{By, Day, Key};
 use crate::wire::fault::Fault;
@@ -103,6 +104,29 @@ pub fn people(text: &str) -> Result<PeoplePlace, Fault> {
     read.ok_or_else(not_a_cursor)
 }
 
+/// A place in a list of tasks.
+pub fn of_task(place: TaskPlace) -> String {
+    match place {
+        TaskPlace::Newest(id) => format!("wn-{}", id.0.simple()),
+        TaskPlace::Due(None, id) => format!("wu-{}", id.0.simple()),
+        TaskPlace::Due(Some(due), id) => format!("w{}-{}", due.micros(), id.0.simple()),
+    }
+}
+
+/// Reads [`of_task`] back.
+pub fn task(text: &str) -> Result<TaskPlace, Fault> {
+    let parts = text.strip_prefix('w').and_then(|rest| rest.rsplit_once('-'));
+    let read = parts.and_then(|(due, id)| {
+        let id = TaskId(Uuid::try_parse(id).ok()?);
+        Some(match due {
+            "n" => TaskPlace::Newest(id),
+            "u" => TaskPlace::Due(None, id),
+            due => TaskPlace::Due(Some(Timestamp::from_micros(due.parse().ok()?)), id),
+        })
+    });
+    read.ok_or_else(not_a_cursor)
+}
+
 /// A place in the index of documents.
 pub fn of_document(id: &DocId) -> String {
     format!("d{id}")
@@ -188,13 +212,14 @@ pub(super) fn not_a_cursor() -> Fault {
 mod tests {
     use super::{
         activity, audit, ban, document, hit, inbox, of_activity, of_audit, of_ban, of_document, of_inbox,
-        of_people, of_session, of_text, of_usage, people, session, text, usage,
+        of_people, of_session, of_task, of_text, of_usage, people, session, task, text, usage,
     };
     use crate::domain::activity::Place;
     use crate::domain::document::DocId;
     use crate::domain::people_query::PeoplePlace;
     use crate::domain::person::PersonId;
     use crate::domain::session::SessionId;
+    use crate::domain::task::{TaskId, TaskPlace};
     use crate::domain::timestamp::Timestamp;
     use crate::domain::usage::{By, Day, Key};
     use proptest::prelude::{any, proptest};
@@ -207,6 +232,15 @@ mod tests {
             assert_eq!(session(&of_session(at, id)), Ok((at, id)));
             assert_eq!(ban(&of_ban(at, id.0)), Ok((at, id.0)));
             assert_eq!(inbox(&of_inbox(at.micros(), id.0)), Ok((at.micros(), id.0)));
+            let named = TaskId(id.0);
+            for place in [
+                TaskPlace::Newest(named),
+                TaskPlace::Due(None, named),
+                TaskPlace::Due(Some(at), named),
+                TaskPlace::Due(Some(Timestamp::from_micros(seq)), named),
+            ] {
+                assert_eq!(task(&of_task(place)), Ok(place));
+            }
             if let Ok(id) = DocId::parse(&name) {
                 assert_eq!(document(&of_document(&id)), Ok(id.clone()));
                 assert_eq!(text(&of_text(&id, 77)), Ok((id, 77)));
@@ -243,6 +277,7 @@ mod tests {
             let _ = activity(&given);
             let _ = usage(&given, &[By::Person, By::Day]);
             let _ = ban(&given);
+            let _ = task(&given);
         }
     }
 }

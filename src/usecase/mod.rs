@@ -33,6 +33,7 @@ pub mod resolve;
 pub mod resume;
 pub mod run;
 pub mod search;
+pub mod task;
 pub mod turns;
 pub mod usage;
 pub mod visitors;
@@ -42,6 +43,7 @@ use crate::config::keys::Keys;
 use crate::config::personal::Personal;
 use crate::config::schema::Config;
 use crate::domain::caller::Caller;
+use crate::domain::deadline::Zone;
 use crate::domain::people::PeopleMap;
 use crate::domain::timestamp::Timestamp;
 use crate::usecase::people::Roster;
@@ -76,6 +78,8 @@ pub struct Facts {
     pub actor: String,
     /// The moment of the request.
     pub now: Timestamp,
+    /// The machine's time zone.
+    pub zone: Zone,
     /// The request, for the audit log and for logs: a UUIDv7.
     pub request_id: Uuid,
     /// A fresh UUIDv7 for a session, should one be made.

@@ -12,7 +12,7 @@ use crate::store::session::{self, Found};
 use crate::usecase::follow::Place;
 use crate::usecase::{
     Explained, Facts, activity, audit, ban, credential, cursor, docs, hook, inbox, job, labels, letter,
-    people_ask, people_change, people_list, place, question, resume, search, usage,
+    people_ask, people_change, people_list, place, question, resume, search, task, usage,
 };
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::follow::FollowSession;
@@ -128,6 +128,12 @@ pub async fn resolve(
         Request::SendToPerson(args) => letter::resolve(conn, facts, caller, args).await?,
         Request::SendSummary(args) => letter::resolve_summary(conn, facts, caller, args).await?,
         Request::WhoReadMine(args) => inbox::resolve_mine(&args)?,
+        Request::CreateTask(_)
+        | Request::ListTasks(_)
+        | Request::ListMyTasks(_)
+        | Request::ShowTask(_)
+        | Request::UpdateTask(_)
+        | Request::DeleteTask(_) => task::resolve(conn, facts, caller, request).await?,
         Request::ListAudit(args) => Action::ListAudit(Box::new(audit_query(args)?)),
         Request::VerifyAudit(args) => audit::verify(args)?,
         Request::ExportAudit(args) => audit::export(args)?,
@@ -200,6 +206,9 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         Action::SendToPerson(letter) => letter::again(conn, letter).await?,
         Action::ChangePeople(change) => people_change::again(conn, change).await?,
         Action::StartSession(new) => look_up_start(conn, caller, new).await?,
+        Action::CreateTask(task) => task::assignee(conn, task).await?,
+        Action::UpdateTask(change) => change.task = task::again(conn, change.task.id).await?,
+        Action::ShowTask(task) | Action::DeleteTask(task) => **task = task::again(conn, task.id).await?,
         Action::Whoami
         | Action::Health
         | Action::ShowApi
@@ -212,6 +221,8 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::Inbox(_)
         | Action::SendSummary(_)
         | Action::WhoReadMine(_)
+        | Action::ListTasks(_)
+        | Action::ListMyTasks(_)
         | Action::SearchSessions(_)
         | Action::ListAudit(_)
         | Action::VerifyAudit(_)

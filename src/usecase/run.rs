@@ -19,7 +19,7 @@ use crate::usecase::turns::READING;
 use crate::usecase::witness::Written;
 use crate::usecase::{
     Facts, activity as usecase_activity, audit as usecase_audit, ban, children, content, credential, cursor,
-    hook, inbox, labels, letter, people, people_change, people_list, purge, question, resume, usage,
+    hook, inbox, labels, letter, people, people_change, people_list, purge, question, resume, task, usage,
 };
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::{
@@ -107,6 +107,7 @@ pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
             draft.about(session).because(reason.as_deref()).with_detail(&json!({ "event": "start" }))
         }
         Action::ChangeCredentials { holder, change } => credential::described(draft, holder, change),
+        Action::DeleteTask(task) => task::described(draft, task),
         Action::RunJob(job) => {
             AuditDraft { target: Some(("job".to_owned(), job.name().to_owned())), ..draft }
         }
@@ -160,11 +161,18 @@ pub fn fault(denied: Denied, action: &Action, caller: &Caller) -> Fault {
             Action::ListActivity(query) if query.session.is_none() => {
                 usecase_activity::no_person(query.person.as_deref().unwrap_or_default())
             }
+            Action::ShowTask(task) => task::no_task(&task.id.to_string()),
+            Action::UpdateTask(change) => task::no_task(&change.task.id.to_string()),
             other => {
                 let id = other.session().map(|s| s.id.to_string()).unwrap_or_default();
                 no_session(&id)
             }
         },
+        Denied::TaskStep(step) => task::no_step(step, action),
+        Denied::TaskText => {
+            denied_with("what a task says is for who gave it, or an admin, to change".to_owned())
+                .hint("write to them instead")
+        }
         Denied::NotYours => denied_with("the session is somebody else's".to_owned())
             .hint("an admin may type into it only with `roles.admin.steer_others: true`, and with a reason"),
         Denied::Reason(why) => Fault::invalid("reason", why)
@@ -265,6 +273,9 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         }
         Action::Inbox(query) => Reply::Inbox(inbox::page(store.reader(), facts, &caller, &query).await?),
         Action::WhoReadMine(query) => Reply::Audit(inbox::mine(store.reader(), &caller, &query).await?),
+        action @ (Action::ListTasks(_) | Action::ListMyTasks(_) | Action::ShowTask(_)) => {
+            task::read(store.reader(), facts, &caller, action).await?
+        }
         Action::ListAudit(query) => Reply::Audit(usecase_audit::list(store, &query).await?),
         Action::ListHolds { all } => Reply::Holds(usecase_audit::holds(store, all).await?),
         Action::VerifyAudit(_)
@@ -302,6 +313,9 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         | Action::RenameSession { .. }
         | Action::AnswerSession(_)
         | Action::ReportHook { .. }
+        | Action::CreateTask(_)
+        | Action::UpdateTask(_)
+        | Action::DeleteTask(_)
         | Action::SendToPerson(_)
         | Action::SendSummary(_)
         | Action::PlaceHold { .. }
@@ -373,6 +387,9 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
             letter::send(tx, facts, &caller, *letter).await?
         }
         Action::Watch { session, on } => children::watch(tx, facts, &caller, &session, on).await?,
+        action @ (Action::CreateTask(_) | Action::UpdateTask(_) | Action::DeleteTask(_)) => {
+            task::change(tx, facts, &caller, action).await?
+        }
         Action::PlaceHold { id, scope, reason } => {
             usecase_audit::place_hold(tx, facts, &caller, id, scope, reason).await?
         }

@@ -17,4 +17,5 @@ pub mod people;
 pub mod people_change;
 pub mod reply;
 pub mod request;
+pub mod task;
 pub mod usage;

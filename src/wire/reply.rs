@@ -18,6 +18,7 @@ use crate::wire::people_change::{
     BannedReply, BansReply, BulkReply, LiftedReply, MergedReply, PersonChangedReply, PersonPurgedReply,
     WarnedReply,
 };
+use crate::wire::task::{TaskDeletedReply, TaskReply, TasksReply};
 use crate::wire::usage::UsageReply;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,12 @@ pub enum Reply {
     Delivered(Box<DeliveredReply>),
     /// To `ListAudit` and `WhoReadMine`.
     Audit(AuditReply),
+    /// To `ListTasks` and `ListMyTasks`.
+    Tasks(TasksReply),
+    /// To `CreateTask`, `ShowTask` and `UpdateTask`.
+    Task(Box<TaskReply>),
+    /// To `DeleteTask`.
+    TaskDeleted(TaskDeletedReply),
     /// To `VerifyAudit`.
     Verified(VerifiedReply),
     /// To `ShowAuditKeys` and `RotateAuditKey`.

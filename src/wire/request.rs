@@ -17,6 +17,7 @@ use crate::wire::inbox::{Inbox, SendSummary, SendToPerson, WhoRead};
 use crate::wire::job::RunJob;
 use crate::wire::people::{FindPerson, ListPeople, ShowPerson};
 use crate::wire::people_change::{ChangePeople, ListBans};
+use crate::wire::task::{CreateTask, ListMyTasks, ListTasks, TaskRef, UpdateTask};
 use crate::wire::usage::ShowUsage;
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +90,18 @@ pub enum Request {
     SendSummary(SendSummary),
     /// Who read what of mine?
     WhoReadMine(WhoRead),
+    /// Give somebody a task.
+    CreateTask(CreateTask),
+    /// Everybody's tasks.
+    ListTasks(ListTasks),
+    /// My tasks.
+    ListMyTasks(ListMyTasks),
+    /// One task.
+    ShowTask(TaskRef),
+    /// Move a task, or change what it says.
+    UpdateTask(UpdateTask),
+    /// Delete a task.
+    DeleteTask(TaskRef),
     /// Rows of the audit log.
     ListAudit(ListAudit),
     /// Check the audit chain.
@@ -194,6 +207,12 @@ impl Request {
             Self::SendToPerson(_) => Verb::SendToPerson,
             Self::SendSummary(_) => Verb::SendSummary,
             Self::WhoReadMine(_) => Verb::WhoReadMine,
+            Self::CreateTask(_) => Verb::CreateTask,
+            Self::ListTasks(_) => Verb::ListTasks,
+            Self::ListMyTasks(_) => Verb::ListMyTasks,
+            Self::ShowTask(_) => Verb::ShowTask,
+            Self::UpdateTask(_) => Verb::UpdateTask,
+            Self::DeleteTask(_) => Verb::DeleteTask,
             Self::ListAudit(_) => Verb::ListAudit,
             Self::VerifyAudit(_) => Verb::VerifyAudit,
             Self::ExportAudit(_) => Verb::ExportAudit,

@@ -46,6 +46,7 @@ mod sessions;
 mod socket;
 mod store;
 mod streams;
+mod tasks;
 mod tidy;
 mod transcripts;
 mod usage;

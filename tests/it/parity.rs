@@ -501,6 +501,45 @@ fn actions(own: Option<&str>, bobs: &str) -> Vec<Spelling> {
     all
 }
 
+/// Every action on tasks. `own` is a task of the asker's, `bobs` one of bob's; ann gave both.
+fn on_tasks(own: &str, bobs: &str) -> Vec<Spelling> {
+    let missing = "0193b2a0-0000-7000-8000-00000000dead";
+    let mut all = Vec::new();
+    let mut add = |name: &str, tool, arguments: Value, method, path: &str, body| {
+        let name = Box::leak(name.to_owned().into_boxed_str());
+        all.push(Spelling { name, tool, arguments, method, path: path.to_owned(), body });
+    };
+    for (name, asked) in [
+        ("give task", json!({ "user": "bob", "description": "x", "deadline": "2090-12-01" })),
+        ("give task, to nobody", json!({ "user": "nobody", "description": "x" })),
+        ("give task, empty", json!({ "user": "bob", "description": " " })),
+        ("give task, past", json!({ "user": "bob", "description": "x", "deadline": "2001-01-01" })),
+        ("give task, 02-30", json!({ "user": "bob", "description": "x", "deadline": "2090-02-30" })),
+    ] {
+        add(name, Some("create_user_task"), asked.clone(), "POST", "/tasks", Some(asked));
+    }
+    let mut get = |name, tool, arguments, path: &str| add(name, Some(tool), arguments, "GET", path, None);
+    get("tasks of bob", "get_user_tasks", json!({ "user": "bob" }), "/tasks?user=bob");
+    get("tasks of nobody", "get_user_tasks", json!({ "user": "nobody" }), "/tasks?user=nobody");
+    get("overdue", "get_overdue_tasks", json!({}), "/tasks?overdue=true");
+    get("my tasks", "get_my_tasks", json!({}), "/tasks/mine");
+    get("my tasks, late", "get_my_tasks", json!({ "status": "late" }), "/tasks/mine?status=late");
+    for (whose, id) in [("own", own), ("bob's", bobs), ("none", missing), ("no id", "x")] {
+        let path = format!("/tasks/{id}");
+        for status in ["accepted", "completed", "pending"] {
+            let mut arguments = json!({ "status": status });
+            let body = Some(arguments.clone());
+            arguments["task_id"] = json!(id);
+            add(&format!("{status}: {whose}"), Some("update_task_status"), arguments, "PATCH", &path, body);
+        }
+        add(&format!("task: {whose}"), None, json!({}), "GET", &path, None);
+        let body = Some(json!({ "description": "y" }));
+        add(&format!("edit task: {whose}"), None, json!({}), "PATCH", &path, body);
+    }
+    add("delete task: none", None, json!({}), "DELETE", &format!("/tasks/{missing}"), None);
+    all
+}
+
 /// A REST answer as one word. What is not there for this caller is `unknown`, like a tool that is not.
 fn word_of_rest(status: u16, body: &Value) -> String {
     match (status, body["code"].as_str()) {
@@ -557,7 +596,14 @@ async fn table(db: Db) -> String {
     ];
     let mut rows: Vec<String> = Vec::new();
     for (asker, (_, uid, own)) in askers.iter().enumerate() {
-        for (row, action) in actions(*own, &bobs).into_iter().enumerate() {
+        let mut tasks = Vec::new();
+        for user in [if *uid == STRANGER { "cid" } else { ["ann", "cid", "dot", "eve"][asker] }, "bob"] {
+            let given = json!({ "user": user, "description": "x" });
+            let given = world.rest(ANN, "POST", "/tasks", Some(given)).await;
+            tasks.push(given.body["task_id"].as_str().unwrap().to_owned());
+        }
+        let actions = actions(*own, &bobs).into_iter().chain(on_tasks(&tasks[0], &tasks[1]));
+        for (row, action) in actions.enumerate() {
             let rest = world.rest(*uid, action.method, &action.path, action.body.clone()).await;
             let word = word_of_rest(rest.status, &rest.body);
             if let Some(tool) = action.tool {

@@ -14,6 +14,9 @@ use crate::wire::request::{
     AnswerSession, EndSession, GetSessionData, ListAudit, ListSessions, Request, RunAgentCommand,
     SearchSessions, SendMessage, SessionRef, StartSession, Steering,
 };
+use crate::wire::task::{
+    CreateTask, ListMyTasks, OverdueTasks, TaskReply, TasksReply, UpdateTaskStatus, UserTasks,
+};
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -268,6 +271,60 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
             schema::output::<AuditReply>(),
             READ,
             |args| some(args, Request::WhoReadMine),
+        ),
+        entry(
+            "create_user_task",
+            Verb::CreateTask,
+            "Give somebody a task",
+            "Gives a person something to do, with a deadline if there is one. They find it in their inbox and among \
+             their tasks; you are told when they move it on.",
+            schema::input::<CreateTask>(),
+            schema::output::<TaskReply>(),
+            CHANGE,
+            |args| some(args, Request::CreateTask),
+        ),
+        entry(
+            "get_user_tasks",
+            Verb::ListTasks,
+            "List somebody's tasks",
+            "Lists the tasks of one person: open ones, those due first at the top, undated ones last. With completed \
+             ones among them the newest stand first.",
+            schema::input::<UserTasks>(),
+            schema::output::<TasksReply>(),
+            READ,
+            |args| some(args, |args: UserTasks| Request::ListTasks(args.into())),
+        ),
+        entry(
+            "get_overdue_tasks",
+            Verb::ListTasks,
+            "List overdue tasks",
+            "Lists everybody's open tasks whose deadline is over, the longest overdue first.",
+            schema::input::<OverdueTasks>(),
+            schema::output::<TasksReply>(),
+            READ,
+            |args| some(args, |args: OverdueTasks| Request::ListTasks(args.into())),
+        ),
+        entry(
+            "get_my_tasks",
+            Verb::ListMyTasks,
+            "List my tasks",
+            "Lists the tasks you were given: open ones, those due first at the top, undated ones last. An agent sees \
+             those of the person it works for.",
+            schema::input::<ListMyTasks>(),
+            schema::output::<TasksReply>(),
+            READ,
+            |args| some(args, Request::ListMyTasks),
+        ),
+        entry(
+            "update_task_status",
+            Verb::UpdateTask,
+            "Move a task",
+            "Moves a task on: to accepted once work on it begins, to completed once it is done. Whoever gave it is told. \
+             Only they can move it back. Moving it to where it is does nothing.",
+            schema::input::<UpdateTaskStatus>(),
+            schema::output::<TaskReply>(),
+            Hints { idempotent: true, ..CHANGE },
+            |args| some(args, |args: UpdateTaskStatus| Request::UpdateTask(args.into())),
         ),
         entry(
             "audit_query",

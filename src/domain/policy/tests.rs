@@ -23,6 +23,7 @@ use crate::domain::people_query::PeopleQuery;
 use crate::domain::person::{Person, PersonId, PersonStatus, Standing};
 use crate::domain::question::Answer;
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
+use crate::domain::task::{Task, TaskChange, TaskId, TaskStatus, TaskText};
 use crate::domain::timestamp::Timestamp;
 use crate::domain::usage::{Day, UsageQuery};
 use std::fmt::Write as _;
@@ -343,6 +344,36 @@ const ON_SESSION: &[(&str, Make)] = &[
     ("stop_notifications", |s| Action::Watch { session: s(), on: false }),
 ];
 
+fn task(assignee: PersonId, creator: PersonId) -> Task {
+    let person = |id| PersonRef { id, name: "somebody".to_owned() };
+    let at = Timestamp::from_micros(0);
+    Task {
+        id: TaskId(Uuid::nil()),
+        assignee: person(assignee),
+        creator: person(creator),
+        description: TaskText::parse("mow the lawn").unwrap(),
+        deadline: None,
+        status: TaskStatus::Accepted,
+        created: at,
+        updated: at,
+        completed: None,
+        version: 1,
+    }
+}
+
+fn changing(task: Task, status: Option<TaskStatus>, deadline: Option<Option<Timestamp>>) -> Action {
+    Action::UpdateTask(Box::new(TaskChange { task, seen: None, status, description: None, deadline }))
+}
+
+/// Changes of a task that is accepted.
+const TASK_CHANGES: [(&str, fn(Task) -> Action); 5] = [
+    ("complete", |task| changing(task, Some(TaskStatus::Completed), None)),
+    ("accept again", |task| changing(task, Some(TaskStatus::Accepted), None)),
+    ("back to pending", |task| changing(task, Some(TaskStatus::Pending), None)),
+    ("edit", |task| changing(task, None, Some(None))),
+    ("complete and edit", |task| changing(task, Some(TaskStatus::Completed), Some(None))),
+];
+
 fn word(caller: &Caller, action: Action, rules: &Rules) -> &'static str {
     match judge(caller, action, rules) {
         Ok(permit) if permit.record().is_some() => "written",
@@ -434,6 +465,10 @@ fn table(rules: &Rules) -> String {
             }),
         ),
         ("who read mine".to_owned(), Box::new(|| Action::WhoReadMine(Box::default()))),
+        ("task create".to_owned(), Box::new(|| Action::CreateTask(Box::new(task(ANN, BOB))))),
+        ("tasks".to_owned(), Box::new(|| Action::ListTasks(Box::default()))),
+        ("tasks, own".to_owned(), Box::new(|| Action::ListMyTasks(Box::default()))),
+        ("task delete".to_owned(), Box::new(|| Action::DeleteTask(Box::new(task(ANN, ANN))))),
         ("audit list".to_owned(), Box::new(|| Action::ListAudit(Box::default()))),
         ("audit verify".to_owned(), Box::new(|| Action::VerifyAudit(Box::default()))),
         (
@@ -541,6 +576,18 @@ fn table(rules: &Rules) -> String {
         ("key generate".to_owned(), Box::new(|| Action::GenerateKey)),
         ("key rotate".to_owned(), Box::new(|| Action::RotateKey)),
     ]);
+    let tasks: [(&str, fn() -> Task); 4] = [
+        ("own", || task(ANN, BOB)),
+        ("that one gave", || task(BOB, ANN)),
+        ("own, from oneself", || task(ANN, ANN)),
+        ("another's", || task(BOB, BOB)),
+    ];
+    for (whose, task) in tasks {
+        rows.push((format!("task show: {whose}"), Box::new(move || Action::ShowTask(Box::new(task())))));
+        for (name, change) in TASK_CHANGES {
+            rows.push((format!("task {name}: {whose}"), Box::new(move || change(task()))));
+        }
+    }
     let mut text = format!("{:44}", "");
     for (name, _) in &columns {
         let _ = write!(text, "{name:15}");

@@ -31,6 +31,7 @@ mod people_change;
 mod read;
 pub mod row;
 mod sessions;
+mod tasks;
 mod transcripts;
 mod usage;
 
@@ -45,6 +46,7 @@ pub static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| {
         sessions::rows(),
         transcripts::rows(),
         inbox::rows(),
+        tasks::rows(),
         audit::rows(),
         usage::rows(),
         config::rows(),
