@@ -16,7 +16,6 @@ use crate::domain::note::VerifierKey;
 use crate::domain::notice::{InboxQuery, MineQuery};
 use crate::domain::people_change::{BanQuery, PeopleChange};
 use crate::domain::people_query::PeopleQuery;
-use crate::domain::person::PersonId;
 use crate::domain::person::{Person, PersonId};
 use crate::domain::project::Project;
 use crate::domain::query::Query;

@@ -6,6 +6,7 @@ use crate::domain::directory::{Step, Words};
 use crate::domain::people_query::{PeopleQuery, Roles};
 use crate::domain::person::{Person, PersonId, fold};
 use crate::domain::timestamp::Timestamp;
+use crate::store::ban;
 use crate::store::conn::Conn;
 use crate::store::people_list::{self, Sessions};
 use crate::store::person;
@@ -225,14 +226,13 @@ pub(super) async fn show(
     let sessions = sessions.get(&person.id).copied().unwrap_or_default();
     let [all, messages, tasks, open_tasks] =
         people_list::activity(conn, person.id).await.map_err(unavailable)?;
-    let bans = person::active_bans(conn, facts.now).await.map_err(unavailable)?;
-    let theirs = bans
-        .into_iter()
-        .filter(|ban| ban.person == Some(person.id) || (ban.uid.is_some() && ban.uid == person.uid));
+    let theirs =
+        ban::active_of(conn, &[person.id], person.uid.as_slice(), facts.now).await.map_err(unavailable)?;
     Ok(PersonReply {
         person: row(&roles(facts, caller), person, Some(sessions)),
         activity: PersonActivity { sessions: all, messages, tasks, open_tasks },
         bans: theirs
+            .into_iter()
             .map(|ban| BanInForce {
                 until: ban.until.map(|at| at.to_string()),
                 reason: ban.reason,
