@@ -4,6 +4,7 @@
 pub mod attach;
 pub mod audit;
 pub mod credentials;
+pub mod docs;
 pub mod export;
 pub mod follow;
 pub mod inbox;

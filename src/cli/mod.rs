@@ -12,6 +12,7 @@ pub mod config;
 pub mod console;
 pub mod credentials;
 pub mod db;
+pub mod docs;
 pub mod doctor;
 pub mod end;
 pub mod end_all;
@@ -89,6 +90,9 @@ enum Command {
     Agents,
     /// List the machines on this database
     Computers,
+    /// Read the shared documents
+    #[command(subcommand)]
+    Docs(docs::Command),
     /// Say why somebody is who they are
     #[command(subcommand)]
     People(people::Command),
@@ -248,6 +252,7 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             Command::Projects => catalogue::run_projects(console, client, json).await,
             Command::Agents => catalogue::run_agents(console, client, json).await,
             Command::Computers => catalogue::run_computers(console, client, json).await,
+            Command::Docs(command) => docs::run(console, client, command, json).await,
             Command::People(command) => people::run(console, client, command, json).await,
             Command::Inbox(args) => inbox::run(console, client, args, json).await,
             Command::Send(args) => send::run(console, client, args, json).await,

@@ -3,6 +3,7 @@
 
 pub mod decode;
 pub mod env;
+pub mod front_matter;
 pub mod keys;
 pub mod layer;
 pub mod load;

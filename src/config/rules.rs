@@ -16,6 +16,8 @@ use std::path::{Component, Path};
 
 /// Longest name of a person or a project, in characters.
 const NAME_CHARS: usize = 100;
+/// Longest text of a prompt, in characters.
+const PROMPT_CHARS: usize = 16_000;
 
 /// What is wrong with the whole, and what is only odd.
 pub(super) fn check(config: &Config, mode: Mode, origins: &Origins) -> (Vec<Problem>, Vec<String>) {
@@ -27,6 +29,7 @@ pub(super) fn check(config: &Config, mode: Mode, origins: &Origins) -> (Vec<Prob
     rules.agents(config);
     rules.numbers(config);
     rules.patterns(config);
+    rules.prompts(config);
     if mode == Mode::SingleUser && !config.people.is_empty() {
         rules.warnings.push("people: not used in single-user mode".to_owned());
     }
@@ -253,6 +256,23 @@ impl Rules<'_> {
         }
         if config.sessions.scrollback_lines > 1_000_000 {
             self.wrong("sessions.scrollback_lines", "must be at most 1000000");
+        }
+    }
+
+    fn prompts(&mut self, config: &Config) {
+        let prompts = &config.prompts;
+        for (role, text) in
+            [("admin", &prompts.admin), ("member", &prompts.member), ("newcomer", &prompts.newcomer)]
+        {
+            let Some(text) = text else { continue };
+            if text.trim().is_empty() || text.chars().count() > PROMPT_CHARS {
+                self.wrong(
+                    format!("prompts.{role}"),
+                    format!("must be a text of at most {PROMPT_CHARS} characters"),
+                );
+            } else if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
+                self.wrong(format!("prompts.{role}"), "must not hold control characters");
+            }
         }
     }
 

@@ -15,6 +15,7 @@ use crate::config::schema::database::Database;
 use crate::config::schema::heartbeat::Heartbeat;
 use crate::config::schema::limits::Limits;
 use crate::config::schema::value::{FileMode, Span};
+use crate::domain::caller::Role;
 use crate::domain::project::Project;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,8 @@ pub struct Config {
     pub heartbeat: Heartbeat,
     /// Shared documents.
     pub docs: Docs,
+    /// What the prompts of roles say.
+    pub prompts: Prompts,
     /// The daemon's own log.
     pub log: Log,
     /// How secrets are guarded.
@@ -84,6 +87,7 @@ impl Default for Config {
             retention: Retention::default(),
             heartbeat: Heartbeat::default(),
             docs: Docs::default(),
+            prompts: Prompts::default(),
             log: Log::default(),
             secrets: SecretsPolicy::default(),
             limits: Limits::default(),
@@ -261,6 +265,31 @@ pub struct Docs {
 impl Default for Docs {
     fn default() -> Self {
         Self { path: PathBuf::from("/usr/local/share/teleclaude/docs") }
+    }
+}
+
+/// What the prompts that MCP clients are offered say, instead of ours. `{tools}` stands for the list of the tools that
+/// the person may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Prompts {
+    /// That of admins.
+    pub admin: Option<String>,
+    /// That of members and contributors.
+    pub member: Option<String>,
+    /// That of newcomers.
+    pub newcomer: Option<String>,
+}
+
+impl Prompts {
+    /// The text for a role, if there is one.
+    pub fn of(&self, role: Role) -> Option<&str> {
+        match role {
+            Role::Admin => self.admin.as_deref(),
+            Role::Member | Role::Contributor => self.member.as_deref(),
+            Role::Newcomer => self.newcomer.as_deref(),
+            Role::Public => None,
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::config::personal::Personal;
 use crate::config::show;
 use crate::daemon::attach::Attachments;
 use crate::daemon::backend::Event;
+use crate::daemon::docs::Docs;
 use crate::daemon::hosts::Hosts;
 use crate::daemon::jobs::Jobs;
 use crate::daemon::keys::Rotation;
@@ -66,6 +67,7 @@ pub struct App {
     attachments: Arc<Attachments>,
     copying: Arc<Copying>,
     exports: Arc<Gate>,
+    docs: Docs,
     tokens: Tokens,
     rates: Rates,
     denials: Mutex<DenialMeter>,
@@ -133,6 +135,7 @@ impl App {
             attachments: Attachments::new(parts.hosts.clone(), events.clone()),
             copying: Arc::default(),
             exports: Arc::default(),
+            docs: Docs::default(),
             computer: Arc::from(parts.store.computer()),
             notary: Arc::new(Notary::open(&parts.loaded.paths.state_dir, parts.store.computer())),
             pruning: tokio::sync::Mutex::default(),
@@ -200,6 +203,11 @@ impl App {
     /// Who takes sessions out now.
     pub fn exports(&self) -> &Arc<Gate> {
         &self.exports
+    }
+
+    /// The shared documents.
+    pub fn docs(&self) -> &Docs {
+        &self.docs
     }
 
     /// Live session tokens.
@@ -441,6 +449,7 @@ impl App {
         let detail = (caller.role == Role::Admin && caller.agent_of.is_none()).then(|| {
             problems.extend(settings.loaded.warnings.iter().cloned());
             problems.extend(self.keys.load().problem.clone());
+            problems.extend(self.docs.wrong());
             HealthDetail {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 computer: self.computer.to_string(),

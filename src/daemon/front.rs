@@ -204,6 +204,9 @@ const fn changes(request: &Request) -> bool {
         | Request::ListProjects
         | Request::ListAgents
         | Request::ListComputers
+        | Request::ReadDocs(_)
+        | Request::ReadDocument(_)
+        | Request::DocProblems
         | Request::ListSessions(_)
         | Request::ShowSession(_)
         | Request::ExportSession(_)

@@ -8,7 +8,7 @@ use crate::daemon::app::App;
 use crate::daemon::backend::{Call, Event, Live, SessionEvent};
 use crate::daemon::http::openapi;
 use crate::daemon::settings::Settings;
-use crate::daemon::{attach, audit_log, children, export, follow, jobs, keys, metrics};
+use crate::daemon::{attach, audit_log, children, docs, export, follow, jobs, keys, metrics};
 use crate::domain::action::Action;
 use crate::domain::caller::{Caller, Peer, Role};
 use crate::domain::policy::{self, Denied, Permit};
@@ -205,6 +205,7 @@ async fn read(
     match written.action() {
         Action::Health => Ok(Reply::Health(app.health(&caller))),
         Action::ReadMetrics => metrics::read(app).await.map(Reply::Metrics),
+        Action::ReadDocs(_) | Action::DocProblems => docs::answer(app, written.into_permit()).await,
         Action::ShowApi => Ok(Reply::Api(Box::new(openapi::DOCUMENT.clone()))),
         Action::ShowConfig => Ok(Reply::Config(app.config_rows(settings, &caller))),
         Action::Reload => app.reload(Some((&caller, &facts))).await.map(Reply::Reloaded),

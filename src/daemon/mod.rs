@@ -10,6 +10,7 @@ pub mod children;
 pub mod connection;
 pub mod credentials;
 pub mod database;
+pub mod docs;
 pub mod effects;
 pub mod export;
 pub mod follow;

@@ -5,6 +5,7 @@ use crate::domain::audit::AuditOutcome;
 use crate::domain::audit_format::AuditFormat;
 use crate::domain::caller::Caller;
 use crate::domain::credential::{CredentialChange, Holder};
+use crate::domain::document::DocsQuery;
 use crate::domain::export::ExportFormat;
 use crate::domain::hold::HoldScope;
 use crate::domain::hook::HookEvent;
@@ -39,6 +40,10 @@ pub enum Action {
     ListAgents,
     /// Machines on this database.
     ListComputers,
+    /// Shared documents: the index, or the texts of some.
+    ReadDocs(Box<DocsQuery>),
+    /// What is wrong with the shared documents.
+    DocProblems,
     /// Sessions.
     ListSessions(Box<SessionQuery>),
     /// One session's metadata.
@@ -462,6 +467,8 @@ impl Action {
             Self::ListProjects => Verb::ListProjects,
             Self::ListAgents => Verb::ListAgents,
             Self::ListComputers => Verb::ListComputers,
+            Self::ReadDocs(_) => Verb::ReadDocs,
+            Self::DocProblems => Verb::DocProblems,
             Self::ListSessions(_) => Verb::ListSessions,
             Self::ShowSession(_) => Verb::ShowSession,
             Self::StartSession(_) => Verb::StartSession,

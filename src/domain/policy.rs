@@ -101,6 +101,9 @@ pub enum Denied {
 pub const fn least_role(verb: Verb) -> Role {
     match verb {
         Verb::Whoami | Verb::Health => Role::Public,
+        // Each document has a least role of its own.
+        Verb::ReadDocs => Role::Public,
+        Verb::DocProblems => Role::Admin,
         Verb::ShowApi => Role::Newcomer,
         Verb::ListProjects
         | Verb::ListAgents
@@ -150,6 +153,7 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::ListProjects
         | Verb::ListAgents
         | Verb::ListComputers
+        | Verb::ReadDocs
         | Verb::ListSessions
         | Verb::ShowSession
         | Verb::StartSession
@@ -161,6 +165,7 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::Watch
         | Verb::ReadInbox
         | Verb::SendSummary => true,
+        Verb::DocProblems => false,
         Verb::Attach
         | Verb::MarkInbox
         | Verb::SendToPerson
@@ -226,6 +231,8 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
         | Action::ListProjects
         | Action::ListAgents
         | Action::ListComputers
+        | Action::ReadDocs(_)
+        | Action::DocProblems
         | Action::Inbox(_)
         | Action::SendSummary(_)
         | Action::WhoReadMine(_)

@@ -15,6 +15,10 @@ pub enum Verb {
     ListAgents,
     /// Machines.
     ListComputers,
+    /// Shared documents.
+    ReadDocs,
+    /// What is wrong with them.
+    DocProblems,
     /// Sessions.
     ListSessions,
     /// One session.
@@ -122,6 +126,8 @@ impl Verb {
         Self::ListProjects,
         Self::ListAgents,
         Self::ListComputers,
+        Self::ReadDocs,
+        Self::DocProblems,
         Self::ListSessions,
         Self::ShowSession,
         Self::StartSession,
@@ -181,6 +187,8 @@ impl Verb {
             Self::ListProjects => "projects.list",
             Self::ListAgents => "agents.list",
             Self::ListComputers => "computers.list",
+            Self::ReadDocs => "docs.read",
+            Self::DocProblems => "docs.problems",
             Self::ListSessions => "sessions.list",
             Self::ShowSession => "session.show",
             Self::StartSession => "session.start",

@@ -1,6 +1,7 @@
 //! Cursors of lists: where a page ended, as opaque text that survives being pasted anywhere.
 
 use crate::domain::activity::Place;
+use crate::domain::document::DocId;
 use crate::domain::session::SessionId;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::usage::{By, Day, Key};
@@ -118,7 +119,30 @@ pub fn activity(text: &str) -> Result<Place, Fault> {
     session(rest).map(|(at, id)| Place::Session(at, id.0))
 }
 
-fn not_a_cursor() -> Fault {
+/// A place in the index of documents.
+pub fn of_document(id: &DocId) -> String {
+    format!("d{id}")
+}
+
+/// Reads [`of_document`] back.
+pub fn document(text: &str) -> Result<DocId, Fault> {
+    text.strip_prefix('d').and_then(|id| DocId::parse(id).ok()).ok_or_else(not_a_cursor)
+}
+
+/// A place in a document's text: so many bytes after its beginning.
+pub fn of_text(id: &DocId, offset: usize) -> String {
+    format!("t{offset:x}-{id}")
+}
+
+/// Reads [`of_text`] back.
+pub fn text(text: &str) -> Result<(DocId, usize), Fault> {
+    let parts = text.strip_prefix('t').and_then(|rest| rest.split_once('-'));
+    let read = parts.and_then(|(at, id)| Some((DocId::parse(id).ok()?, usize::from_str_radix(at, 16).ok()?)));
+    read.ok_or_else(not_a_cursor)
+}
+
+/// The fault of a text that is no place in this list.
+pub(super) fn not_a_cursor() -> Fault {
     Fault::invalid("cursor", "is not one that a list gave")
         .hint("pass next_cursor of the page before, unchanged")
 }
@@ -126,9 +150,11 @@ fn not_a_cursor() -> Fault {
 #[cfg(test)]
 mod tests {
     use super::{
-        activity, audit, hit, inbox, of_activity, of_audit, of_inbox, of_session, of_usage, session, usage,
+        activity, audit, document, hit, inbox, of_activity, of_audit, of_document, of_inbox, of_session,
+        of_text, of_usage, session, text, usage,
     };
     use crate::domain::activity::Place;
+    use crate::domain::document::DocId;
     use crate::domain::session::SessionId;
     use crate::domain::timestamp::Timestamp;
     use crate::domain::usage::{By, Day, Key};
@@ -145,6 +171,10 @@ mod tests {
             assert_eq!(activity(&of_activity(&place)), Ok(place));
             let place = Place::Task(at, id.0);
             assert_eq!(activity(&of_activity(&place)), Ok(place));
+            if let Ok(id) = DocId::parse(&name) {
+                assert_eq!(document(&of_document(&id)), Ok(id.clone()));
+                assert_eq!(text(&of_text(&id, 77)), Ok((id, 77)));
+            }
             if seq >= 0 {
                 let place = Place::Audit(at, name.clone(), seq);
                 assert_eq!(activity(&of_activity(&place)), Ok(place));
@@ -161,13 +191,15 @@ mod tests {
         }
 
         #[test]
-        fn garbage_is_a_fault(text in any::<String>()) {
-            let _ = session(&text);
-            let _ = audit(&text);
-            let _ = inbox(&text);
-            let _ = hit(&text);
-            let _ = activity(&text);
-            let _ = usage(&text, &[By::Person, By::Day]);
+        fn garbage_is_a_fault(given in any::<String>()) {
+            let _ = session(&given);
+            let _ = audit(&given);
+            let _ = inbox(&given);
+            let _ = hit(&given);
+            let _ = document(&given);
+            let _ = text(&given);
+            let _ = activity(&given);
+            let _ = usage(&given, &[By::Person, By::Day]);
         }
     }
 }

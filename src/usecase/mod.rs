@@ -8,6 +8,7 @@ pub mod children;
 pub mod content;
 pub mod credential;
 pub mod cursor;
+pub mod docs;
 pub mod export;
 pub mod follow;
 pub mod heartbeat;

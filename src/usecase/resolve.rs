@@ -11,8 +11,8 @@ use crate::store::conn::Conn;
 use crate::store::session::{self, Found};
 use crate::usecase::follow::Place;
 use crate::usecase::{
-    Explained, Facts, activity, audit, credential, cursor, hook, inbox, job, labels, letter, place, question,
-    resume, search, usage,
+    Explained, Facts, activity, audit, credential, cursor, docs, hook, inbox, job, labels, letter, place,
+    question, resume, search, usage,
 };
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::follow::FollowSession;
@@ -38,6 +38,9 @@ pub async fn resolve(
         Request::ListProjects => Action::ListProjects,
         Request::ListAgents => Action::ListAgents,
         Request::ListComputers => Action::ListComputers,
+        Request::ReadDocs(args) => docs::resolve(args)?,
+        Request::ReadDocument(one) => docs::resolve_one(&one.id)?,
+        Request::DocProblems => Action::DocProblems,
         Request::ListSessions(args) => {
             Action::ListSessions(Box::new(session_query(conn, caller, &args).await?))
         }
@@ -195,6 +198,8 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::ListProjects
         | Action::ListAgents
         | Action::ListComputers
+        | Action::ReadDocs(_)
+        | Action::DocProblems
         | Action::ListSessions(_)
         | Action::Inbox(_)
         | Action::SendSummary(_)

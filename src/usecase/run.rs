@@ -221,6 +221,7 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
                 .collect();
             Reply::Computers(ComputersReply { computers })
         }
+        Action::ReadDocs(_) | Action::DocProblems => return Err(not_here("a document")),
         Action::ListSessions(query) => {
             Reply::Sessions(sessions(store, facts, &caller, listing, &query).await?)
         }

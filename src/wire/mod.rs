@@ -6,6 +6,7 @@ pub mod audit;
 pub mod bundle;
 pub mod credential;
 pub mod csv;
+pub mod docs;
 pub mod export;
 pub mod fault;
 pub mod follow;

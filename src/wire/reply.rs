@@ -10,6 +10,7 @@ use crate::wire::audit::{AuditKeysReply, HoldRow, HoldsReply, PrunedReply};
 use crate::wire::credential::{
     CredentialDeletedReply, CredentialRow, CredentialsReply, ImportedReply, KeysReply,
 };
+use crate::wire::docs::{ContextReply, DocProblemsReply, DocText};
 use crate::wire::inbox::{DeliveredReply, InboxReply};
 use crate::wire::job::{JobRow, JobsReply};
 use crate::wire::usage::UsageReply;
@@ -32,6 +33,12 @@ pub enum Reply {
     Agents(AgentsReply),
     /// To `ListComputers`.
     Computers(ComputersReply),
+    /// To `ReadDocs`.
+    Context(ContextReply),
+    /// To `ReadDocument`.
+    Document(DocText),
+    /// To `DocProblems`.
+    DocProblems(DocProblemsReply),
     /// To `ListSessions`.
     Sessions(SessionsReply),
     /// To `ShowSession`.

@@ -10,6 +10,7 @@ use crate::wire::audit::{
     ExportAudit, FollowAudit, ListHolds, PlaceHold, PruneAudit, ReleaseHold, VerifyAudit,
 };
 use crate::wire::credential::{DeleteCredential, ImportCredentials, ListCredentials, PutCredential};
+use crate::wire::docs::{DocRef, GetContext};
 use crate::wire::export::ExportSession;
 use crate::wire::follow::FollowSession;
 use crate::wire::inbox::{Inbox, SendSummary, SendToPerson, WhoRead};
@@ -32,6 +33,12 @@ pub enum Request {
     ListAgents,
     /// Machines this daemon knows.
     ListComputers,
+    /// Which shared documents there are, or the texts of some.
+    ReadDocs(GetContext),
+    /// One shared document, whole.
+    ReadDocument(DocRef),
+    /// What is wrong with the shared documents.
+    DocProblems,
     /// Sessions I may see.
     ListSessions(ListSessions),
     /// One session.
@@ -144,6 +151,8 @@ impl Request {
             Self::ListProjects => Verb::ListProjects,
             Self::ListAgents => Verb::ListAgents,
             Self::ListComputers => Verb::ListComputers,
+            Self::ReadDocs(_) | Self::ReadDocument(_) => Verb::ReadDocs,
+            Self::DocProblems => Verb::DocProblems,
             Self::ListSessions(_) => Verb::ListSessions,
             Self::ShowSession(_) => Verb::ShowSession,
             Self::StartSession(_) | Self::RunAgentCommand(_) => Verb::StartSession,

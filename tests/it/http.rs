@@ -109,6 +109,14 @@ async fn every_path_becomes_its_request() {
         ("GET", "/api/v1/agents".to_owned(), "", "ListAgents"),
         ("GET", "/api/v1/computers".to_owned(), "", "ListComputers"),
         (
+            "GET",
+            "/api/v1/docs?ids=a&ids=b%2Fc&include_requirements=false".to_owned(),
+            "",
+            "ReadDocs(GetContext { ids: Some([\"a\", \"b/c\"]), types: None, include_requirements: Some(false)",
+        ),
+        ("GET", "/api/v1/docs/b%2Fc".to_owned(), "", "ReadDocument(DocRef { id: \"b/c\" })"),
+        ("GET", "/api/v1/health/docs".to_owned(), "", "DocProblems"),
+        (
             "POST",
             "/api/v1/sessions".to_owned(),
             r#"{"project":"p"}"#,

@@ -9,6 +9,7 @@ mod children;
 mod cli;
 mod config;
 mod credentials;
+mod docs;
 mod doctor;
 mod doors;
 mod export;

@@ -37,6 +37,50 @@ fn actions(own: Option<&str>, bobs: &str) -> Vec<Spelling> {
         spelling("projects", Some("list_projects"), json!({}), "GET", "/projects", None),
         spelling("agents", Some("list_agents"), json!({}), "GET", "/agents", None),
         spelling("computers", Some("list_computers"), json!({}), "GET", "/computers", None),
+        spelling("docs", Some("get_context"), json!({}), "GET", "/docs", None),
+        spelling(
+            "docs, types",
+            Some("get_context"),
+            json!({ "types": ["policy", "A"] }),
+            "GET",
+            "/docs?types=policy&types=A",
+            None,
+        ),
+        spelling(
+            "docs, for all",
+            Some("get_context"),
+            json!({ "ids": ["open"] }),
+            "GET",
+            "/docs?ids=open",
+            None,
+        ),
+        spelling(
+            "docs, for newcomers",
+            Some("get_context"),
+            json!({ "ids": ["team/rules"] }),
+            "GET",
+            "/docs?ids=team%2Frules",
+            None,
+        ),
+        spelling(
+            "docs, for admins",
+            Some("get_context"),
+            json!({ "ids": ["secret"] }),
+            "GET",
+            "/docs?ids=secret",
+            None,
+        ),
+        spelling(
+            "docs, none such",
+            Some("get_context"),
+            json!({ "ids": ["none"] }),
+            "GET",
+            "/docs?ids=none",
+            None,
+        ),
+        spelling("one doc, for admins", None, json!({}), "GET", "/docs/secret", None),
+        spelling("one doc, for newcomers", None, json!({}), "GET", "/docs/team%2Frules", None),
+        spelling("docs, what is wrong", None, json!({}), "GET", "/health/docs", None),
         spelling("sessions", Some("list_sessions"), json!({}), "GET", "/sessions", None),
         spelling(
             "sessions of bob",
@@ -403,6 +447,9 @@ async fn table(db: Db) -> String {
              newcomer: *often\n  public: *often",
         )
         .config(SHELL)
+        .doc("open.md", "id: open\nrole: public", "# For all")
+        .doc("rules.md", "id: team/rules", "# For the team")
+        .doc("secret.md", "id: secret\nrole: admin", "# For admins")
         .start()
         .await;
     let bobs = world.shell(BOB).await;

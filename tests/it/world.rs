@@ -5,7 +5,7 @@
 use crate::postgres::Db;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use teleclaude::config::load;
@@ -13,7 +13,7 @@ use teleclaude::config::paths::{Environment, Os};
 use teleclaude::daemon::app::{App, Parts};
 use teleclaude::daemon::front::Front;
 use teleclaude::daemon::hosts::Hosts;
-use teleclaude::daemon::{children, connection, effects, http, keys, life};
+use teleclaude::daemon::{children, connection, docs as daemon_docs, effects, http, keys, life};
 use teleclaude::domain::caller::Peer;
 use teleclaude::domain::timestamp::Timestamp;
 use teleclaude::store::connect::{Clock, Options, Store};
@@ -90,6 +90,19 @@ impl World {
     }
 }
 
+/// Where the shared documents of a world lie.
+fn docs(root: &Path) -> PathBuf {
+    root.join("usr/local/share/teleclaude/docs")
+}
+
+fn lay(folder: &Path, path: &str, front: &str, text: &str) -> PathBuf {
+    let path = folder.join(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let kind = if front.contains("type:") { "" } else { "type: guide\n" };
+    std::fs::write(&path, format!("---\n{kind}description: about it\n{front}\n---\n{text}\n")).unwrap();
+    path
+}
+
 impl Builder {
     /// A world on this database, with nobody in it yet.
     pub fn on(db: Db) -> Self {
@@ -106,6 +119,12 @@ impl Builder {
     pub fn config(mut self, yaml: &str) -> Self {
         self.more.push_str(yaml);
         self.more.push('\n');
+        self
+    }
+
+    /// Lays a shared document down. `front` is the rest of its front matter, besides a description and a type.
+    pub fn doc(self, path: &str, front: &str, text: &str) -> Self {
+        lay(&docs(self.folder.path()), path, front, text);
         self
     }
 
@@ -155,6 +174,7 @@ impl Builder {
             tokio::spawn(effects::run(Arc::clone(&app), stop.clone())),
             tokio::spawn(children::run(Arc::clone(&app), stop.clone())),
             tokio::spawn(keys::run(Arc::clone(&app), stop.clone())),
+            tokio::spawn(daemon_docs::run(Arc::clone(&app), stop.clone())),
         ];
         let front = Arc::new(Front::new(
             Arc::<App>::clone(&app),
@@ -167,6 +187,16 @@ impl Builder {
 }
 
 impl World {
+    /// Lays a shared document down, as [`Builder::doc`]; gives its path.
+    pub fn doc(&self, path: &str, front: &str, text: &str) -> PathBuf {
+        lay(&self.docs(), path, front, text)
+    }
+
+    /// The folder of the shared documents.
+    pub fn docs(&self) -> PathBuf {
+        docs(self.folder.path())
+    }
+
     /// A folder of the test's.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)

@@ -100,6 +100,18 @@ impl Backend for App {
         self.counts.answered(verb, fault, took);
     }
 
+    fn prompt(&self, caller: &Caller) -> Option<String> {
+        // An agent's is ours alone: it says what narrows it.
+        let settings = self.settings();
+        settings
+            .loaded
+            .config
+            .prompts
+            .of(caller.role)
+            .filter(|_| caller.agent_of.is_none())
+            .map(str::to_owned)
+    }
+
     fn limits(&self) -> Arc<Limits> {
         Arc::clone(&self.settings.load().limits)
     }

@@ -77,6 +77,11 @@ impl Listening {
                         return Some("event: inbox\ndata: {}\n\n".to_owned());
                     }
                 }
+                Ok(event @ Event::Documents(_)) => {
+                    if event.visible_to(&self.front.caller(&self.peer, Via::Http, self.token.as_ref())) {
+                        return Some("event: docs\ndata: {}\n\n".to_owned());
+                    }
+                }
                 Err(RecvError::Lagged(_)) => return Some(RESYNC.to_owned()),
                 Err(RecvError::Closed) => return None,
             }

@@ -2,6 +2,7 @@
 
 use crate::daemon::mcp::schema;
 use crate::domain::verb::Verb;
+use crate::wire::docs::{ContextReply, GetContext};
 use crate::wire::fault::Fault;
 use crate::wire::inbox::{DeliveredReply, Inbox, InboxReply, SendSummary, SendToPerson, WhoRead};
 use crate::wire::reply::{
@@ -70,6 +71,18 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
             schema::output::<ComputersReply>(),
             READ,
             |args| none(args, Request::ListComputers),
+        ),
+        entry(
+            "get_context",
+            Verb::ReadDocs,
+            "Read shared documents",
+            "Shows what is written down here about how things are done. Without ids it lists the documents: id, \
+             description, type. With ids it gives their texts, what they require before them; at most 48,000 \
+             characters, the rest with cursor.",
+            schema::input::<GetContext>(),
+            schema::output::<ContextReply>(),
+            READ,
+            |args| some(args, Request::ReadDocs),
         ),
         entry(
             "list_sessions",

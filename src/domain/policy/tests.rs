@@ -9,6 +9,7 @@ use crate::domain::activity::ActivityQuery;
 use crate::domain::audit_format::AuditFormat;
 use crate::domain::caller::{Caller, PersonRef, Role, Rule, Via};
 use crate::domain::credential::{CredentialChange, CredentialName, CredentialValue, Holder, Secret};
+use crate::domain::document::DocsQuery;
 use crate::domain::export::ExportFormat;
 use crate::domain::hold::HoldScope;
 use crate::domain::job::Job;
@@ -289,6 +290,13 @@ fn table(rules: &Rules) -> String {
         ("projects".to_owned(), Box::new(|| Action::ListProjects)),
         ("agents".to_owned(), Box::new(|| Action::ListAgents)),
         ("computers".to_owned(), Box::new(|| Action::ListComputers)),
+        (
+            "docs".to_owned(),
+            Box::new(|| {
+                Action::ReadDocs(Box::new(DocsQuery::Index { types: vec![], after: None, limit: 50 }))
+            }),
+        ),
+        ("docs: what is wrong".to_owned(), Box::new(|| Action::DocProblems)),
         ("sessions".to_owned(), Box::new(|| sessions_of(None))),
         ("sessions of another".to_owned(), Box::new(|| sessions_of(Some("bob")))),
         ("start".to_owned(), Box::new(|| Action::StartSession(Box::new(new_session())))),

@@ -19,6 +19,7 @@ mod audit;
 mod config;
 mod credentials;
 mod daemon;
+mod docs;
 mod inbox;
 mod jobs;
 mod people;
@@ -35,6 +36,7 @@ use std::sync::LazyLock;
 pub static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| {
     [
         daemon::rows(),
+        docs::rows(),
         sessions::rows(),
         transcripts::rows(),
         inbox::rows(),
