@@ -193,6 +193,7 @@ pub trait Backend: Send + Sync + 'static {
         let _ = caller;
         None
     }
+
     /// A request has been answered, or not, after so long: for whoever counts.
     fn answered(&self, verb: Verb, fault: Option<FaultCode>, took: Duration) {
         let _ = (verb, fault, took);

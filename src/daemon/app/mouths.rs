@@ -107,6 +107,7 @@ impl Backend for App {
             .filter(|_| caller.agent_of.is_none())
             .map(str::to_owned)
     }
+
     fn answered(&self, verb: Verb, fault: Option<FaultCode>, took: Duration) {
         self.counts.answered(verb, fault, took);
     }

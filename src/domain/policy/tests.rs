@@ -361,17 +361,17 @@ fn task(assignee: PersonId, creator: PersonId) -> Task {
     }
 }
 
-fn changing(task: Task, status: Option<TaskStatus>, deadline: Option<Option<Timestamp>>) -> Action {
+fn moved(task: Task, status: Option<TaskStatus>, deadline: Option<Option<Timestamp>>) -> Action {
     Action::UpdateTask(Box::new(TaskChange { task, seen: None, status, description: None, deadline }))
 }
 
 /// Changes of a task that is accepted.
 const TASK_CHANGES: [(&str, fn(Task) -> Action); 5] = [
-    ("complete", |task| changing(task, Some(TaskStatus::Completed), None)),
-    ("accept again", |task| changing(task, Some(TaskStatus::Accepted), None)),
-    ("back to pending", |task| changing(task, Some(TaskStatus::Pending), None)),
-    ("edit", |task| changing(task, None, Some(None))),
-    ("complete and edit", |task| changing(task, Some(TaskStatus::Completed), Some(None))),
+    ("complete", |task| moved(task, Some(TaskStatus::Completed), None)),
+    ("accept again", |task| moved(task, Some(TaskStatus::Accepted), None)),
+    ("back to pending", |task| moved(task, Some(TaskStatus::Pending), None)),
+    ("edit", |task| moved(task, None, Some(None))),
+    ("complete and edit", |task| moved(task, Some(TaskStatus::Completed), Some(None))),
 ];
 
 fn word(caller: &Caller, action: Action, rules: &Rules) -> &'static str {
