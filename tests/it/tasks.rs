@@ -31,7 +31,7 @@ fn id_of(task: &Value) -> String {
     task["task_id"].as_str().unwrap().to_owned()
 }
 
-fn fault<'a>(answer: &'a Answer) -> (u16, &'a str, &'a str) {
+fn fault(answer: &Answer) -> (u16, &str, &str) {
     let text = |name: &str| answer.body[name].as_str().unwrap_or_default();
     (answer.status, text("code"), text("field"))
 }

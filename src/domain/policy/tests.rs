@@ -365,8 +365,10 @@ fn moved(task: Task, status: Option<TaskStatus>, deadline: Option<Option<Timesta
     Action::UpdateTask(Box::new(TaskChange { task, seen: None, status, description: None, deadline }))
 }
 
+type Changing = fn(Task) -> Action;
+
 /// Changes of a task that is accepted.
-const TASK_CHANGES: [(&str, fn(Task) -> Action); 5] = [
+const TASK_CHANGES: [(&str, Changing); 5] = [
     ("complete", |task| moved(task, Some(TaskStatus::Completed), None)),
     ("accept again", |task| moved(task, Some(TaskStatus::Accepted), None)),
     ("back to pending", |task| moved(task, Some(TaskStatus::Pending), None)),
@@ -576,7 +578,8 @@ fn table(rules: &Rules) -> String {
         ("key generate".to_owned(), Box::new(|| Action::GenerateKey)),
         ("key rotate".to_owned(), Box::new(|| Action::RotateKey)),
     ]);
-    let tasks: [(&str, fn() -> Task); 4] = [
+    type Given = fn() -> Task;
+    let tasks: [(&str, Given); 4] = [
         ("own", || task(ANN, BOB)),
         ("that one gave", || task(BOB, ANN)),
         ("own, from oneself", || task(ANN, ANN)),
