@@ -252,6 +252,9 @@ impl Rules<'_> {
                 self.wrong(format!("limits.{field}"), format!("must be at least {least}"));
             }
         }
+        if config.bans.auto_days > 3_650 {
+            self.wrong("bans.auto_days", "must be at most 3650");
+        }
         let recording = &config.sessions.recording;
         if recording.fsync_ms == 0 || recording.fsync_ms > 60_000 {
             self.wrong("sessions.recording.fsync_ms", "must be 1 to 60000");

@@ -52,6 +52,8 @@ pub struct Config {
     pub database: Database,
     /// The audit log.
     pub audit: Audit,
+    /// What warnings lead to.
+    pub bans: Bans,
     /// How long things are kept.
     pub retention: Retention,
     /// Tasks that people are given.
@@ -86,6 +88,7 @@ impl Default for Config {
             sessions: Sessions::default(),
             database: Database::default(),
             audit: Audit::default(),
+            bans: Bans::default(),
             retention: Retention::default(),
             tasks: Tasks::default(),
             heartbeat: Heartbeat::default(),
@@ -234,6 +237,20 @@ pub struct Checkpoint {
 impl Default for Checkpoint {
     fn default() -> Self {
         Self { every: Span(Duration::from_secs(3_600)), journald: cfg!(target_os = "linux"), file: None }
+    }
+}
+
+/// What warnings lead to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bans {
+    /// Days for which the second warning bans; 0 for no such ban.
+    pub auto_days: u32,
+}
+
+impl Default for Bans {
+    fn default() -> Self {
+        Self { auto_days: 7 }
     }
 }
 

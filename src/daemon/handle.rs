@@ -8,7 +8,7 @@ use crate::daemon::app::App;
 use crate::daemon::backend::{Call, Event, Live, SessionEvent};
 use crate::daemon::http::openapi;
 use crate::daemon::settings::Settings;
-use crate::daemon::{attach, audit_log, children, docs, export, follow, jobs, keys};
+use crate::daemon::{attach, audit_log, children, docs, export, follow, jobs, keys, metrics};
 use crate::domain::action::Action;
 use crate::domain::caller::{Caller, Peer, Role};
 use crate::domain::policy::{self, Denied, Permit};
@@ -159,6 +159,27 @@ async fn resolved_and_judged(
             }
             Ok(Done::Reply(reply))
         }
+        Verb::AddPerson
+        | Verb::UpdatePerson
+        | Verb::SetPersonRole
+        | Verb::SetPersonStatus
+        | Verb::DeletePerson
+        | Verb::PurgePerson
+        | Verb::MergePeople
+        | Verb::BulkPeople
+        | Verb::WarnPerson
+        | Verb::BanPerson
+        | Verb::LiftBan => {
+            let told = action.warned();
+            let reply = change(app, facts, caller, action, call.deadline).await?;
+            // In force before it is answered, also for who is attached or follows; if that fails, soon after.
+            if let Err(error) = app.refresh_people().await {
+                tracing::warn!(%error, "people have changed and cannot be read again yet");
+            }
+            told.into_iter().for_each(|(person, uid)| app.tell_owner(person, uid));
+            tracing::info!(action = verb.name(), "done");
+            Ok(Done::Reply(reply))
+        }
         Verb::SearchSessions => {
             let permit = judge(app, &facts, &caller, action, call.deadline).await?;
             let found = search::search(app.store().reader(), &facts, permit).await?;
@@ -209,6 +230,7 @@ async fn read(
     match written.action() {
         Action::Health => Ok(Reply::Health(app.health(&caller))),
         Action::ReadDocs(_) | Action::DocProblems => docs::answer(app, written.into_permit()).await,
+        Action::ReadMetrics => metrics::read(app).await.map(Reply::Metrics),
         Action::ShowApi => Ok(Reply::Api(Box::new(openapi::DOCUMENT.clone()))),
         Action::ShowConfig => Ok(Reply::Config(app.config_rows(settings, &caller))),
         Action::Reload => app.reload(Some((&caller, &facts))).await.map(Reply::Reloaded),
@@ -328,6 +350,7 @@ async fn refuse_early(app: &App, facts: &Facts, caller: &Caller, verb: Verb, dea
 async fn explain(app: &App, facts: &Facts, caller: &Caller, request: &Request) -> Option<Explained> {
     match request {
         Request::ExplainPerson(args) => app.explain(caller, &args.user).await,
+        Request::ChangePeople(asked) => app.explain(caller, &asked.os_user()?).await,
         Request::ResumeSession(args) => {
             let uid = owner_uid(app.store().reader(), caller, &args.session_id).await?;
             if uid == caller.uid {

@@ -183,8 +183,10 @@ async fn activity(app: &App, before: Timestamp, stop: &CancellationToken) -> Res
         let gone = write(app, move |tx| {
             let computer = computer.clone();
             Box::pin(async move {
-                let of_sessions = retention::delete_activity(tx.conn(), &computer, before, rows).await?;
-                Ok(of_sessions + task_event::delete_old(tx.conn(), before, rows).await?)
+                match retention::delete_activity(tx.conn(), &computer, before, rows).await? {
+                    0 => task_event::delete_old(tx.conn(), before, rows).await,
+                    gone => Ok(gone),
+                }
             })
         })
         .await?;

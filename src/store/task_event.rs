@@ -3,6 +3,7 @@
 use crate::domain::person::PersonId;
 use crate::domain::task::{TaskEvent, TaskEventKind, TaskId};
 use crate::domain::timestamp::Timestamp;
+use crate::store::activity::{Before, Span};
 use crate::store::conn::Conn;
 use crate::store::entity::person;
 use crate::store::entity::task_event::{ActiveModel, Column, Entity, Model};
@@ -21,6 +22,8 @@ pub enum Of {
     Task(TaskId),
     /// What this person did with tasks.
     Actor(PersonId),
+    /// What was done with tasks that were this person's then.
+    Assignee(PersonId),
 }
 
 /// Writes an event down; twice with one id is once.
@@ -40,11 +43,12 @@ pub async fn insert(conn: &Conn, event: &TaskEvent) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A page of a trail, newest first. `before` is the last row of the page before.
+/// A page of a trail, newest first.
 pub async fn page(
     conn: &Conn,
     of: Of,
-    before: Option<(Timestamp, Uuid)>,
+    span: &Span,
+    before: Option<Before>,
     limit: u64,
 ) -> Result<Vec<TaskEvent>, StoreError> {
     let mut query = Entity::find();
@@ -52,13 +56,23 @@ pub async fn page(
         Of::All => query,
         Of::Task(task) => query.filter(Column::Task.eq(task.0)),
         Of::Actor(person) => query.filter(Column::Actor.eq(person.0)),
+        Of::Assignee(person) => query.filter(Column::Assignee.eq(person.0)),
     };
-    if let Some((at, id)) = before {
-        query = query.filter(
+    if let Some(since) = span.since {
+        query = query.filter(Column::At.gte(since.micros()));
+    }
+    if let Some(until) = span.until {
+        query = query.filter(Column::At.lte(until.micros()));
+    }
+    query = match before {
+        None => query,
+        Some(Before::Moment(at)) => query.filter(Column::At.lt(at.micros())),
+        Some(Before::Until(at)) => query.filter(Column::At.lte(at.micros())),
+        Some(Before::Row(at, id)) => query.filter(
             Expr::tuple([Expr::col(Column::At), Expr::col(Column::Id)])
                 .lt(Expr::tuple([Expr::val(at.micros()), Expr::val(id)])),
-        );
-    }
+        ),
+    };
     let rows = query.order_by_desc(Column::At).order_by_desc(Column::Id).limit(limit).all(conn).await?;
     rows.into_iter().map(event).collect()
 }

@@ -223,11 +223,13 @@ mod tests {
         }
         let id = Uuid::nil();
         Facts {
+            people: Arc::default(),
             keys: Arc::default(),
             config: Arc::new(config),
             single_user: false,
             runner: Some(Arc::from(Path::new("/none/runner.sock"))),
             computer: Arc::from("here"),
+            actor: "ann".to_owned(),
             now: Timestamp::from_micros(0),
             zone: Zone::UTC,
             request_id: id,

@@ -13,6 +13,7 @@ use crate::domain::task::{
     TaskStatus, TaskText,
 };
 use crate::domain::timestamp::Timestamp;
+use crate::store::activity::Span;
 use crate::store::conn::Conn;
 use crate::store::task::{self, Found};
 use crate::store::task_event::{self, Of};
@@ -288,8 +289,9 @@ pub(super) async fn read(
             None => Ok(Reply::Tasks(TasksReply { tasks: Vec::new(), next_cursor: None })),
         },
         Action::ShowTask(task) => {
-            let events =
-                task_event::page(conn, Of::Task(task.id), None, HISTORY).await.map_err(unavailable)?;
+            let events = task_event::page(conn, Of::Task(task.id), &Span::default(), None, HISTORY)
+                .await
+                .map_err(unavailable)?;
             let history = events.iter().map(TaskEventRow::from).collect();
             Ok(Reply::Task(Box::new(TaskReply { history: Some(history), ..TaskReply::of(&task, facts.now) })))
         }

@@ -39,6 +39,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("libc", &["platform", "daemon/peer.rs", "daemon/listen.rs", "host", "runner", "bridge"]),
     ("rmcp", &["daemon/mcp"]),
+    ("prometheus_client", &["daemon/metrics.rs"]),
     ("axum", &["daemon/http"]),
     ("figment", &["config"]),
     ("serde_yaml", &["config"]),

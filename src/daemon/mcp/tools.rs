@@ -5,6 +5,7 @@ use crate::domain::verb::Verb;
 use crate::wire::docs::{ContextReply, GetContext};
 use crate::wire::fault::Fault;
 use crate::wire::inbox::{DeliveredReply, Inbox, InboxReply, SendSummary, SendToPerson, WhoRead};
+use crate::wire::people::{FindPerson, FoundPersonReply, ListPeople, PeopleReply, PersonReply, ShowPerson};
 use crate::wire::reply::{
     AgentsReply, AnsweredReply, AuditReply, ComputersReply, ContentReply, EndedReply, ProjectsReply,
     SearchReply, SentReply, SessionReply, SessionsReply, StartedReply, WatchingReply, WhoamiReply,
@@ -335,6 +336,39 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
             schema::output::<AuditReply>(),
             READ,
             |args| some(args, Request::ListAudit),
+        ),
+        entry(
+            "list_users",
+            Verb::ListPeople,
+            "List people",
+            "Lists the people of this machine with role and status, 100 a page, the newest first; or those in whose \
+             name or address a text stands.",
+            schema::input::<ListPeople>(),
+            schema::output::<PeopleReply>(),
+            READ,
+            |args| some(args, Request::ListPeople),
+        ),
+        entry(
+            "resolve_user",
+            Verb::FindPerson,
+            "Find a person",
+            "Says which person some words mean: a name, an OS user, a uid, a part of a name or phone number, or \
+             something like a name. If it may be several, they are the candidates, the best first.",
+            schema::input::<FindPerson>(),
+            schema::output::<FoundPersonReply>(),
+            READ,
+            |args| some(args, Request::FindPerson),
+        ),
+        entry(
+            "user_info",
+            Verb::ShowPerson,
+            "Show a person",
+            "Shows what is known of a person: role, status, when they were seen, sessions and tasks. Without a person \
+             yourself; only admins see others.",
+            schema::input::<ShowPerson>(),
+            schema::output::<PersonReply>(),
+            READ,
+            |args| some(args, Request::ShowPerson),
         ),
     ]
 });
