@@ -10,6 +10,7 @@ use crate::config::load::Loaded;
 use crate::config::paths::Environment;
 use crate::config::personal::Personal;
 use crate::config::show;
+use crate::config::zone;
 use crate::daemon::attach::Attachments;
 use crate::daemon::backend::Event;
 use crate::daemon::docs::Docs;
@@ -17,6 +18,7 @@ use crate::daemon::hosts::Hosts;
 use crate::daemon::jobs::Jobs;
 use crate::daemon::keys::Rotation;
 use crate::daemon::limits::Gate;
+use crate::daemon::metrics::Counts;
 use crate::daemon::notary::Notary;
 use crate::daemon::peer::Names;
 use crate::daemon::rates::{Payer, Rates};
@@ -84,6 +86,7 @@ pub struct App {
     socket: String,
     own_uid: u32,
     started: Timestamp,
+    counts: Counts,
     reloading: tokio::sync::Mutex<()>,
     notary: Arc<Notary>,
     pruning: tokio::sync::Mutex<()>,
@@ -118,7 +121,8 @@ impl App {
     pub async fn new(parts: Parts) -> Result<Arc<Self>, StoreError> {
         let names = Arc::new(Names::default());
         let now = (parts.clock)();
-        let people = reload::people_map(&parts.store, &parts.loaded, &names, parts.own_uid, now).await?;
+        let (people, people_version) =
+            reload::people_map(&parts.store, &parts.loaded, &names, parts.own_uid, now).await?;
         let limits = settings::limits(&parts.loaded);
         let tokens = Tokens::default();
         for (hash, session, uid) in
@@ -143,6 +147,7 @@ impl App {
             recordings: Arc::new(parts.loaded.paths.state_dir.join("recordings")),
             settings: ArcSwap::from_pointee(Settings {
                 people,
+                people_version,
                 limits,
                 redactor: settings::redactor(&parts.loaded),
                 loaded: parts.loaded,
@@ -162,6 +167,7 @@ impl App {
             connections: Arc::default(),
             own_uid: parts.own_uid,
             started: now,
+            counts: Counts::default(),
             reloading: tokio::sync::Mutex::default(),
             store: parts.store,
             keys: Arc::default(),
@@ -271,6 +277,16 @@ impl App {
         self.settings.load_full()
     }
 
+    /// When the daemon began.
+    pub const fn started(&self) -> Timestamp {
+        self.started
+    }
+
+    /// What is counted for a monitoring system.
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
     /// The moment.
     pub fn now(&self) -> Timestamp {
         (self.clock)()
@@ -341,7 +357,9 @@ impl App {
             single_user: settings.single_user(),
             runner: settings.runner().map(Arc::from),
             computer: Arc::clone(&self.computer),
+            actor: caller.name(),
             now: self.now(),
+            zone: zone::of_machine(),
             request_id: Uuid::now_v7(),
             session_id: Uuid::now_v7(),
             message_id: Uuid::now_v7(),
@@ -349,6 +367,7 @@ impl App {
             personal: self.known_personal(caller.uid),
             recordings: Arc::clone(&self.recordings),
             roster: Arc::clone(&self.roster),
+            people: Arc::clone(&settings.people),
             keys: Arc::clone(&self.keys),
         }
     }
@@ -378,6 +397,7 @@ impl App {
     /// # Errors
     /// `audit_unavailable`.
     pub async fn note_denial(&self, draft: AuditDraft, verb: Verb, deadline: Instant) -> Result<(), Fault> {
+        self.counts.denied(verb);
         let (uid, at) = (draft.actor_uid, draft.at);
         let first = match draft.actor_role {
             Role::Public => self.denials().first_of_stranger(uid, verb.name(), at),

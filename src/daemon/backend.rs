@@ -19,6 +19,7 @@ use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// One request, ready to be handled.
@@ -191,6 +192,11 @@ pub trait Backend: Send + Sync + 'static {
     fn prompt(&self, caller: &Caller) -> Option<String> {
         let _ = caller;
         None
+    }
+
+    /// A request has been answered, or not, after so long: for whoever counts.
+    fn answered(&self, verb: Verb, fault: Option<FaultCode>, took: Duration) {
+        let _ = (verb, fault, took);
     }
 
     /// The limits in force.

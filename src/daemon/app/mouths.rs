@@ -108,6 +108,10 @@ impl Backend for App {
             .map(str::to_owned)
     }
 
+    fn answered(&self, verb: Verb, fault: Option<FaultCode>, took: Duration) {
+        self.counts.answered(verb, fault, took);
+    }
+
     fn limits(&self) -> Arc<Limits> {
         Arc::clone(&self.settings.load().limits)
     }
