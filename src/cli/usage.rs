@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn days_stay_in_their_order_and_models_have_no_hours() {
-        let days = vec![row("x", "2026-11-01", 1), row("x", "2026-11-02", 5)];
+        let days = [row("x", "2026-11-01", 1), row("x", "2026-11-02", 5)];
         let of_models: Vec<UsageRow> = days
             .iter()
             .map(|day| UsageRow {
