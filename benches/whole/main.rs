@@ -5,6 +5,7 @@
 
 mod audit;
 mod daemon;
+mod docs;
 mod floor;
 mod host;
 mod ingest;
@@ -41,6 +42,8 @@ pub struct Plan {
     pub audit_rows: i64,
     /// Entries of transcripts that are searched.
     pub entries: u32,
+    /// Shared documents.
+    pub documents: u32,
     /// Keystrokes whose echo is timed.
     pub keystrokes: usize,
     /// Bytes of output that a terminal is flooded with.
@@ -64,6 +67,7 @@ impl Plan {
             sessions: vec![10_000, 100_000, 1_000_000],
             audit_rows: 1_000_000,
             entries: 200_000,
+            documents: 10_000,
             keystrokes: 2_000,
             flood: 64 << 20,
             paints: 300,
@@ -81,6 +85,7 @@ impl Plan {
             sessions: vec![10_000, 100_000],
             audit_rows: 100_000,
             entries: 20_000,
+            documents: 10_000,
             keystrokes: 200,
             flood: 8 << 20,
             paints: 30,
@@ -101,8 +106,7 @@ pub fn progress(what: &str) {
     let _ = writeln!(std::io::stderr(), "bench: {what}");
 }
 
-const USAGE: &str =
-    "bench [--quick] [--json FILE] [--exe FILE] [socket] [rows] [search] [audit] [sessions] [memory] [start]";
+const USAGE: &str = "bench [--quick] [--json FILE] [--exe FILE] [socket] [rows] [search] [docs] [audit] [sessions] [memory] [start]";
 
 fn main() {
     let mut args = std::env::args().skip(1).peekable();
@@ -122,7 +126,9 @@ fn main() {
             }
             // cargo says so to every bench.
             "--bench" => {}
-            "socket" | "rows" | "search" | "audit" | "sessions" | "memory" | "start" => plan.only.push(word),
+            "socket" | "rows" | "search" | "docs" | "audit" | "sessions" | "memory" | "start" => {
+                plan.only.push(word)
+            }
             _ => panic!("{word}: not known. {USAGE}"),
         }
     }
@@ -143,6 +149,9 @@ fn main() {
         }
         if plan.wants("search") {
             search::measure(&plan, &mut report).await;
+        }
+        if plan.wants("docs") {
+            docs::measure(&plan, &mut report).await;
         }
         if plan.wants("sessions") {
             sessions::measure(&plan, &mut report).await;

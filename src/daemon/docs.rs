@@ -4,7 +4,8 @@
 //!
 //! The folder is looked through again instead of being watched by the system: that sees every kind of change, on every
 //! kind of file system, holds nothing open and has no queue that could overflow. Ten thousand unchanged files take
-//! 30 ms or so, and a pause is a hundred times as long as that.
+//! some 30 ms of a processor, and a pause is a hundred times as long as a look, but never so long that a change is not
+//! seen within seconds.
 
 mod tree;
 
@@ -32,8 +33,10 @@ use tree::{Problems, Tree};
 
 /// Between two looks at the folder, at least.
 const EVERY: Duration = Duration::from_secs(1);
-/// How many times as long as a look the pause after it is: one hundredth of a processor at most.
+/// How many times as long as a look the pause after it is: one hundredth of a processor …
 const REST: u32 = 100;
+/// … unless that is more than this: on a slow disk or a busy machine.
+const EVERY_AT_LEAST: Duration = Duration::from_secs(5);
 /// How long a request waits for the first look.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Problems that `health` names.
@@ -115,7 +118,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
                 tree = Tree::default();
             }
         }
-        let pause = EVERY.max(began.elapsed().saturating_mul(REST));
+        let pause = began.elapsed().saturating_mul(REST).clamp(EVERY, EVERY_AT_LEAST);
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
