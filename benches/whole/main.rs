@@ -12,6 +12,7 @@ mod ingest;
 mod load;
 mod memory;
 mod paint;
+mod people;
 #[expect(dead_code, reason = "shared with the tests, which need more of it")]
 #[path = "../../tests/it/postgres.rs"]
 mod postgres;
@@ -21,6 +22,7 @@ mod search;
 mod sessions;
 mod socket;
 mod start;
+mod tasks;
 mod witness;
 
 use report::Report;
@@ -42,6 +44,8 @@ pub struct Plan {
     pub audit_rows: i64,
     /// Entries of transcripts that are searched.
     pub entries: u32,
+    /// People of whom one is looked for.
+    pub people: u32,
     /// Shared documents.
     pub documents: u32,
     /// Keystrokes whose echo is timed.
@@ -68,6 +72,7 @@ impl Plan {
             audit_rows: 1_000_000,
             entries: 200_000,
             documents: 10_000,
+            people: 100_000,
             keystrokes: 2_000,
             flood: 64 << 20,
             paints: 300,
@@ -86,6 +91,7 @@ impl Plan {
             audit_rows: 100_000,
             entries: 20_000,
             documents: 10_000,
+            people: 100_000,
             keystrokes: 200,
             flood: 8 << 20,
             paints: 30,
@@ -106,7 +112,7 @@ pub fn progress(what: &str) {
     let _ = writeln!(std::io::stderr(), "bench: {what}");
 }
 
-const USAGE: &str = "bench [--quick] [--json FILE] [--exe FILE] [socket] [rows] [search] [docs] [audit] [sessions] [memory] [start]";
+const USAGE: &str = "bench [--quick] [--json FILE] [--exe FILE] [socket] [rows] [tasks] [search] [people] [docs] [audit] [sessions] [memory] [start]";
 
 fn main() {
     let mut args = std::env::args().skip(1).peekable();
@@ -126,9 +132,8 @@ fn main() {
             }
             // cargo says so to every bench.
             "--bench" => {}
-            "socket" | "rows" | "search" | "docs" | "audit" | "sessions" | "memory" | "start" => {
-                plan.only.push(word)
-            }
+            "socket" | "rows" | "tasks" | "search" | "people" | "docs" | "audit" | "sessions" | "memory"
+            | "start" => plan.only.push(word),
             _ => panic!("{word}: not known. {USAGE}"),
         }
     }
@@ -144,11 +149,17 @@ fn main() {
         if plan.wants("rows") {
             rows::measure(&plan, &mut report).await;
         }
+        if plan.wants("tasks") {
+            tasks::measure(&mut report).await;
+        }
         if plan.wants("audit") {
             audit::measure(&plan, &mut report).await;
         }
         if plan.wants("search") {
             search::measure(&plan, &mut report).await;
+        }
+        if plan.wants("people") {
+            people::measure(&plan, &mut report).await;
         }
         if plan.wants("docs") {
             docs::measure(&plan, &mut report).await;

@@ -29,6 +29,7 @@ pub mod label;
 pub mod man;
 pub mod mcp;
 pub mod people;
+pub mod people_change;
 pub mod personal;
 pub mod place;
 pub mod progress;
@@ -39,6 +40,7 @@ pub mod resume;
 pub mod search;
 pub mod send;
 pub mod sessions;
+pub mod tasks;
 pub mod transcript;
 pub mod usage;
 pub mod when;
@@ -93,11 +95,13 @@ enum Command {
     /// Read the shared documents
     #[command(subcommand)]
     Docs(docs::Command),
-    /// Say why somebody is who they are
+    /// List, find and show people, and say why somebody is who they are
     #[command(subcommand)]
     People(people::Command),
     /// Read your messages, among them who read sessions of yours
     Inbox(inbox::Args),
+    /// Your tasks, and for admins everybody's: list, give and move them
+    Tasks(tasks::Args),
     /// Write to a person, into their inbox
     Send(send::Args),
     /// Tell who gave you a task what was done
@@ -255,6 +259,7 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             Command::Docs(command) => docs::run(console, client, command, json).await,
             Command::People(command) => people::run(console, client, command, json).await,
             Command::Inbox(args) => inbox::run(console, client, args, json).await,
+            Command::Tasks(args) => tasks::run(console, client, args, json).await,
             Command::Send(args) => send::run(console, client, args, json).await,
             Command::Report(args) => send::run_report(console, client, args, json).await,
             Command::Usage(args) => usage::run(console, client, args, json).await,

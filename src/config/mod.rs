@@ -16,6 +16,7 @@ pub mod schema;
 pub mod secrets;
 pub mod show;
 pub mod tree;
+pub mod zone;
 
 use serde_json::Value;
 

@@ -6,6 +6,7 @@ use crate::config::problem::Problem;
 use crate::config::schema::Config;
 use crate::config::schema::access::{PersonEntry, is_os_name};
 use crate::config::schema::agents::{ID, LOGIN_SHELL};
+use crate::config::zone;
 use crate::domain::caller::Role;
 use crate::domain::credential;
 use crate::domain::redact::Redactor;
@@ -28,6 +29,7 @@ pub(super) fn check(config: &Config, mode: Mode, origins: &Origins) -> (Vec<Prob
     rules.roles(config);
     rules.agents(config);
     rules.numbers(config);
+    rules.zones(config);
     rules.patterns(config);
     rules.prompts(config);
     if mode == Mode::SingleUser && !config.people.is_empty() {
@@ -250,12 +252,21 @@ impl Rules<'_> {
                 self.wrong(format!("limits.{field}"), format!("must be at least {least}"));
             }
         }
+        if config.bans.auto_days > 3_650 {
+            self.wrong("bans.auto_days", "must be at most 3650");
+        }
         let recording = &config.sessions.recording;
         if recording.fsync_ms == 0 || recording.fsync_ms > 60_000 {
             self.wrong("sessions.recording.fsync_ms", "must be 1 to 60000");
         }
         if config.sessions.scrollback_lines > 1_000_000 {
             self.wrong("sessions.scrollback_lines", "must be at most 1000000");
+        }
+    }
+
+    fn zones(&mut self, config: &Config) {
+        if let Some(Err(problem)) = config.tasks.time_zone.as_deref().map(zone::named) {
+            self.wrong("tasks.time_zone", problem);
         }
     }
 

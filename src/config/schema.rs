@@ -52,8 +52,12 @@ pub struct Config {
     pub database: Database,
     /// The audit log.
     pub audit: Audit,
+    /// What warnings lead to.
+    pub bans: Bans,
     /// How long things are kept.
     pub retention: Retention,
+    /// Tasks that people are given.
+    pub tasks: Tasks,
     /// Telling people of tasks that are due.
     pub heartbeat: Heartbeat,
     /// Shared documents.
@@ -84,7 +88,9 @@ impl Default for Config {
             sessions: Sessions::default(),
             database: Database::default(),
             audit: Audit::default(),
+            bans: Bans::default(),
             retention: Retention::default(),
+            tasks: Tasks::default(),
             heartbeat: Heartbeat::default(),
             docs: Docs::default(),
             prompts: Prompts::default(),
@@ -234,6 +240,20 @@ impl Default for Checkpoint {
     }
 }
 
+/// What warnings lead to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bans {
+    /// Days for which the second warning bans; 0 for no such ban.
+    pub auto_days: u32,
+}
+
+impl Default for Bans {
+    fn default() -> Self {
+        Self { auto_days: 7 }
+    }
+}
+
 /// How long things are kept, in days; 0 for ever.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -252,6 +272,14 @@ impl Default for Retention {
     fn default() -> Self {
         Self { transcripts_days: 0, recordings_days: 90, anonymous_days: 30, activity_days: 365 }
     }
+}
+
+/// Tasks that people are given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tasks {
+    /// The time zone of deadlines that say none, such as `Europe/Berlin`; the machine's unless set.
+    pub time_zone: Option<String>,
 }
 
 /// Shared documents.

@@ -10,6 +10,7 @@ use crate::config::load::Loaded;
 use crate::config::paths::Environment;
 use crate::config::personal::Personal;
 use crate::config::show;
+use crate::config::zone;
 use crate::daemon::attach::Attachments;
 use crate::daemon::backend::Event;
 use crate::daemon::docs::Docs;
@@ -120,7 +121,8 @@ impl App {
     pub async fn new(parts: Parts) -> Result<Arc<Self>, StoreError> {
         let names = Arc::new(Names::default());
         let now = (parts.clock)();
-        let people = reload::people_map(&parts.store, &parts.loaded, &names, parts.own_uid, now).await?;
+        let (people, people_version) =
+            reload::people_map(&parts.store, &parts.loaded, &names, parts.own_uid, now).await?;
         let limits = settings::limits(&parts.loaded);
         let tokens = Tokens::default();
         for (hash, session, uid) in
@@ -145,6 +147,7 @@ impl App {
             recordings: Arc::new(parts.loaded.paths.state_dir.join("recordings")),
             settings: ArcSwap::from_pointee(Settings {
                 people,
+                people_version,
                 limits,
                 redactor: settings::redactor(&parts.loaded),
                 loaded: parts.loaded,
@@ -356,6 +359,7 @@ impl App {
             computer: Arc::clone(&self.computer),
             actor: caller.name(),
             now: self.now(),
+            zone: zone::of_machine(),
             request_id: Uuid::now_v7(),
             session_id: Uuid::now_v7(),
             message_id: Uuid::now_v7(),
@@ -363,6 +367,7 @@ impl App {
             personal: self.known_personal(caller.uid),
             recordings: Arc::clone(&self.recordings),
             roster: Arc::clone(&self.roster),
+            people: Arc::clone(&settings.people),
             keys: Arc::clone(&self.keys),
         }
     }

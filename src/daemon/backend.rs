@@ -188,15 +188,15 @@ pub trait Backend: Send + Sync + 'static {
         verb: Verb,
     ) -> BoxFuture<'a, ()>;
 
-    /// A request has been answered, or not, after so long: for whoever counts.
-    fn answered(&self, verb: Verb, fault: Option<FaultCode>, took: Duration) {
-        let _ = (verb, fault, took);
-    }
-
     /// What the config has the prompt of this caller's role say instead of ours.
     fn prompt(&self, caller: &Caller) -> Option<String> {
         let _ = caller;
         None
+    }
+
+    /// A request has been answered, or not, after so long: for whoever counts.
+    fn answered(&self, verb: Verb, fault: Option<FaultCode>, took: Duration) {
+        let _ = (verb, fault, took);
     }
 
     /// The limits in force.

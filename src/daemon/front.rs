@@ -183,6 +183,9 @@ const fn changes(request: &Request) -> bool {
         | Request::ReportHook(_)
         | Request::Subscribe(_)
         | Request::StopNotifications(_)
+        | Request::CreateTask(_)
+        | Request::UpdateTask(_)
+        | Request::DeleteTask(_)
         | Request::SendToPerson(_)
         | Request::SendSummary(_)
         | Request::RotateAuditKey
@@ -196,7 +199,8 @@ const fn changes(request: &Request) -> bool {
         | Request::GenerateKey
         | Request::RotateKey
         | Request::Reload
-        | Request::RunJob(_) => true,
+        | Request::RunJob(_)
+        | Request::ChangePeople(_) => true,
         Request::Inbox(args) => args.marks(),
         Request::Whoami
         | Request::Health
@@ -215,6 +219,9 @@ const fn changes(request: &Request) -> bool {
         | Request::SearchSessions(_)
         | Request::Attach(_)
         | Request::WhoReadMine(_)
+        | Request::ListTasks(_)
+        | Request::ListMyTasks(_)
+        | Request::ShowTask(_)
         | Request::ListAudit(_)
         | Request::VerifyAudit(_)
         | Request::ExportAudit(_)
@@ -227,7 +234,12 @@ const fn changes(request: &Request) -> bool {
         | Request::ShowConfig
         | Request::ListCredentials(_)
         | Request::ShowKeys
+        | Request::ListPeople(_)
+        | Request::FindPerson(_)
+        | Request::ShowPerson(_)
+        | Request::PeopleStats
         | Request::ExplainPerson(_)
-        | Request::ListJobs => false,
+        | Request::ListJobs
+        | Request::ListBans(_) => false,
     }
 }

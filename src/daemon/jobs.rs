@@ -16,6 +16,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::store;
 use crate::store::error::StoreError;
 use crate::usecase::job::not_now;
+use crate::usecase::visitors;
 use crate::wire::fault::Fault;
 use crate::wire::job::{JobRow, JobsReply};
 use std::collections::BTreeMap;
@@ -37,7 +38,7 @@ pub fn every(job: Job, config: &Config) -> Option<Duration> {
         Job::Heartbeat => config.heartbeat.every.0,
         Job::IdleSessions | Job::Usage => Some(Duration::from_secs(60)),
         Job::Retention => Some(Duration::from_secs(600)),
-        Job::SearchIndex => Some(Duration::from_secs(3_600)),
+        Job::Visitors | Job::SearchIndex => Some(Duration::from_secs(3_600)),
     }
 }
 
@@ -52,6 +53,14 @@ async fn work(job: Job, app: &App, now: Timestamp, stop: &CancellationToken) -> 
         Job::IdleSessions => idle::end_idle(app, now).await.map_err(told),
         Job::Usage => hours::count(app, now).await.map_err(told),
         Job::Retention => retention::delete_old(app, now, stop).await.map_err(told),
+        Job::Visitors => match app.settings().loaded.config.retention.anonymous_days {
+            // For ever.
+            0 => Ok(()),
+            days => {
+                let forgotten = visitors::forget(app.store(), days, now, || !stop.is_cancelled()).await;
+                forgotten.map(drop).map_err(|error| error.to_string())
+            }
+        },
         Job::SearchIndex => retention::fill_index(app, stop).await.map_err(told),
     }
 }

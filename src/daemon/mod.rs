@@ -30,6 +30,7 @@ pub mod mcp;
 pub mod metrics;
 pub mod notary;
 pub mod peer;
+pub mod people;
 pub mod pruning;
 mod purge;
 pub mod rates;

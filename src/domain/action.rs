@@ -14,11 +14,14 @@ use crate::domain::label::Labels;
 use crate::domain::letter::Letter;
 use crate::domain::note::VerifierKey;
 use crate::domain::notice::{InboxQuery, MineQuery};
-use crate::domain::person::PersonId;
+use crate::domain::people_change::{BanQuery, PeopleChange};
+use crate::domain::people_query::PeopleQuery;
+use crate::domain::person::{Person, PersonId};
 use crate::domain::project::Project;
 use crate::domain::query::Query;
 use crate::domain::question::{Answer, Question};
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
+use crate::domain::task::{Task, TaskChange, TaskQuery};
 use crate::domain::timestamp::Timestamp;
 use crate::domain::usage::UsageQuery;
 use crate::domain::verb::Verb;
@@ -92,6 +95,8 @@ pub enum Action {
         set: Labels,
         /// Names of labels it loses.
         remove: Vec<String>,
+        /// The version of title and labels that was seen.
+        seen: Option<String>,
         /// Why.
         reason: Option<String>,
     },
@@ -101,6 +106,8 @@ pub enum Action {
         session: Box<Session>,
         /// What to call it.
         title: SessionTitle,
+        /// The version of title and labels that was seen.
+        seen: Option<String>,
         /// Why.
         reason: Option<String>,
     },
@@ -166,6 +173,18 @@ pub enum Action {
     SendSummary(Box<Letter>),
     /// Who read what of one's own.
     WhoReadMine(Box<MineQuery>),
+    /// Giving somebody a task.
+    CreateTask(Box<Task>),
+    /// Everybody's tasks.
+    ListTasks(Box<TaskQuery>),
+    /// One's own tasks.
+    ListMyTasks(Box<TaskQuery>),
+    /// One task.
+    ShowTask(Box<Task>),
+    /// Moving a task, or changing what it says.
+    UpdateTask(Box<TaskChange>),
+    /// Deleting a task.
+    DeleteTask(Box<Task>),
     /// The audit log.
     ListAudit(Box<AuditQuery>),
     /// Checking the chain.
@@ -232,6 +251,8 @@ pub enum Action {
         yaml: String,
         /// The keys it sets.
         keys: Vec<String>,
+        /// The version that is to be replaced.
+        seen: Option<String>,
     },
     /// Names of credentials.
     ListCredentials(Holder),
@@ -248,6 +269,24 @@ pub enum Action {
     GenerateKey,
     /// Another encryption key, and everything encrypted anew with it.
     RotateKey,
+    /// Some of the people.
+    ListPeople(Box<PeopleQuery>),
+    /// Who is meant by some words.
+    FindPerson {
+        /// The words.
+        query: String,
+        /// Whether deleted people are found, too.
+        deleted: bool,
+    },
+    /// One person.
+    ShowPerson {
+        /// Who.
+        person: Box<Person>,
+        /// Whether it is the caller.
+        own: bool,
+    },
+    /// How many people there are.
+    PeopleStats,
     /// Why somebody is who they are.
     ExplainPerson {
         /// Who that is, as the map says now.
@@ -255,6 +294,10 @@ pub enum Action {
         /// Whether it is the caller.
         own: bool,
     },
+    /// Changing people or bans.
+    ChangePeople(Box<PeopleChange>),
+    /// Bans.
+    ListBans(BanQuery),
     /// Reading the config again.
     Reload,
     /// What the daemon does now and then.
@@ -494,6 +537,12 @@ impl Action {
             Self::SendToPerson(_) => Verb::SendToPerson,
             Self::SendSummary(_) => Verb::SendSummary,
             Self::WhoReadMine(_) => Verb::WhoReadMine,
+            Self::CreateTask(_) => Verb::CreateTask,
+            Self::ListTasks(_) => Verb::ListTasks,
+            Self::ListMyTasks(_) => Verb::ListMyTasks,
+            Self::ShowTask(_) => Verb::ShowTask,
+            Self::UpdateTask(_) => Verb::UpdateTask,
+            Self::DeleteTask(_) => Verb::DeleteTask,
             Self::ListAudit(_) => Verb::ListAudit,
             Self::VerifyAudit(_) => Verb::VerifyAudit,
             Self::ExportAudit { .. } => Verb::ExportAudit,
@@ -511,13 +560,19 @@ impl Action {
             Self::ListCredentials(_) => Verb::ListCredentials,
             Self::ChangeCredentials { change, .. } => match **change {
                 CredentialChange::Put { .. } => Verb::PutCredential,
-                CredentialChange::Delete(_) => Verb::DeleteCredential,
+                CredentialChange::Delete { .. } => Verb::DeleteCredential,
                 CredentialChange::Import { .. } => Verb::ImportCredentials,
             },
             Self::ShowKeys => Verb::ShowKeys,
             Self::GenerateKey => Verb::GenerateKey,
             Self::RotateKey => Verb::RotateKey,
+            Self::ListPeople(_) => Verb::ListPeople,
+            Self::FindPerson { .. } => Verb::FindPerson,
+            Self::ShowPerson { .. } => Verb::ShowPerson,
+            Self::PeopleStats => Verb::PeopleStats,
             Self::ExplainPerson { .. } => Verb::ExplainPerson,
+            Self::ChangePeople(change) => change.verb(),
+            Self::ListBans(_) => Verb::ListBans,
             Self::Reload => Verb::Reload,
             Self::ListJobs => Verb::ListJobs,
             Self::RunJob(_) => Verb::RunJob,
@@ -531,6 +586,14 @@ impl Action {
                 letter.to.iter().map(|addressee| addressee.person.id).collect()
             }
             _ => Vec::new(),
+        }
+    }
+
+    /// Who is warned, and at which uid they were last seen.
+    pub fn warned(&self) -> Option<(PersonId, u32)> {
+        match self {
+            Self::ChangePeople(change) => change.warned(),
+            _ => None,
         }
     }
 

@@ -26,19 +26,22 @@ pub enum Job {
     Usage,
     /// Deletes what is old.
     Retention,
+    /// Forgets visitors who have not come back.
+    Visitors,
     /// Indexes transcripts from before there was an index.
     SearchIndex,
 }
 
 impl Job {
     /// Every job.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Checkpoint,
         Self::Prune,
         Self::Heartbeat,
         Self::IdleSessions,
         Self::Usage,
         Self::Retention,
+        Self::Visitors,
         Self::SearchIndex,
     ];
 
@@ -51,6 +54,7 @@ impl Job {
             Self::IdleSessions => "idle_sessions",
             Self::Usage => "usage",
             Self::Retention => "retention",
+            Self::Visitors => "visitors",
             Self::SearchIndex => "search_index",
         }
     }
@@ -64,6 +68,7 @@ impl Job {
             Self::IdleSessions => "ends sessions in which nothing has happened for sessions.idle_end_hours",
             Self::Usage => "counts how long agents have run since it was last counted",
             Self::Retention => "deletes transcripts, recordings and activity older than retention says",
+            Self::Visitors => "forgets visitors who have been away for retention.anonymous_days",
             Self::SearchIndex => "indexes transcripts that were kept before there was an index",
         }
     }

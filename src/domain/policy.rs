@@ -7,8 +7,10 @@ use crate::domain::credential::Holder;
 use crate::domain::export::ExportFormat;
 use crate::domain::letter::{Into, Letter};
 use crate::domain::session::{Profile, Session, SessionId};
+use crate::domain::task::Step;
 use crate::domain::verb::Verb;
 
+mod task;
 #[cfg(test)]
 mod tests;
 
@@ -95,6 +97,10 @@ pub enum Denied {
     Owner(String),
     /// What is the system's is admins' business.
     NotAdmin,
+    /// The task is not the caller's to move so.
+    TaskStep(Step),
+    /// What the task says is not the caller's to change.
+    TaskText,
 }
 
 /// The least role that may do it to anything at all.
@@ -121,10 +127,15 @@ pub const fn least_role(verb: Verb) -> Role {
         | Verb::WhoReadMine
         | Verb::ShowUsage
         | Verb::ListActivity
+        | Verb::ListMyTasks
+        | Verb::ShowTask
+        | Verb::UpdateTask
         | Verb::ShowConfig
         | Verb::PutMyConfig
         | Verb::ReportHook
+        | Verb::ShowPerson
         | Verb::ExplainPerson => Role::Newcomer,
+        Verb::ListPeople | Verb::FindPerson | Verb::PeopleStats => Role::Admin,
         Verb::StartSession | Verb::SendMessage | Verb::EndSession | Verb::Watch => Role::Contributor,
         Verb::ResumeSession
         | Verb::InterruptSession
@@ -136,8 +147,21 @@ pub const fn least_role(verb: Verb) -> Role {
             Role::Contributor
         }
         Verb::ShowKeys | Verb::GenerateKey | Verb::RotateKey => Role::Admin,
+        Verb::CreateTask | Verb::ListTasks | Verb::DeleteTask => Role::Admin,
         Verb::ListAudit | Verb::VerifyAudit | Verb::Reload => Role::Admin,
         Verb::ListJobs | Verb::RunJob => Role::Admin,
+        Verb::AddPerson
+        | Verb::UpdatePerson
+        | Verb::SetPersonRole
+        | Verb::SetPersonStatus
+        | Verb::DeletePerson
+        | Verb::PurgePerson
+        | Verb::MergePeople
+        | Verb::BulkPeople
+        | Verb::WarnPerson
+        | Verb::BanPerson
+        | Verb::LiftBan
+        | Verb::ListBans => Role::Admin,
         Verb::ExportAudit | Verb::FollowAudit | Verb::ShowAuditKeys | Verb::RotateAuditKey => Role::Admin,
         Verb::PruneAudit | Verb::HoldAudit | Verb::ListHolds => Role::Admin,
         Verb::ReadMetrics => Role::Admin,
@@ -164,6 +188,9 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::ReportHook
         | Verb::Watch
         | Verb::ReadInbox
+        | Verb::ListMyTasks
+        | Verb::ShowTask
+        | Verb::UpdateTask
         | Verb::SendSummary => true,
         Verb::DocProblems => false,
         Verb::Attach
@@ -176,8 +203,10 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::PutMyConfig
         | Verb::ExplainPerson
         | Verb::Reload => false,
+        Verb::ListPeople | Verb::FindPerson | Verb::ShowPerson | Verb::PeopleStats => false,
         Verb::ResumeSession | Verb::InterruptSession | Verb::RenameSession | Verb::AnswerSession => false,
         Verb::ExportSession => false,
+        Verb::CreateTask | Verb::ListTasks | Verb::DeleteTask => false,
         Verb::ExportAudit | Verb::FollowAudit | Verb::ShowAuditKeys | Verb::RotateAuditKey => false,
         Verb::PruneAudit | Verb::HoldAudit | Verb::ListHolds => false,
         Verb::ShowUsage | Verb::ListActivity | Verb::ReadMetrics => false,
@@ -187,6 +216,18 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         }
         Verb::ShowKeys | Verb::GenerateKey | Verb::RotateKey => false,
         Verb::ListJobs | Verb::RunJob => false,
+        Verb::AddPerson
+        | Verb::UpdatePerson
+        | Verb::SetPersonRole
+        | Verb::SetPersonStatus
+        | Verb::DeletePerson
+        | Verb::PurgePerson
+        | Verb::MergePeople
+        | Verb::BulkPeople
+        | Verb::WarnPerson
+        | Verb::BanPerson
+        | Verb::LiftBan
+        | Verb::ListBans => false,
     }
 }
 
@@ -236,6 +277,9 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
         | Action::Inbox(_)
         | Action::SendSummary(_)
         | Action::WhoReadMine(_)
+        | Action::CreateTask(_)
+        | Action::ListTasks(_)
+        | Action::ListMyTasks(_)
         | Action::ShowConfig
         | Action::PutMyConfig { .. } => {}
         Action::ReadMetrics => {}
@@ -368,6 +412,9 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
             profile = judge_start(caller, new, rules)?;
             record = new.existing.is_none().then_some("session.start");
         }
+        Action::ShowTask(task) => task::know(caller, task)?,
+        Action::UpdateTask(change) => task::change(caller, change)?,
+        Action::DeleteTask(_) => record = Some(verb.name()),
         Action::ListAudit(_) => record = Some("audit.read"),
         Action::VerifyAudit(_) => record = Some("audit.verify"),
         Action::ExportAudit { .. } => record = Some("audit.export"),
@@ -379,11 +426,19 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
             record = Some(if *dry_run { "audit.read" } else { "audit.prune" });
         }
         Action::PlaceHold { .. } | Action::ReleaseHold { .. } => record = Some("audit.hold"),
-        Action::ExplainPerson { own, .. } => {
+        Action::ListPeople(query) => {
+            // Its first page says that all of them are taken out.
+            record = (query.export && query.after.is_none()).then_some("people.export");
+        }
+        Action::FindPerson { .. } | Action::PeopleStats => {}
+        Action::ShowPerson { own, .. } | Action::ExplainPerson { own, .. } => {
             if !own && caller.role < Role::Admin {
                 return Err(Denied::Hidden);
             }
         }
+        // Only looking at who it would be is reading.
+        Action::ChangePeople(change) => record = (!change.is_dry_run()).then_some(verb.name()),
+        Action::ListBans(_) => {}
         Action::Reload => record = Some("config.reload"),
         Action::ListJobs => {}
         Action::RunJob(_) => record = Some(verb.name()),

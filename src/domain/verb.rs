@@ -65,6 +65,18 @@ pub enum Verb {
     SendSummary,
     /// Who read what of one's own.
     WhoReadMine,
+    /// Giving somebody a task.
+    CreateTask,
+    /// Everybody's tasks.
+    ListTasks,
+    /// One's own tasks.
+    ListMyTasks,
+    /// One task.
+    ShowTask,
+    /// Moving a task, or changing what it says.
+    UpdateTask,
+    /// Deleting a task.
+    DeleteTask,
     /// The audit log.
     ListAudit,
     /// Checking it.
@@ -107,8 +119,40 @@ pub enum Verb {
     GenerateKey,
     /// Another of them.
     RotateKey,
+    /// People.
+    ListPeople,
+    /// Who is meant.
+    FindPerson,
+    /// One of them.
+    ShowPerson,
+    /// How many there are.
+    PeopleStats,
     /// Explaining a mapping.
     ExplainPerson,
+    /// Adding a person.
+    AddPerson,
+    /// Changing what is kept of one.
+    UpdatePerson,
+    /// Giving one another role.
+    SetPersonRole,
+    /// Switching one on or off.
+    SetPersonStatus,
+    /// Deleting one; the name stays with sessions and audit.
+    DeletePerson,
+    /// Removing one.
+    PurgePerson,
+    /// Making one of two.
+    MergePeople,
+    /// Changing many.
+    BulkPeople,
+    /// Warning one.
+    WarnPerson,
+    /// Banning one.
+    BanPerson,
+    /// Lifting a ban.
+    LiftBan,
+    /// Bans.
+    ListBans,
     /// Reading the config again.
     Reload,
     /// What the daemon does now and then.
@@ -151,6 +195,12 @@ impl Verb {
         Self::SendToPerson,
         Self::SendSummary,
         Self::WhoReadMine,
+        Self::CreateTask,
+        Self::ListTasks,
+        Self::ListMyTasks,
+        Self::ShowTask,
+        Self::UpdateTask,
+        Self::DeleteTask,
         Self::ListAudit,
         Self::VerifyAudit,
         Self::ExportAudit,
@@ -172,7 +222,23 @@ impl Verb {
         Self::ShowKeys,
         Self::GenerateKey,
         Self::RotateKey,
+        Self::ListPeople,
+        Self::FindPerson,
+        Self::ShowPerson,
+        Self::PeopleStats,
         Self::ExplainPerson,
+        Self::AddPerson,
+        Self::UpdatePerson,
+        Self::SetPersonRole,
+        Self::SetPersonStatus,
+        Self::DeletePerson,
+        Self::PurgePerson,
+        Self::MergePeople,
+        Self::BulkPeople,
+        Self::WarnPerson,
+        Self::BanPerson,
+        Self::LiftBan,
+        Self::ListBans,
         Self::Reload,
         Self::ListJobs,
         Self::RunJob,
@@ -212,6 +278,12 @@ impl Verb {
             Self::SendToPerson => "message.send",
             Self::SendSummary => "summary.send",
             Self::WhoReadMine => "audit.mine",
+            Self::CreateTask => "task.create",
+            Self::ListTasks => "tasks.list",
+            Self::ListMyTasks => "tasks.mine",
+            Self::ShowTask => "task.show",
+            Self::UpdateTask => "task.update",
+            Self::DeleteTask => "task.delete",
             Self::ListAudit => "audit.list",
             Self::VerifyAudit => "audit.verify",
             Self::ExportAudit => "audit.export",
@@ -233,7 +305,23 @@ impl Verb {
             Self::ShowKeys => "key.show",
             Self::GenerateKey => "key.generate",
             Self::RotateKey => "key.rotate",
+            Self::ListPeople => "people.list",
+            Self::FindPerson => "people.find",
+            Self::ShowPerson => "people.show",
+            Self::PeopleStats => "people.stats",
             Self::ExplainPerson => "people.explain",
+            Self::AddPerson => "person.add",
+            Self::UpdatePerson => "person.update",
+            Self::SetPersonRole => "person.role",
+            Self::SetPersonStatus => "person.status",
+            Self::DeletePerson => "person.delete",
+            Self::PurgePerson => "person.purge",
+            Self::MergePeople => "person.merge",
+            Self::BulkPeople => "person.bulk",
+            Self::WarnPerson => "person.warn",
+            Self::BanPerson => "ban.add",
+            Self::LiftBan => "ban.lift",
+            Self::ListBans => "bans.list",
             Self::Reload => "config.reload",
             Self::ListJobs => "jobs.list",
             Self::RunJob => "jobs.run",

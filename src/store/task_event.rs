@@ -5,10 +5,11 @@ use crate::domain::task::{TaskEvent, TaskEventKind, TaskId};
 use crate::domain::timestamp::Timestamp;
 use crate::store::activity::{Before, Span};
 use crate::store::conn::Conn;
+use crate::store::entity::person;
 use crate::store::entity::task_event::{ActiveModel, Column, Entity, Model};
 use crate::store::error::StoreError;
 use crate::store::hold;
-use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query};
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
@@ -76,14 +77,25 @@ pub async fn page(
     rows.into_iter().map(event).collect()
 }
 
-/// Deletes events from before `before`, at most `limit` of them. How many there were; none while everything, or a person,
-/// is on hold.
+/// Deletes events from before `before`, at most `limit` of them, but for what people on hold did, or were to do. How many
+/// there were.
 pub async fn delete_old(conn: &Conn, before: Timestamp, limit: u64) -> Result<u64, StoreError> {
     let held = hold::held(conn).await?;
-    if held.everything || !held.people.is_empty() {
+    if held.everything {
         return Ok(0);
     }
-    let ids: Vec<Uuid> = Entity::find()
+    let mut old = Entity::find();
+    if !held.people.is_empty() {
+        let theirs = Query::select()
+            .column(person::Column::Id)
+            .from(person::Entity)
+            .and_where(person::Column::Name.is_in(held.people.iter().cloned()))
+            .take();
+        old = old
+            .filter(Column::ActorName.is_not_in(held.people))
+            .filter(Column::Assignee.not_in_subquery(theirs));
+    }
+    let ids: Vec<Uuid> = old
         .select_only()
         .column(Column::Id)
         .filter(Column::At.lt(before.micros()))

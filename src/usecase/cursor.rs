@@ -2,7 +2,10 @@
 
 use crate::domain::activity::Place;
 use crate::domain::document::DocId;
+use crate::domain::people_query::PeoplePlace;
+use crate::domain::person::PersonId;
 use crate::domain::session::SessionId;
+use crate::domain::task::{TaskId, TaskPlace};
 use crate::domain::timestamp::Timestamp;
 use crate::domain::usage::{By, Day, Key};
 use crate::wire::fault::Fault;
@@ -55,6 +58,21 @@ pub fn inbox(text: &str) -> Result<(i64, Uuid), Fault> {
     read.ok_or_else(not_a_cursor)
 }
 
+/// A place in a list of bans.
+pub fn of_ban(created: Timestamp, id: Uuid) -> String {
+    format!("b{:x}-{}", created.micros(), id.simple())
+}
+
+/// Reads [`of_ban`] back.
+pub fn ban(text: &str) -> Result<(Timestamp, Uuid), Fault> {
+    let parts = text.strip_prefix('b').and_then(|rest| rest.split_once('-'));
+    let read = parts.and_then(|(at, id)| {
+        let at = i64::from_str_radix(at, 16).ok()?;
+        Some((Timestamp::from_micros(at), Uuid::try_parse(id).ok()?))
+    });
+    read.ok_or_else(not_a_cursor)
+}
+
 /// A place among hits.
 pub fn of_hit(place: i64) -> String {
     format!("h{place:x}")
@@ -64,6 +82,71 @@ pub fn of_hit(place: i64) -> String {
 pub fn hit(text: &str) -> Result<i64, Fault> {
     let read = text.strip_prefix('h').and_then(|place| i64::from_str_radix(place, 16).ok());
     read.filter(|place| *place > 0).ok_or_else(not_a_cursor)
+}
+
+/// A place in a list of people.
+pub fn of_people(named: bool, created: Timestamp, id: PersonId) -> String {
+    format!("p{}-{:x}-{}", u8::from(named), created.micros(), id.0.simple())
+}
+
+/// Reads [`of_people`] back.
+pub fn people(text: &str) -> Result<PeoplePlace, Fault> {
+    let read = text.strip_prefix('p').and_then(|rest| {
+        let mut parts = rest.splitn(3, '-');
+        let named = match parts.next()? {
+            "0" => false,
+            "1" => true,
+            _ => return None,
+        };
+        let created = Timestamp::from_micros(i64::from_str_radix(parts.next()?, 16).ok()?);
+        Some(PeoplePlace { named, created, id: Uuid::try_parse(parts.next()?).ok()? })
+    });
+    read.ok_or_else(not_a_cursor)
+}
+
+/// A place in a list of tasks.
+pub fn of_task(place: TaskPlace) -> String {
+    match place {
+        TaskPlace::Newest(id) => format!("wn-{}", id.0.simple()),
+        TaskPlace::Due(None, id) => format!("wu-{}", id.0.simple()),
+        TaskPlace::Due(Some(due), id) => format!("w{}-{}", due.micros(), id.0.simple()),
+    }
+}
+
+/// Reads [`of_task`] back.
+pub fn task(text: &str) -> Result<TaskPlace, Fault> {
+    let parts = text.strip_prefix('w').and_then(|rest| rest.rsplit_once('-'));
+    let read = parts.and_then(|(due, id)| {
+        let id = TaskId(Uuid::try_parse(id).ok()?);
+        Some(match due {
+            "n" => TaskPlace::Newest(id),
+            "u" => TaskPlace::Due(None, id),
+            due => TaskPlace::Due(Some(Timestamp::from_micros(due.parse().ok()?)), id),
+        })
+    });
+    read.ok_or_else(not_a_cursor)
+}
+
+/// A place in the index of documents.
+pub fn of_document(id: &DocId) -> String {
+    format!("d{id}")
+}
+
+/// Reads [`of_document`] back.
+pub fn document(text: &str) -> Result<DocId, Fault> {
+    text.strip_prefix('d').and_then(|id| DocId::parse(id).ok()).ok_or_else(not_a_cursor)
+}
+
+/// A place in a document's text: so many bytes after its beginning.
+pub fn of_text(id: &DocId, offset: usize) -> String {
+    format!("t{offset:x}-{id}")
+}
+
+/// Reads [`of_text`] back.
+pub fn text(text: &str) -> Result<(DocId, usize), Fault> {
+    let parts = text.strip_prefix('t').and_then(|rest| rest.split_once('-'));
+    let read = parts.and_then(|(at, id)| Some((DocId::parse(id).ok()?, usize::from_str_radix(at, 16).ok()?)));
+    read.ok_or_else(not_a_cursor)
 }
 
 /// A place among groups of what was used.
@@ -119,28 +202,6 @@ pub fn activity(text: &str) -> Result<Place, Fault> {
     session(rest).map(|(at, id)| Place::Session(at, id.0))
 }
 
-/// A place in the index of documents.
-pub fn of_document(id: &DocId) -> String {
-    format!("d{id}")
-}
-
-/// Reads [`of_document`] back.
-pub fn document(text: &str) -> Result<DocId, Fault> {
-    text.strip_prefix('d').and_then(|id| DocId::parse(id).ok()).ok_or_else(not_a_cursor)
-}
-
-/// A place in a document's text: so many bytes after its beginning.
-pub fn of_text(id: &DocId, offset: usize) -> String {
-    format!("t{offset:x}-{id}")
-}
-
-/// Reads [`of_text`] back.
-pub fn text(text: &str) -> Result<(DocId, usize), Fault> {
-    let parts = text.strip_prefix('t').and_then(|rest| rest.split_once('-'));
-    let read = parts.and_then(|(at, id)| Some((DocId::parse(id).ok()?, usize::from_str_radix(at, 16).ok()?)));
-    read.ok_or_else(not_a_cursor)
-}
-
 /// The fault of a text that is no place in this list.
 pub(super) fn not_a_cursor() -> Fault {
     Fault::invalid("cursor", "is not one that a list gave")
@@ -150,12 +211,15 @@ pub(super) fn not_a_cursor() -> Fault {
 #[cfg(test)]
 mod tests {
     use super::{
-        activity, audit, document, hit, inbox, of_activity, of_audit, of_document, of_inbox, of_session,
-        of_text, of_usage, session, text, usage,
+        activity, audit, ban, document, hit, inbox, of_activity, of_audit, of_ban, of_document, of_inbox,
+        of_people, of_session, of_task, of_text, of_usage, people, session, task, text, usage,
     };
     use crate::domain::activity::Place;
     use crate::domain::document::DocId;
+    use crate::domain::people_query::PeoplePlace;
+    use crate::domain::person::PersonId;
     use crate::domain::session::SessionId;
+    use crate::domain::task::{TaskId, TaskPlace};
     use crate::domain::timestamp::Timestamp;
     use crate::domain::usage::{By, Day, Key};
     use proptest::prelude::{any, proptest};
@@ -166,19 +230,30 @@ mod tests {
         fn read_back(at in 0..i64::MAX, id in any::<u128>(), seq in any::<i64>(), name in "[a-z0-9.-]{1,20}") {
             let (at, id) = (Timestamp::from_micros(at), SessionId(Uuid::from_u128(id)));
             assert_eq!(session(&of_session(at, id)), Ok((at, id)));
+            assert_eq!(ban(&of_ban(at, id.0)), Ok((at, id.0)));
             assert_eq!(inbox(&of_inbox(at.micros(), id.0)), Ok((at.micros(), id.0)));
-            let place = Place::Session(at, id.0);
-            assert_eq!(activity(&of_activity(&place)), Ok(place));
-            let place = Place::Task(at, id.0);
-            assert_eq!(activity(&of_activity(&place)), Ok(place));
+            let named = TaskId(id.0);
+            for place in [
+                TaskPlace::Newest(named),
+                TaskPlace::Due(None, named),
+                TaskPlace::Due(Some(at), named),
+                TaskPlace::Due(Some(Timestamp::from_micros(seq)), named),
+            ] {
+                assert_eq!(task(&of_task(place)), Ok(place));
+            }
             if let Ok(id) = DocId::parse(&name) {
                 assert_eq!(document(&of_document(&id)), Ok(id.clone()));
                 assert_eq!(text(&of_text(&id, 77)), Ok((id, 77)));
             }
             if seq >= 0 {
+                let place = PeoplePlace { named: seq % 2 == 0, created: at, id: id.0 };
+                assert_eq!(people(&of_people(place.named, at, PersonId(id.0))), Ok(place));
                 let place = Place::Audit(at, name.clone(), seq);
                 assert_eq!(activity(&of_activity(&place)), Ok(place));
                 assert_eq!(audit(&of_audit(at, &name, seq)), Ok((at, name, seq)));
+            }
+            for place in [Place::Session(at, id.0), Place::Task(at, id.0)] {
+                assert_eq!(activity(&of_activity(&place)), Ok(place));
             }
         }
 
@@ -198,8 +273,11 @@ mod tests {
             let _ = hit(&given);
             let _ = document(&given);
             let _ = text(&given);
+            let _ = people(&given);
             let _ = activity(&given);
             let _ = usage(&given, &[By::Person, By::Day]);
+            let _ = ban(&given);
+            let _ = task(&given);
         }
     }
 }

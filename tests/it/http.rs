@@ -160,7 +160,7 @@ async fn every_path_becomes_its_request() {
             "PUT",
             "/api/v1/credentials/A_KEY".to_owned(),
             r#"{"value":"invented"}"#,
-            "PutCredential { name: \"A_KEY\", value: [secret], system: None }",
+            "PutCredential { name: \"A_KEY\", value: [secret], system: None, ",
         ),
         ("DELETE", "/api/v1/credentials/A_KEY".to_owned(), "", "DeleteCredential { name: \"A_KEY\""),
         (

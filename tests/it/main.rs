@@ -1,6 +1,7 @@
 //! The one integration test binary. One file a noun; `tidy` checks the architecture itself.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod access;
 mod activity;
 mod attach;
 mod audit;
@@ -28,9 +29,12 @@ mod metrics;
 mod orphans;
 mod owner;
 mod parity;
+mod people;
+mod people_change;
 mod postgres;
 mod process;
 mod queue;
+mod rest;
 mod resume;
 mod retention;
 mod review;
@@ -42,6 +46,7 @@ mod sessions;
 mod socket;
 mod store;
 mod streams;
+mod tasks;
 mod tidy;
 mod transcripts;
 mod usage;

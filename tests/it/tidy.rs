@@ -46,6 +46,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("users", &["daemon/peer.rs", "platform", "runner"]),
     ("clap", &["cli", "bridge/clients.rs"]),
     ("avt", &["host"]),
+    ("jiff", &["domain/deadline.rs", "config/zone.rs"]),
 ];
 
 fn sources(below: &Path, found: &mut Vec<PathBuf>) {

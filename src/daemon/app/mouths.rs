@@ -96,10 +96,6 @@ impl Backend for App {
         })
     }
 
-    fn answered(&self, verb: Verb, fault: Option<FaultCode>, took: Duration) {
-        self.counts.answered(verb, fault, took);
-    }
-
     fn prompt(&self, caller: &Caller) -> Option<String> {
         // An agent's is ours alone: it says what narrows it.
         let settings = self.settings();
@@ -110,6 +106,10 @@ impl Backend for App {
             .of(caller.role)
             .filter(|_| caller.agent_of.is_none())
             .map(str::to_owned)
+    }
+
+    fn answered(&self, verb: Verb, fault: Option<FaultCode>, took: Duration) {
+        self.counts.answered(verb, fault, took);
     }
 
     fn limits(&self) -> Arc<Limits> {

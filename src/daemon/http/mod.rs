@@ -3,6 +3,7 @@
 
 pub mod attach;
 pub mod audit;
+mod etag;
 pub mod events;
 pub mod export;
 pub mod follow;

@@ -3,7 +3,7 @@
 use crate::daemon::front::Front;
 use crate::daemon::http::attach::{self, Way};
 use crate::daemon::http::routes::row::Does;
-use crate::daemon::http::{Body, audit, events, export, follow, problem, routes, usage};
+use crate::daemon::http::{Body, audit, etag, events, export, follow, problem, routes, usage};
 use crate::daemon::metrics;
 use crate::domain::caller::{Caller, Peer, Via};
 use crate::domain::verb::Verb;
@@ -62,7 +62,7 @@ pub async fn answer(
     };
     let request = match row.request(make, &segments, parts, body) {
         Ok(request) => request,
-        Err(fault) => return problem::response(&fault),
+        Err(fault) => return etag::refusal(row, &parts.headers, &fault),
     };
     match request {
         Request::Attach(asked) => attach::answer(&front, &peer, &caller, token, (parts, way), asked).await,
@@ -79,8 +79,8 @@ pub async fn answer(
                 Ok(Reply::Metrics(text)) => {
                     problem::bytes(StatusCode::OK, metrics::CONTENT_TYPE, text.into_bytes())
                 }
-                Ok(reply) => problem::json(row.status, &reply),
-                Err(fault) => problem::response(&fault),
+                Ok(reply) => etag::answer(row, &parts.headers, &reply),
+                Err(fault) => etag::refusal(row, &parts.headers, &fault),
             }
         }
     }

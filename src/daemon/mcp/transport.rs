@@ -235,6 +235,8 @@ impl LineTransport {
                     // Nothing here listens to the others, and rmcp would spawn a task for each.
                     _ => return None,
                 }
+                // Whoever says that they are ready is told of changes from then on.
+                message.notification.extensions_mut().insert(self.asker.clone());
                 self.settled.then_some(JsonRpcMessage::Notification(message))
             }
             // Nothing that was not asked is answered.

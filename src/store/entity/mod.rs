@@ -26,3 +26,4 @@ pub mod task_reminder;
 pub mod transcript_entry;
 pub mod transcript_file;
 pub mod usage;
+pub mod version;

@@ -9,6 +9,7 @@ use sea_orm::Statement;
 use std::time::Duration;
 use teleclaude::domain::audit::AuditOutcome;
 use teleclaude::domain::credential::KeyId;
+use teleclaude::domain::people_query::{PeoplePlace, PeopleQuery, Roles};
 use teleclaude::domain::task::{TaskFilter, TaskId, TaskPlace, TaskQuery};
 use teleclaude::domain::timestamp::Timestamp;
 use teleclaude::store::activity;
@@ -18,9 +19,12 @@ use teleclaude::store::credential;
 use teleclaude::store::inbox;
 use teleclaude::store::message;
 use teleclaude::store::outbox;
+use teleclaude::store::people;
+use teleclaude::store::people_list;
 use teleclaude::store::session;
 use teleclaude::store::task;
 use teleclaude::store::task_event::{self, Of};
+use teleclaude::store::visitor;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -71,6 +75,11 @@ async fn the_store_s_own_queries_use_their_indexes() {
     }
     let own = inbox::Filter { person: s.owner, uid: 1, family: None, unread: false };
     inbox::page(c, &own, Some((5, Uuid::nil())), 50).await.unwrap();
+    people::names(c, Some((at(5), Uuid::nil())), 50).await.unwrap();
+    let place = PeoplePlace { named: false, created: at(5), id: Uuid::nil() };
+    let list = PeopleQuery { after: Some(place), limit: 50, ..PeopleQuery::default() };
+    people_list::page(c, &list, &Roles::default()).await.unwrap();
+    visitor::forget(c, at(5), 50).await.unwrap();
     inbox::page(c, &inbox::Filter { unread: true, ..own }, None, 50).await.unwrap();
     let (person, id) = (Some(s.owner), TaskId(s.id.0));
     let place = TaskPlace::Due(Some(Timestamp::from_micros(5)), id);
@@ -114,6 +123,9 @@ async fn the_store_s_own_queries_use_their_indexes() {
             "audit_log_target",
             "inbox_page",
             "inbox_unread",
+            "people_updated",
+            "people_page",
+            "people_visitors",
             "audit_log_action",
             "audit_log_failed",
             "tasks_open",
@@ -183,6 +195,21 @@ async fn hot_queries_use_their_indexes() {
             (all.as_str(), "sessions_all"),
             (pending.as_str(), "messages_pending"),
             ("SELECT * FROM sessions WHERE computer = 'here' AND status <> 'ended' ORDER BY id", "sessions_open_on"),
+            (
+                &format!(
+                    "SELECT * FROM people WHERE name IS NOT NULL AND status <> 'deleted' AND (created, id) < (5, {one}) \
+                     ORDER BY created DESC, id DESC LIMIT 100"
+                ),
+                "people_page",
+            ),
+            (
+                &format!("SELECT id FROM people WHERE (updated, id) > (5, {one}) ORDER BY updated, id LIMIT 9"),
+                "people_updated",
+            ),
+            (
+                "SELECT id FROM people WHERE name_folded IS NULL AND last_seen < 5 ORDER BY last_seen, id LIMIT 9",
+                "people_visitors",
+            ),
             (
                 "SELECT * FROM outbox WHERE computer = 'here' AND done IS NULL ORDER BY created, id LIMIT 9",
                 "outbox_pending",

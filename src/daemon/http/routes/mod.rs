@@ -10,6 +10,10 @@
 //!     .gives::<TaskRow>(),              // or .created::<TaskRow>(), .sends(MEDIA_TYPE)
 //! ```
 //!
+//! What two may change at once has a version: `.versioned(FIELD)` names the answer's field, and `.guarded(ARGUMENT)` the
+//! argument of a change that says which version was seen (a fault `conflict` with that field says that it was changed
+//! since). `ETag`, `If-Match` and `If-None-Match` then come by themselves.
+//!
 //! What is given to `.body` and the like is the variant of `Request`; its type says by its schema (`schemars`) which
 //! arguments there are and which of them are numbers, truths or lists. `{task_id}` in the path is a field of that type
 //! and is left out of the query and the body. Types of arguments are `#[serde(deny_unknown_fields)]`, and answers derive
@@ -23,9 +27,11 @@ mod docs;
 mod inbox;
 mod jobs;
 mod people;
+mod people_change;
 mod read;
 pub mod row;
 mod sessions;
+mod tasks;
 mod transcripts;
 mod usage;
 
@@ -40,12 +46,14 @@ pub static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| {
         sessions::rows(),
         transcripts::rows(),
         inbox::rows(),
+        tasks::rows(),
         audit::rows(),
         usage::rows(),
         config::rows(),
         credentials::rows(),
         people::rows(),
         jobs::rows(),
+        people_change::rows(),
     ]
     .into_iter()
     .flatten()
