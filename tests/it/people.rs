@@ -25,8 +25,11 @@ async fn sql(world: &World, sql: &str) {
     raw.close().await.unwrap();
 }
 
-/// Adds people by hand: name, full name, email, role and when, in µs before now.
-async fn add(world: &World, people: &[(&str, Option<&str>, Option<&str>, Option<&str>, i64)]) {
+/// Name, full name, email, role, and how many µs ago they were added.
+type Added = (&'static str, Option<&'static str>, Option<&'static str>, Option<&'static str>, i64);
+
+/// Adds people by hand.
+async fn add(world: &World, people: &[Added]) {
     for (n, (name, full_name, email, role, ago)) in people.iter().enumerate() {
         let text = |text: Option<&str>| text.map_or("NULL".to_owned(), |text| format!("'{text}'"));
         let small = |t: Option<&str>| text(t.map(teleclaude::domain::person::fold).as_deref());
