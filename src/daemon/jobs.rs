@@ -16,7 +16,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::store;
 use crate::store::error::StoreError;
 use crate::usecase::job::not_now;
-use crate::usecase::visitors;
+use crate::usecase::{ban, visitors};
 use crate::wire::fault::Fault;
 use crate::wire::job::{JobRow, JobsReply};
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ pub fn every(job: Job, config: &Config) -> Option<Duration> {
     match job {
         Job::Checkpoint | Job::Prune => Some(config.audit.checkpoint.every.0),
         Job::Heartbeat => config.heartbeat.every.0,
-        Job::IdleSessions | Job::Usage => Some(Duration::from_secs(60)),
+        Job::IdleSessions | Job::Usage | Job::Bans => Some(Duration::from_secs(60)),
         Job::Retention => Some(Duration::from_secs(600)),
         Job::Visitors | Job::SearchIndex => Some(Duration::from_secs(3_600)),
     }
@@ -61,9 +61,17 @@ async fn work(job: Job, app: &App, now: Timestamp, stop: &CancellationToken) -> 
                 forgotten.map(drop).map_err(|error| error.to_string())
             }
         },
+        Job::Bans => {
+            let deadline = Instant::now() + WRITE;
+            let ended = ban::end_over(app.store(), app.own_uid(), now, deadline).await;
+            ended.map(drop).map_err(|error| error.to_string())
+        }
         Job::SearchIndex => retention::fill_index(app, stop).await.map_err(told),
     }
 }
+
+/// How long what a job writes may wait for its turn.
+const WRITE: Duration = Duration::from_secs(30);
 
 /// How each job is.
 #[derive(Debug)]

@@ -28,13 +28,15 @@ pub enum Job {
     Retention,
     /// Forgets visitors who have not come back.
     Visitors,
+    /// Sees to bans that have ended.
+    Bans,
     /// Indexes transcripts from before there was an index.
     SearchIndex,
 }
 
 impl Job {
     /// Every job.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Checkpoint,
         Self::Prune,
         Self::Heartbeat,
@@ -42,6 +44,7 @@ impl Job {
         Self::Usage,
         Self::Retention,
         Self::Visitors,
+        Self::Bans,
         Self::SearchIndex,
     ];
 
@@ -55,6 +58,7 @@ impl Job {
             Self::Usage => "usage",
             Self::Retention => "retention",
             Self::Visitors => "visitors",
+            Self::Bans => "bans",
             Self::SearchIndex => "search_index",
         }
     }
@@ -68,6 +72,7 @@ impl Job {
             Self::IdleSessions => "ends sessions in which nothing has happened for sessions.idle_end_hours",
             Self::Usage => "counts how long agents have run since it was last counted",
             Self::Retention => "deletes transcripts, recordings and activity older than retention says",
+            Self::Bans => "writes down that bans have ended, and forgets the warnings that led to them",
             Self::Visitors => "forgets visitors who have been away for retention.anonymous_days",
             Self::SearchIndex => "indexes transcripts that were kept before there was an index",
         }
