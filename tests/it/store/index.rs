@@ -247,6 +247,14 @@ async fn hot_queries_use_their_indexes() {
                 &format!("UPDATE inbox SET times = times + 1 WHERE person = {one} AND session = {one}"),
                 "inbox_session",
             ),
+            (
+                &format!(
+                    "SELECT * FROM bans WHERE (created, id) < (5, {one}) ORDER BY created DESC, id DESC LIMIT 50"
+                ),
+                "bans_page",
+            ),
+            (&format!("SELECT * FROM bans WHERE person = {one} AND lifted IS NULL"), "bans_person"),
+            ("SELECT * FROM bans WHERE uid = 5 AND lifted IS NULL", "bans_uid"),
             (&format!("SELECT * FROM audit_log WHERE action = 'x' {audit_order}"), "audit_log_action"),
             (
                 &format!(
