@@ -32,6 +32,10 @@ agents *args:
 system *args:
     tests/system/run {{args}}
 
+# The OpenAPI document, and Schemathesis against a running daemon
+rest *args:
+    tests/rest/run {{args}}
+
 # Exports of a real daemon, the page that plays in headless Chromium.
 page *args:
     tests/export/run {{args}}

@@ -4,11 +4,16 @@
 pub mod attach;
 pub mod audit;
 pub mod credentials;
+pub mod docs;
 pub mod export;
 pub mod follow;
 pub mod inbox;
 pub mod jobs;
 mod live;
+pub mod people;
+pub mod people_change;
+pub mod tasks;
+pub mod usage;
 
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::limits::TOKEN_HEADER;
@@ -258,11 +263,6 @@ impl Client {
     /// Hands over the personal layer.
     pub async fn put_my_config(&self, asked: &PutMyConfig) -> Result<Answer<MyConfigReply>, ClientError> {
         self.ask(Method::PUT, "/me/config", Some(&body(asked)?)).await
-    }
-
-    /// Why somebody is who they are.
-    pub async fn explain_person(&self, user: &str) -> Result<Answer<WhoamiReply>, ClientError> {
-        self.get(&format!("/people/{}/explain", encoded(user))).await
     }
 
     /// Reads the config again.

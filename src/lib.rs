@@ -26,7 +26,7 @@
 //! 1. No byte of somebody else's transcript leaves before the audit row that names the reader is durably committed.
 //! 2. An acknowledged write survives kill -9 of any process at any moment.
 //! 3. A session outlives the daemon. At most one live process tree per session.
-//! 4. Unknown means public; public may only ask who it is. Deny beats allow.
+//! 4. Unknown means public; public may only ask who it is, and read what an admin marked public. Deny beats allow.
 //! 5. A secret is never in an argv, a log line, an error text, or the environment of a process that does not need it.
 //! 6. SQLite and Postgres behave the same: every store test runs on both.
 //! 7. One stalled or hostile client cannot slow another.

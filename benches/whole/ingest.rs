@@ -9,11 +9,12 @@ use futures_util::FutureExt as _;
 use serde_json::json;
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use teleclaude::agent::transcript::{Read, Reader};
 use teleclaude::config::schema::agents::TranscriptFormat;
 use teleclaude::domain::redact::Redactor;
 use teleclaude::domain::session::SessionId;
+use teleclaude::domain::timestamp::Timestamp;
 use teleclaude::store::connect::Store;
 use teleclaude::store::error::StoreError;
 use teleclaude::store::transcript;
@@ -98,7 +99,8 @@ async fn keep(store: &Store, session: SessionId, (first, first_cost): (i64, i64)
         let read = Arc::clone(&read);
         async move {
             transcript::append(tx.conn(), session, first, &read.entries).await?;
-            transcript::add_usage(tx.conn(), session, first_cost, &read.usage).await?;
+            let now = Timestamp::from(SystemTime::now());
+            transcript::add_usage(tx.conn(), session, first_cost, &read.usage, now).await?;
             Ok::<_, StoreError>(())
         }
         .boxed()

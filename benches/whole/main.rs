@@ -5,12 +5,14 @@
 
 mod audit;
 mod daemon;
+mod docs;
 mod floor;
 mod host;
 mod ingest;
 mod load;
 mod memory;
 mod paint;
+mod people;
 #[expect(dead_code, reason = "shared with the tests, which need more of it")]
 #[path = "../../tests/it/postgres.rs"]
 mod postgres;
@@ -20,6 +22,7 @@ mod search;
 mod sessions;
 mod socket;
 mod start;
+mod tasks;
 mod witness;
 
 use report::Report;
@@ -41,6 +44,10 @@ pub struct Plan {
     pub audit_rows: i64,
     /// Entries of transcripts that are searched.
     pub entries: u32,
+    /// People of whom one is looked for.
+    pub people: u32,
+    /// Shared documents.
+    pub documents: u32,
     /// Keystrokes whose echo is timed.
     pub keystrokes: usize,
     /// Bytes of output that a terminal is flooded with.
@@ -64,6 +71,8 @@ impl Plan {
             sessions: vec![10_000, 100_000, 1_000_000],
             audit_rows: 1_000_000,
             entries: 200_000,
+            documents: 10_000,
+            people: 100_000,
             keystrokes: 2_000,
             flood: 64 << 20,
             paints: 300,
@@ -81,6 +90,8 @@ impl Plan {
             sessions: vec![10_000, 100_000],
             audit_rows: 100_000,
             entries: 20_000,
+            documents: 10_000,
+            people: 100_000,
             keystrokes: 200,
             flood: 8 << 20,
             paints: 30,
@@ -101,8 +112,7 @@ pub fn progress(what: &str) {
     let _ = writeln!(std::io::stderr(), "bench: {what}");
 }
 
-const USAGE: &str =
-    "bench [--quick] [--json FILE] [--exe FILE] [socket] [rows] [search] [audit] [sessions] [memory] [start]";
+const USAGE: &str = "bench [--quick] [--json FILE] [--exe FILE] [socket] [rows] [tasks] [search] [people] [docs] [audit] [sessions] [memory] [start]";
 
 fn main() {
     let mut args = std::env::args().skip(1).peekable();
@@ -122,7 +132,8 @@ fn main() {
             }
             // cargo says so to every bench.
             "--bench" => {}
-            "socket" | "rows" | "search" | "audit" | "sessions" | "memory" | "start" => plan.only.push(word),
+            "socket" | "rows" | "tasks" | "search" | "people" | "docs" | "audit" | "sessions" | "memory"
+            | "start" => plan.only.push(word),
             _ => panic!("{word}: not known. {USAGE}"),
         }
     }
@@ -138,11 +149,20 @@ fn main() {
         if plan.wants("rows") {
             rows::measure(&plan, &mut report).await;
         }
+        if plan.wants("tasks") {
+            tasks::measure(&mut report).await;
+        }
         if plan.wants("audit") {
             audit::measure(&plan, &mut report).await;
         }
         if plan.wants("search") {
             search::measure(&plan, &mut report).await;
+        }
+        if plan.wants("people") {
+            people::measure(&plan, &mut report).await;
+        }
+        if plan.wants("docs") {
+            docs::measure(&plan, &mut report).await;
         }
         if plan.wants("sessions") {
             sessions::measure(&plan, &mut report).await;

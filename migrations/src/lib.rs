@@ -17,6 +17,8 @@ mod m0012_credentials;
 mod m0013_people;
 mod m0014_tasks;
 mod m0015_jobs;
+mod m0016_usage;
+mod m0017_people_changes;
 
 use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use sea_orm_migration::sea_query::{Alias, Query};
@@ -43,6 +45,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0013_people::Step),
             Box::new(m0014_tasks::Step),
             Box::new(m0015_jobs::Step),
+            Box::new(m0016_usage::Step),
+            Box::new(m0017_people_changes::Step),
         ]
     }
 }
@@ -70,6 +74,11 @@ pub async fn applied(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
 /// Brings the database up to [`known`]. The caller holds the instance lock: two migrators at once would collide.
 pub async fn up(db: &DatabaseConnection) -> Result<(), DbErr> {
     Migrator::up(db, None).await
+}
+
+/// Makes the database what it was with the first `steps` of them, so that bringing it up from there can be tried.
+pub async fn up_first(db: &DatabaseConnection, steps: u32) -> Result<(), DbErr> {
+    Migrator::up(db, Some(steps)).await
 }
 
 async fn has_table(db: &impl ConnectionTrait, name: &str) -> Result<bool, DbErr> {

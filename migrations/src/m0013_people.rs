@@ -118,15 +118,23 @@ async fn indexes(m: &SchemaManager<'_>) -> Result<(), DbErr> {
             .table(id("people"))
             .col(id("last_seen"))
             .col(id("id"))
-            .and_where(Expr::col(id("name")).is_null())
+            .and_where(Expr::col(id("name_folded")).is_null())
             .take(),
     )
     .await?;
-    for (name, column) in [
-        ("people_name_folded", "name_folded"),
-        ("people_os_username", "os_username"),
-        ("people_os_username_folded", "os_username_folded"),
-    ] {
+    // Those with a name only: SQLite would take it for finding those without.
+    m.create_index(
+        Index::create()
+            .name("people_name_folded")
+            .table(id("people"))
+            .col(id("name_folded"))
+            .and_where(Expr::col(id("name_folded")).is_not_null())
+            .take(),
+    )
+    .await?;
+    for (name, column) in
+        [("people_os_username", "os_username"), ("people_os_username_folded", "os_username_folded")]
+    {
         m.create_index(Index::create().name(name).table(id("people")).col(id(column)).take()).await?;
     }
     // An address is one person's, as long as they are not gone.

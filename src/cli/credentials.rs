@@ -76,7 +76,8 @@ pub async fn run(
             // Before anybody types a value for nothing.
             CredentialName::parse(name).map_err(|problem| Failure::usage(format!("name: {problem}")))?;
             let value = read_value(console, name)?;
-            let asked = PutCredential { name: name.clone(), value, system: only(*system) };
+            let asked =
+                PutCredential { name: name.clone(), value, system: only(*system), if_updated_at: None };
             let answer = client.put_credential(&asked).await?;
             if json {
                 return console.say_json(&answer.text);
@@ -122,7 +123,7 @@ async fn delete(
         CredentialName::parse(name).map_err(|problem| Failure::usage(format!("name: {problem}")))?;
     }
     for name in names {
-        let asked = DeleteCredential { name: name.clone(), system: only(system) };
+        let asked = DeleteCredential { name: name.clone(), system: only(system), if_updated_at: None };
         let answer = client.delete_credential(&asked).await?;
         if json {
             console.say_json(&answer.text)?;

@@ -31,6 +31,7 @@ pub async fn run(console: &mut Console<'_>, client: &Client, args: &Args, json: 
         session_id: args.id.clone(),
         set: of_arguments(set)?.unwrap_or_default(),
         remove: remove.iter().filter_map(|word| word.strip_suffix('-')).map(str::to_owned).collect(),
+        if_version: None,
         reason: args.reason.clone(),
     };
     let mut answer = client.label_session(&asked).await;

@@ -1,6 +1,7 @@
 //! The commands people type: which there are, and how one runs from its words to its exit code. One file a noun;
 //! `wiring` hands over to the other parts of the program.
 
+pub mod activity;
 pub mod answer;
 pub mod api;
 pub mod attach;
@@ -11,6 +12,7 @@ pub mod config;
 pub mod console;
 pub mod credentials;
 pub mod db;
+pub mod docs;
 pub mod doctor;
 pub mod end;
 pub mod end_all;
@@ -27,6 +29,7 @@ pub mod label;
 pub mod man;
 pub mod mcp;
 pub mod people;
+pub mod people_change;
 pub mod personal;
 pub mod place;
 pub mod progress;
@@ -37,7 +40,9 @@ pub mod resume;
 pub mod search;
 pub mod send;
 pub mod sessions;
+pub mod tasks;
 pub mod transcript;
+pub mod usage;
 pub mod when;
 pub mod whoami;
 pub mod wiring;
@@ -87,15 +92,24 @@ enum Command {
     Agents,
     /// List the machines on this database
     Computers,
-    /// Say why somebody is who they are
+    /// Read the shared documents
+    #[command(subcommand)]
+    Docs(docs::Command),
+    /// List, find and show people, and say why somebody is who they are
     #[command(subcommand)]
     People(people::Command),
     /// Read your messages, among them who read sessions of yours
     Inbox(inbox::Args),
+    /// Your tasks, and for admins everybody's: list, give and move them
+    Tasks(tasks::Args),
     /// Write to a person, into their inbox
     Send(send::Args),
     /// Tell who gave you a task what was done
     Report(send::Report),
+    /// Say what was used, by person, project, agent, model or day
+    Usage(usage::Args),
+    /// List who did what, when
+    Activity(activity::Args),
     /// Read and check the audit log
     #[command(subcommand)]
     Audit(audit::Command),
@@ -242,10 +256,14 @@ fn ask(cli: &Cli, console: &mut Console<'_>, socket: Option<&Path>) -> Result<()
             Command::Projects => catalogue::run_projects(console, client, json).await,
             Command::Agents => catalogue::run_agents(console, client, json).await,
             Command::Computers => catalogue::run_computers(console, client, json).await,
+            Command::Docs(command) => docs::run(console, client, command, json).await,
             Command::People(command) => people::run(console, client, command, json).await,
             Command::Inbox(args) => inbox::run(console, client, args, json).await,
+            Command::Tasks(args) => tasks::run(console, client, args, json).await,
             Command::Send(args) => send::run(console, client, args, json).await,
             Command::Report(args) => send::run_report(console, client, args, json).await,
+            Command::Usage(args) => usage::run(console, client, args, json).await,
+            Command::Activity(args) => activity::run(console, client, args, json).await,
             Command::Audit(command) => audit::run(console, client, command, json).await,
             Command::Config(config::Command::Show { origin }) => {
                 config::run_show(console, client, *origin, json).await

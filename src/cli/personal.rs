@@ -42,7 +42,7 @@ pub async fn hand_over(client: &Client, path: &Path, state: Option<&Path>) -> Re
     if mark.as_ref().is_some_and(|mark| fs::read_to_string(mark).is_ok_and(|kept| kept == digest)) {
         return Ok(());
     }
-    let asked = PutMyConfig { yaml, path: Some(path.display().to_string()) };
+    let asked = PutMyConfig { yaml, path: Some(path.display().to_string()), if_version: None };
     match client.put_my_config(&asked).await {
         Ok(_) => mark.map_or(Ok(()), |mark| {
             remember(&mark, &digest).map_err(|e| format!("cannot write {}: {e}", mark.display()))

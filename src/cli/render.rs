@@ -85,6 +85,11 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// What it says.
+    pub fn into_text(self) -> String {
+        self.text
+    }
+
     /// The same cell in a colour.
     pub const fn sgr(mut self, sgr: &'static str) -> Self {
         self.sgr = Some(sgr);

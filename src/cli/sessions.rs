@@ -328,8 +328,12 @@ pub async fn run(console: &mut Console<'_>, client: &Client, args: &Args, json: 
         }
         Some(Command::Label(args)) => label::run(console, client, args, json).await,
         Some(Command::Rename { id, title, reason }) => {
-            let mut asked =
-                RenameSession { session_id: id.clone(), title: title.clone(), reason: reason.clone() };
+            let mut asked = RenameSession {
+                session_id: id.clone(),
+                title: title.clone(),
+                if_version: None,
+                reason: reason.clone(),
+            };
             let mut answer = client.rename_session(&asked).await;
             if let Some(reason) = reason::ask_for(console, answer.as_ref().err(), reason.as_deref()) {
                 asked.reason = Some(reason);
@@ -555,6 +559,7 @@ mod tests {
             open_requests: 0,
             needs_input: Vec::new(),
             labels: Labels::new(),
+            version: None,
             attached: Vec::new(),
         }
     }

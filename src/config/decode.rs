@@ -37,6 +37,13 @@ pub fn check<T: DeserializeOwned>(node: &Node, found: &mut Vec<Problem>) {
     }
 }
 
+/// Reads `node` as a `T` if nothing is wrong with it, or appends all that is.
+pub fn read<T: DeserializeOwned>(node: &Node, found: &mut Vec<Problem>) -> Option<T> {
+    let before = found.len();
+    check::<T>(node, found);
+    if found.len() > before { None } else { T::deserialize(At { node, path: String::new() }).ok() }
+}
+
 /// What went wrong, and once known where.
 #[derive(Debug)]
 pub struct Error {

@@ -3,6 +3,7 @@
 
 pub mod decode;
 pub mod env;
+pub mod front_matter;
 pub mod keys;
 pub mod layer;
 pub mod load;
@@ -15,6 +16,7 @@ pub mod schema;
 pub mod secrets;
 pub mod show;
 pub mod tree;
+pub mod zone;
 
 use serde_json::Value;
 

@@ -6,6 +6,7 @@ use crate::config::problem::Problem;
 use crate::config::schema::Config;
 use crate::config::schema::access::{PersonEntry, is_os_name};
 use crate::config::schema::agents::{ID, LOGIN_SHELL};
+use crate::config::zone;
 use crate::domain::caller::Role;
 use crate::domain::credential;
 use crate::domain::redact::Redactor;
@@ -16,6 +17,8 @@ use std::path::{Component, Path};
 
 /// Longest name of a person or a project, in characters.
 const NAME_CHARS: usize = 100;
+/// Longest text of a prompt, in characters.
+const PROMPT_CHARS: usize = 16_000;
 
 /// What is wrong with the whole, and what is only odd.
 pub(super) fn check(config: &Config, mode: Mode, origins: &Origins) -> (Vec<Problem>, Vec<String>) {
@@ -26,7 +29,9 @@ pub(super) fn check(config: &Config, mode: Mode, origins: &Origins) -> (Vec<Prob
     rules.roles(config);
     rules.agents(config);
     rules.numbers(config);
+    rules.zones(config);
     rules.patterns(config);
+    rules.prompts(config);
     if mode == Mode::SingleUser && !config.people.is_empty() {
         rules.warnings.push("people: not used in single-user mode".to_owned());
     }
@@ -247,12 +252,38 @@ impl Rules<'_> {
                 self.wrong(format!("limits.{field}"), format!("must be at least {least}"));
             }
         }
+        if config.bans.auto_days > 3_650 {
+            self.wrong("bans.auto_days", "must be at most 3650");
+        }
         let recording = &config.sessions.recording;
         if recording.fsync_ms == 0 || recording.fsync_ms > 60_000 {
             self.wrong("sessions.recording.fsync_ms", "must be 1 to 60000");
         }
         if config.sessions.scrollback_lines > 1_000_000 {
             self.wrong("sessions.scrollback_lines", "must be at most 1000000");
+        }
+    }
+
+    fn zones(&mut self, config: &Config) {
+        if let Some(Err(problem)) = config.tasks.time_zone.as_deref().map(zone::named) {
+            self.wrong("tasks.time_zone", problem);
+        }
+    }
+
+    fn prompts(&mut self, config: &Config) {
+        let prompts = &config.prompts;
+        for (role, text) in
+            [("admin", &prompts.admin), ("member", &prompts.member), ("newcomer", &prompts.newcomer)]
+        {
+            let Some(text) = text else { continue };
+            if text.trim().is_empty() || text.chars().count() > PROMPT_CHARS {
+                self.wrong(
+                    format!("prompts.{role}"),
+                    format!("must be a text of at most {PROMPT_CHARS} characters"),
+                );
+            } else if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
+                self.wrong(format!("prompts.{role}"), "must not hold control characters");
+            }
         }
     }
 

@@ -15,6 +15,7 @@ use crate::config::schema::database::Database;
 use crate::config::schema::heartbeat::Heartbeat;
 use crate::config::schema::limits::Limits;
 use crate::config::schema::value::{FileMode, Span};
+use crate::domain::caller::Role;
 use crate::domain::project::Project;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -51,12 +52,18 @@ pub struct Config {
     pub database: Database,
     /// The audit log.
     pub audit: Audit,
+    /// What warnings lead to.
+    pub bans: Bans,
     /// How long things are kept.
     pub retention: Retention,
+    /// Tasks that people are given.
+    pub tasks: Tasks,
     /// Telling people of tasks that are due.
     pub heartbeat: Heartbeat,
     /// Shared documents.
     pub docs: Docs,
+    /// What the prompts of roles say.
+    pub prompts: Prompts,
     /// The daemon's own log.
     pub log: Log,
     /// How secrets are guarded.
@@ -81,9 +88,12 @@ impl Default for Config {
             sessions: Sessions::default(),
             database: Database::default(),
             audit: Audit::default(),
+            bans: Bans::default(),
             retention: Retention::default(),
+            tasks: Tasks::default(),
             heartbeat: Heartbeat::default(),
             docs: Docs::default(),
+            prompts: Prompts::default(),
             log: Log::default(),
             secrets: SecretsPolicy::default(),
             limits: Limits::default(),
@@ -230,6 +240,20 @@ impl Default for Checkpoint {
     }
 }
 
+/// What warnings lead to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bans {
+    /// Days for which the second warning bans; 0 for no such ban.
+    pub auto_days: u32,
+}
+
+impl Default for Bans {
+    fn default() -> Self {
+        Self { auto_days: 7 }
+    }
+}
+
 /// How long things are kept, in days; 0 for ever.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -250,6 +274,14 @@ impl Default for Retention {
     }
 }
 
+/// Tasks that people are given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tasks {
+    /// The time zone of deadlines that say none, such as `Europe/Berlin`; the machine's unless set.
+    pub time_zone: Option<String>,
+}
+
 /// Shared documents.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -261,6 +293,31 @@ pub struct Docs {
 impl Default for Docs {
     fn default() -> Self {
         Self { path: PathBuf::from("/usr/local/share/teleclaude/docs") }
+    }
+}
+
+/// What the prompts that MCP clients are offered say, instead of ours. `{tools}` stands for the list of the tools that
+/// the person may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Prompts {
+    /// That of admins.
+    pub admin: Option<String>,
+    /// That of members and contributors.
+    pub member: Option<String>,
+    /// That of newcomers.
+    pub newcomer: Option<String>,
+}
+
+impl Prompts {
+    /// The text for a role, if there is one.
+    pub fn of(&self, role: Role) -> Option<&str> {
+        match role {
+            Role::Admin => self.admin.as_deref(),
+            Role::Member | Role::Contributor => self.member.as_deref(),
+            Role::Newcomer => self.newcomer.as_deref(),
+            Role::Public => None,
+        }
     }
 }
 

@@ -10,12 +10,15 @@ use crate::config::load::Loaded;
 use crate::config::paths::Environment;
 use crate::config::personal::Personal;
 use crate::config::show;
+use crate::config::zone;
 use crate::daemon::attach::Attachments;
 use crate::daemon::backend::Event;
+use crate::daemon::docs::Docs;
 use crate::daemon::hosts::Hosts;
 use crate::daemon::jobs::Jobs;
 use crate::daemon::keys::Rotation;
 use crate::daemon::limits::Gate;
+use crate::daemon::metrics::Counts;
 use crate::daemon::notary::Notary;
 use crate::daemon::peer::Names;
 use crate::daemon::rates::{Payer, Rates};
@@ -65,6 +68,7 @@ pub struct App {
     attachments: Arc<Attachments>,
     copying: Arc<Copying>,
     exports: Arc<Gate>,
+    docs: Docs,
     tokens: Tokens,
     rates: Rates,
     denials: Mutex<DenialMeter>,
@@ -82,6 +86,7 @@ pub struct App {
     socket: String,
     own_uid: u32,
     started: Timestamp,
+    counts: Counts,
     reloading: tokio::sync::Mutex<()>,
     notary: Arc<Notary>,
     pruning: tokio::sync::Mutex<()>,
@@ -116,7 +121,8 @@ impl App {
     pub async fn new(parts: Parts) -> Result<Arc<Self>, StoreError> {
         let names = Arc::new(Names::default());
         let now = (parts.clock)();
-        let people = reload::people_map(&parts.store, &parts.loaded, &names, parts.own_uid, now).await?;
+        let (people, people_version) =
+            reload::people_map(&parts.store, &parts.loaded, &names, parts.own_uid, now).await?;
         let limits = settings::limits(&parts.loaded);
         let tokens = Tokens::default();
         for (hash, session, uid) in
@@ -131,6 +137,7 @@ impl App {
             attachments: Attachments::new(parts.hosts.clone(), events.clone()),
             copying: Arc::default(),
             exports: Arc::default(),
+            docs: Docs::default(),
             computer: Arc::from(parts.store.computer()),
             notary: Arc::new(Notary::open(&parts.loaded.paths.state_dir, parts.store.computer())),
             pruning: tokio::sync::Mutex::default(),
@@ -140,6 +147,7 @@ impl App {
             recordings: Arc::new(parts.loaded.paths.state_dir.join("recordings")),
             settings: ArcSwap::from_pointee(Settings {
                 people,
+                people_version,
                 limits,
                 redactor: settings::redactor(&parts.loaded),
                 loaded: parts.loaded,
@@ -159,6 +167,7 @@ impl App {
             connections: Arc::default(),
             own_uid: parts.own_uid,
             started: now,
+            counts: Counts::default(),
             reloading: tokio::sync::Mutex::default(),
             store: parts.store,
             keys: Arc::default(),
@@ -197,6 +206,11 @@ impl App {
     /// Who takes sessions out now.
     pub fn exports(&self) -> &Arc<Gate> {
         &self.exports
+    }
+
+    /// The shared documents.
+    pub fn docs(&self) -> &Docs {
+        &self.docs
     }
 
     /// Live session tokens.
@@ -261,6 +275,16 @@ impl App {
     /// What is in force.
     pub fn settings(&self) -> Arc<Settings> {
         self.settings.load_full()
+    }
+
+    /// When the daemon began.
+    pub const fn started(&self) -> Timestamp {
+        self.started
+    }
+
+    /// What is counted for a monitoring system.
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// The moment.
@@ -333,7 +357,9 @@ impl App {
             single_user: settings.single_user(),
             runner: settings.runner().map(Arc::from),
             computer: Arc::clone(&self.computer),
+            actor: caller.name(),
             now: self.now(),
+            zone: zone::of_machine(),
             request_id: Uuid::now_v7(),
             session_id: Uuid::now_v7(),
             message_id: Uuid::now_v7(),
@@ -341,6 +367,7 @@ impl App {
             personal: self.known_personal(caller.uid),
             recordings: Arc::clone(&self.recordings),
             roster: Arc::clone(&self.roster),
+            people: Arc::clone(&settings.people),
             keys: Arc::clone(&self.keys),
         }
     }
@@ -370,6 +397,7 @@ impl App {
     /// # Errors
     /// `audit_unavailable`.
     pub async fn note_denial(&self, draft: AuditDraft, verb: Verb, deadline: Instant) -> Result<(), Fault> {
+        self.counts.denied(verb);
         let (uid, at) = (draft.actor_uid, draft.at);
         let first = match draft.actor_role {
             Role::Public => self.denials().first_of_stranger(uid, verb.name(), at),
@@ -426,6 +454,7 @@ impl App {
         let detail = (caller.role == Role::Admin && caller.agent_of.is_none()).then(|| {
             problems.extend(settings.loaded.warnings.iter().cloned());
             problems.extend(self.keys.load().problem.clone());
+            problems.extend(self.docs.wrong());
             HealthDetail {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 computer: self.computer.to_string(),

@@ -8,6 +8,7 @@ use crate::daemon::follow::Following;
 use crate::daemon::limits::Limits;
 use crate::domain::action::Action;
 use crate::domain::caller::{Caller, Peer, Role, Via};
+use crate::domain::library::Change;
 use crate::domain::person::PersonId;
 use crate::domain::session::{Session, SessionId};
 use crate::domain::verb::Verb;
@@ -18,6 +19,7 @@ use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// One request, ready to be handled.
@@ -47,6 +49,8 @@ pub enum Event {
         /// At which uid only, where it is about what belongs to person and uid together.
         uid: Option<u32>,
     },
+    /// Shared documents came, went or changed.
+    Documents(Arc<[Change]>),
     /// Roles, tools, projects or agents may have changed for anybody.
     Catalogue,
 }
@@ -116,6 +120,9 @@ impl Event {
     pub fn visible_to(&self, caller: &Caller) -> bool {
         match self {
             Self::Catalogue => true,
+            Self::Documents(changes) => {
+                caller.standing.refusal().is_none() && changes.iter().any(|change| caller.role >= change.role)
+            }
             Self::Session(event) => event.visible_to(caller),
             Self::Inbox { person, uid } => {
                 caller.standing.refusal().is_none()
@@ -180,6 +187,17 @@ pub trait Backend: Send + Sync + 'static {
         token: Option<&'a SecretString>,
         verb: Verb,
     ) -> BoxFuture<'a, ()>;
+
+    /// What the config has the prompt of this caller's role say instead of ours.
+    fn prompt(&self, caller: &Caller) -> Option<String> {
+        let _ = caller;
+        None
+    }
+
+    /// A request has been answered, or not, after so long: for whoever counts.
+    fn answered(&self, verb: Verb, fault: Option<FaultCode>, took: Duration) {
+        let _ = (verb, fault, took);
+    }
 
     /// The limits in force.
     fn limits(&self) -> Arc<Limits>;

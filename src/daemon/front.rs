@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// How long a handler that was told to stop may take to say how it ended.
@@ -83,6 +83,21 @@ impl Front {
     }
 
     async fn within_limits<'a, T>(
+        &'a self,
+        peer: &'a Peer,
+        caller: &Caller,
+        token: Option<SecretString>,
+        request: Request,
+        gone: &CancellationToken,
+        work: impl FnOnce(Call) -> BoxFuture<'a, Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        let (verb, began) = (request.verb(), Instant::now());
+        let done = self.in_time(peer, caller, token, request, gone, work).await;
+        self.backend.answered(verb, done.as_ref().err().map(|fault| fault.code), began.elapsed());
+        done
+    }
+
+    async fn in_time<'a, T>(
         &'a self,
         peer: &'a Peer,
         caller: &Caller,
@@ -168,6 +183,9 @@ const fn changes(request: &Request) -> bool {
         | Request::ReportHook(_)
         | Request::Subscribe(_)
         | Request::StopNotifications(_)
+        | Request::CreateTask(_)
+        | Request::UpdateTask(_)
+        | Request::DeleteTask(_)
         | Request::SendToPerson(_)
         | Request::SendSummary(_)
         | Request::RotateAuditKey
@@ -181,7 +199,8 @@ const fn changes(request: &Request) -> bool {
         | Request::GenerateKey
         | Request::RotateKey
         | Request::Reload
-        | Request::RunJob(_) => true,
+        | Request::RunJob(_)
+        | Request::ChangePeople(_) => true,
         Request::Inbox(args) => args.marks(),
         Request::Whoami
         | Request::Health
@@ -189,6 +208,9 @@ const fn changes(request: &Request) -> bool {
         | Request::ListProjects
         | Request::ListAgents
         | Request::ListComputers
+        | Request::ReadDocs(_)
+        | Request::ReadDocument(_)
+        | Request::DocProblems
         | Request::ListSessions(_)
         | Request::ShowSession(_)
         | Request::ExportSession(_)
@@ -197,16 +219,27 @@ const fn changes(request: &Request) -> bool {
         | Request::SearchSessions(_)
         | Request::Attach(_)
         | Request::WhoReadMine(_)
+        | Request::ListTasks(_)
+        | Request::ListMyTasks(_)
+        | Request::ShowTask(_)
         | Request::ListAudit(_)
         | Request::VerifyAudit(_)
         | Request::ExportAudit(_)
         | Request::FollowAudit(_)
         | Request::ShowAuditKeys
         | Request::ListHolds(_)
+        | Request::ShowUsage(_)
+        | Request::ListActivity(_)
+        | Request::ReadMetrics
         | Request::ShowConfig
         | Request::ListCredentials(_)
         | Request::ShowKeys
+        | Request::ListPeople(_)
+        | Request::FindPerson(_)
+        | Request::ShowPerson(_)
+        | Request::PeopleStats
         | Request::ExplainPerson(_)
-        | Request::ListJobs => false,
+        | Request::ListJobs
+        | Request::ListBans(_) => false,
     }
 }

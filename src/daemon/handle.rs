@@ -8,7 +8,7 @@ use crate::daemon::app::App;
 use crate::daemon::backend::{Call, Event, Live, SessionEvent};
 use crate::daemon::http::openapi;
 use crate::daemon::settings::Settings;
-use crate::daemon::{attach, audit_log, children, export, follow, jobs, keys};
+use crate::daemon::{attach, audit_log, children, docs, export, follow, jobs, keys, metrics};
 use crate::domain::action::Action;
 use crate::domain::caller::{Caller, Peer, Role};
 use crate::domain::policy::{self, Denied, Permit};
@@ -16,7 +16,7 @@ use crate::domain::verb::Verb;
 use crate::store::writer::WriteError;
 use crate::usecase::resolve::{refresh, resolve};
 use crate::usecase::resume::owner_uid;
-use crate::usecase::{Explained, Facts, labels, run, search, witness};
+use crate::usecase::{Explained, Facts, labels, run, search, task, witness};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::Reply;
 use crate::wire::request::Request;
@@ -125,6 +125,9 @@ async fn resolved_and_judged(
         | Verb::LabelSession
         | Verb::RenameSession
         | Verb::MarkInbox
+        | Verb::CreateTask
+        | Verb::UpdateTask
+        | Verb::DeleteTask
         | Verb::SendToPerson
         | Verb::SendSummary
         | Verb::HoldAudit
@@ -138,7 +141,8 @@ async fn resolved_and_judged(
             let changed = action.session().filter(|_| asks).map(SessionEvent::of_row);
             let told =
                 action.session().filter(|session| !session.is_own(&caller)).map(|s| (s.owner, s.owner_uid));
-            let addressees = action.addressees();
+            let mut addressees = action.addressees();
+            addressees.extend(task::told(&caller, &action));
             let mut reply = change(app, facts, caller, action, call.deadline).await?;
             addressees.into_iter().for_each(|person| app.tell_person(person));
             if let Some(event) = changed {
@@ -153,6 +157,27 @@ async fn resolved_and_judged(
             if verb != Verb::ReportHook {
                 tracing::info!(action = verb.name(), "done");
             }
+            Ok(Done::Reply(reply))
+        }
+        Verb::AddPerson
+        | Verb::UpdatePerson
+        | Verb::SetPersonRole
+        | Verb::SetPersonStatus
+        | Verb::DeletePerson
+        | Verb::PurgePerson
+        | Verb::MergePeople
+        | Verb::BulkPeople
+        | Verb::WarnPerson
+        | Verb::BanPerson
+        | Verb::LiftBan => {
+            let told = action.warned();
+            let reply = change(app, facts, caller, action, call.deadline).await?;
+            // In force before it is answered, also for who is attached or follows; if that fails, soon after.
+            if let Err(error) = app.refresh_people().await {
+                tracing::warn!(%error, "people have changed and cannot be read again yet");
+            }
+            told.into_iter().for_each(|(person, uid)| app.tell_owner(person, uid));
+            tracing::info!(action = verb.name(), "done");
             Ok(Done::Reply(reply))
         }
         Verb::SearchSessions => {
@@ -204,6 +229,8 @@ async fn read(
     app.tell_of(&written);
     match written.action() {
         Action::Health => Ok(Reply::Health(app.health(&caller))),
+        Action::ReadDocs(_) | Action::DocProblems => docs::answer(app, written.into_permit()).await,
+        Action::ReadMetrics => metrics::read(app).await.map(Reply::Metrics),
         Action::ShowApi => Ok(Reply::Api(Box::new(openapi::DOCUMENT.clone()))),
         Action::ShowConfig => Ok(Reply::Config(app.config_rows(settings, &caller))),
         Action::Reload => app.reload(Some((&caller, &facts))).await.map(Reply::Reloaded),
@@ -323,6 +350,7 @@ async fn refuse_early(app: &App, facts: &Facts, caller: &Caller, verb: Verb, dea
 async fn explain(app: &App, facts: &Facts, caller: &Caller, request: &Request) -> Option<Explained> {
     match request {
         Request::ExplainPerson(args) => app.explain(caller, &args.user).await,
+        Request::ChangePeople(asked) => app.explain(caller, &asked.os_user()?).await,
         Request::ResumeSession(args) => {
             let uid = owner_uid(app.store().reader(), caller, &args.session_id).await?;
             if uid == caller.uid {

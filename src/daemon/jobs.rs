@@ -10,12 +10,13 @@ pub mod idle;
 use crate::config::schema::Config;
 use crate::daemon::app::App;
 use crate::daemon::effects::write;
-use crate::daemon::{checkpoints, pruning, retention};
+use crate::daemon::{checkpoints, hours, pruning, retention};
 use crate::domain::job::{Job, JobState};
 use crate::domain::timestamp::Timestamp;
 use crate::store;
 use crate::store::error::StoreError;
 use crate::usecase::job::not_now;
+use crate::usecase::visitors;
 use crate::wire::fault::Fault;
 use crate::wire::job::{JobRow, JobsReply};
 use std::collections::BTreeMap;
@@ -35,9 +36,9 @@ pub fn every(job: Job, config: &Config) -> Option<Duration> {
     match job {
         Job::Checkpoint | Job::Prune => Some(config.audit.checkpoint.every.0),
         Job::Heartbeat => config.heartbeat.every.0,
-        Job::IdleSessions => Some(Duration::from_secs(60)),
+        Job::IdleSessions | Job::Usage => Some(Duration::from_secs(60)),
         Job::Retention => Some(Duration::from_secs(600)),
-        Job::SearchIndex => Some(Duration::from_secs(3_600)),
+        Job::Visitors | Job::SearchIndex => Some(Duration::from_secs(3_600)),
     }
 }
 
@@ -50,7 +51,16 @@ async fn work(job: Job, app: &App, now: Timestamp, stop: &CancellationToken) -> 
         Job::Prune => pruning::go_on(app, stop).await.map_err(told),
         Job::Heartbeat => heartbeat::run(app, now, stop).await.map_err(told),
         Job::IdleSessions => idle::end_idle(app, now).await.map_err(told),
+        Job::Usage => hours::count(app, now).await.map_err(told),
         Job::Retention => retention::delete_old(app, now, stop).await.map_err(told),
+        Job::Visitors => match app.settings().loaded.config.retention.anonymous_days {
+            // For ever.
+            0 => Ok(()),
+            days => {
+                let forgotten = visitors::forget(app.store(), days, now, || !stop.is_cancelled()).await;
+                forgotten.map(drop).map_err(|error| error.to_string())
+            }
+        },
         Job::SearchIndex => retention::fill_index(app, stop).await.map_err(told),
     }
 }

@@ -43,6 +43,7 @@ pub async fn adopt(app: &App) -> anyhow::Result<()> {
             None => ended(app, &open, &Exit::Lost, app.now(), 0).await?,
         }
     }
+    app.counts().adopted.add(adoption.live.len() as u64);
     tracing::info!(live = adoption.live.len(), gone = adoption.gone.len(), "session hosts adopted");
     Ok(())
 }
@@ -218,7 +219,7 @@ pub(super) async fn ended(
     let row = activity_row(id, at, "ended", Some(exit.to_string()));
     tracing::info!(session = %id, person = of.owner_name, uid = of.owner_uid, %exit, "a session has ended");
     app.copying().ends(app, of);
-    let exit = exit.clone();
+    let (exit, lost) = (exit.clone(), *exit == Exit::Lost);
     write(app, move |tx| {
         let (exit, draft, row) = (exit.clone(), draft.clone(), row.clone());
         Box::pin(async move {
@@ -236,6 +237,9 @@ pub(super) async fn ended(
         })
     })
     .await?;
+    if lost {
+        app.counts().lost.one();
+    }
     app.tokens().revoke(id);
     // Whoever closes it: who listens, and the agent that started it, hear of it at once.
     told(app, of);
@@ -249,5 +253,6 @@ fn activity_row(session: SessionId, at: Timestamp, kind: &str, detail: Option<St
         at,
         kind: kind.to_owned(),
         detail: detail.map(|d| serde_json::Value::String(d).to_string()),
+        actor: None,
     }
 }

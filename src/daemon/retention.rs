@@ -8,7 +8,7 @@ use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::session::{Session, SessionId};
 use crate::domain::timestamp::Timestamp;
 use crate::store::error::StoreError;
-use crate::store::{retention, search, transcript};
+use crate::store::{retention, search, task_event, transcript};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -182,7 +182,12 @@ async fn activity(app: &App, before: Timestamp, stop: &CancellationToken) -> Res
         let computer = app.store().computer().to_owned();
         let gone = write(app, move |tx| {
             let computer = computer.clone();
-            Box::pin(async move { retention::delete_activity(tx.conn(), &computer, before, rows).await })
+            Box::pin(async move {
+                match retention::delete_activity(tx.conn(), &computer, before, rows).await? {
+                    0 => task_event::delete_old(tx.conn(), before, rows).await,
+                    gone => Ok(gone),
+                }
+            })
         })
         .await?;
         pace.done();

@@ -8,7 +8,8 @@ use crate::daemon::front::Front;
 use crate::daemon::hosts::Hosts;
 use crate::daemon::listen::Socket;
 use crate::daemon::{
-    attach, checkpoints, children, database, effects, jobs, keys, life, listen, manager, transcripts,
+    attach, checkpoints, children, database, docs, effects, jobs, keys, life, listen, manager, people,
+    transcripts,
 };
 use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::timestamp::Timestamp;
@@ -102,6 +103,8 @@ pub async fn run(daemon: Daemon, stop: CancellationToken) -> anyhow::Result<()> 
     let children = tokio::spawn(children::run(Arc::clone(&app), after.clone()));
     let jobs = tokio::spawn(jobs::run(Arc::clone(&app), stop.clone()));
     let keys = tokio::spawn(keys::run(Arc::clone(&app), stop.clone()));
+    let documents = tokio::spawn(docs::run(Arc::clone(&app), stop.clone()));
+    let people = tokio::spawn(people::run(Arc::clone(&app), stop.clone()));
     let reloads = tokio::spawn(reload_on_hangup(Arc::clone(&app), hangups, stop.clone()));
     let front = Arc::new(Front::new(app.clone(), app.names().clone(), app.connections().clone()));
     manager::ready(&app);
@@ -110,7 +113,7 @@ pub async fn run(daemon: Daemon, stop: CancellationToken) -> anyhow::Result<()> 
     let served = listen::serve(socket, front, stop.clone()).await;
     stop.cancel();
     after.cancel();
-    for task in [life, adopting, transcripts, children, jobs, keys, reloads, told] {
+    for task in [life, adopting, transcripts, children, jobs, keys, documents, people, reloads, told] {
         // Each ends by its token; one that does not is left behind.
         let _ = tokio::time::timeout(Duration::from_secs(2), task).await;
     }

@@ -16,12 +16,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything that a reload replaces.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// The config with its secrets, paths and origins.
     pub loaded: Loaded,
     /// Who is who.
-    pub people: PeopleMap,
+    pub people: Arc<PeopleMap>,
+    /// How often people and bans had changed when the map was made.
+    pub people_version: i64,
     /// The bounds of the socket.
     pub limits: Arc<Limits>,
     /// Takes credentials out of transcripts. Without it none are kept.

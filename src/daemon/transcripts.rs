@@ -107,7 +107,7 @@ pub async fn run(app: Arc<App>, before: Vec<Session>, stop: CancellationToken) {
             },
             event = events.recv() => match event {
                 Ok(Event::Session(event)) => all.heard(event.session_id, event.kind).await,
-                Ok(Event::Catalogue | Event::Inbox { .. }) => Ok(()),
+                Ok(Event::Catalogue | Event::Documents(_) | Event::Inbox { .. }) => Ok(()),
                 Err(RecvError::Lagged(_)) => {
                     all.woken.values().for_each(|woken| woken.notify_one());
                     all.search().await

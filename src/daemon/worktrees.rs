@@ -67,7 +67,7 @@ pub async fn remove(app: &App, session: &Session, event: Uuid) -> Result<(), Sto
         Ok(()) => ("worktree_removed", None),
         Err(why) => ("worktree_kept", Some(serde_json::Value::from(why.as_str()).to_string())),
     };
-    let row = activity::Event { id: event, session: id, at, kind: kind.to_owned(), detail };
+    let row = activity::Event { id: event, session: id, at, kind: kind.to_owned(), detail, actor: None };
     let gone = removed.is_ok();
     write(app, move |tx| {
         let row = row.clone();

@@ -1,9 +1,11 @@
 //! Everything that can be asked, with the things (not the names) it is about. What `policy` judges.
 
+use crate::domain::activity::ActivityQuery;
 use crate::domain::audit::AuditOutcome;
 use crate::domain::audit_format::AuditFormat;
 use crate::domain::caller::Caller;
 use crate::domain::credential::{CredentialChange, Holder};
+use crate::domain::document::DocsQuery;
 use crate::domain::export::ExportFormat;
 use crate::domain::hold::HoldScope;
 use crate::domain::hook::HookEvent;
@@ -12,12 +14,16 @@ use crate::domain::label::Labels;
 use crate::domain::letter::Letter;
 use crate::domain::note::VerifierKey;
 use crate::domain::notice::{InboxQuery, MineQuery};
-use crate::domain::person::PersonId;
+use crate::domain::people_change::{BanQuery, PeopleChange};
+use crate::domain::people_query::PeopleQuery;
+use crate::domain::person::{Person, PersonId};
 use crate::domain::project::Project;
 use crate::domain::query::Query;
 use crate::domain::question::{Answer, Question};
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
+use crate::domain::task::{Task, TaskChange, TaskQuery};
 use crate::domain::timestamp::Timestamp;
+use crate::domain::usage::UsageQuery;
 use crate::domain::verb::Verb;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -37,6 +43,10 @@ pub enum Action {
     ListAgents,
     /// Machines on this database.
     ListComputers,
+    /// Shared documents: the index, or the texts of some.
+    ReadDocs(Box<DocsQuery>),
+    /// What is wrong with the shared documents.
+    DocProblems,
     /// Sessions.
     ListSessions(Box<SessionQuery>),
     /// One session's metadata.
@@ -85,6 +95,8 @@ pub enum Action {
         set: Labels,
         /// Names of labels it loses.
         remove: Vec<String>,
+        /// The version of title and labels that was seen.
+        seen: Option<String>,
         /// Why.
         reason: Option<String>,
     },
@@ -94,6 +106,8 @@ pub enum Action {
         session: Box<Session>,
         /// What to call it.
         title: SessionTitle,
+        /// The version of title and labels that was seen.
+        seen: Option<String>,
         /// Why.
         reason: Option<String>,
     },
@@ -159,6 +173,18 @@ pub enum Action {
     SendSummary(Box<Letter>),
     /// Who read what of one's own.
     WhoReadMine(Box<MineQuery>),
+    /// Giving somebody a task.
+    CreateTask(Box<Task>),
+    /// Everybody's tasks.
+    ListTasks(Box<TaskQuery>),
+    /// One's own tasks.
+    ListMyTasks(Box<TaskQuery>),
+    /// One task.
+    ShowTask(Box<Task>),
+    /// Moving a task, or changing what it says.
+    UpdateTask(Box<TaskChange>),
+    /// Deleting a task.
+    DeleteTask(Box<Task>),
     /// The audit log.
     ListAudit(Box<AuditQuery>),
     /// Checking the chain.
@@ -211,6 +237,12 @@ pub enum Action {
         /// Also what was released.
         all: bool,
     },
+    /// What was used.
+    ShowUsage(Box<UsageQuery>),
+    /// Who did what, when.
+    ListActivity(Box<ActivityQuery>),
+    /// Numbers for a monitoring system.
+    ReadMetrics,
     /// The config in force: all of it for admins, the personal layer for others.
     ShowConfig,
     /// One's personal config layer, already checked.
@@ -219,6 +251,8 @@ pub enum Action {
         yaml: String,
         /// The keys it sets.
         keys: Vec<String>,
+        /// The version that is to be replaced.
+        seen: Option<String>,
     },
     /// Names of credentials.
     ListCredentials(Holder),
@@ -235,6 +269,24 @@ pub enum Action {
     GenerateKey,
     /// Another encryption key, and everything encrypted anew with it.
     RotateKey,
+    /// Some of the people.
+    ListPeople(Box<PeopleQuery>),
+    /// Who is meant by some words.
+    FindPerson {
+        /// The words.
+        query: String,
+        /// Whether deleted people are found, too.
+        deleted: bool,
+    },
+    /// One person.
+    ShowPerson {
+        /// Who.
+        person: Box<Person>,
+        /// Whether it is the caller.
+        own: bool,
+    },
+    /// How many people there are.
+    PeopleStats,
     /// Why somebody is who they are.
     ExplainPerson {
         /// Who that is, as the map says now.
@@ -242,6 +294,10 @@ pub enum Action {
         /// Whether it is the caller.
         own: bool,
     },
+    /// Changing people or bans.
+    ChangePeople(Box<PeopleChange>),
+    /// Bans.
+    ListBans(BanQuery),
     /// Reading the config again.
     Reload,
     /// What the daemon does now and then.
@@ -454,6 +510,8 @@ impl Action {
             Self::ListProjects => Verb::ListProjects,
             Self::ListAgents => Verb::ListAgents,
             Self::ListComputers => Verb::ListComputers,
+            Self::ReadDocs(_) => Verb::ReadDocs,
+            Self::DocProblems => Verb::DocProblems,
             Self::ListSessions(_) => Verb::ListSessions,
             Self::ShowSession(_) => Verb::ShowSession,
             Self::StartSession(_) => Verb::StartSession,
@@ -479,6 +537,12 @@ impl Action {
             Self::SendToPerson(_) => Verb::SendToPerson,
             Self::SendSummary(_) => Verb::SendSummary,
             Self::WhoReadMine(_) => Verb::WhoReadMine,
+            Self::CreateTask(_) => Verb::CreateTask,
+            Self::ListTasks(_) => Verb::ListTasks,
+            Self::ListMyTasks(_) => Verb::ListMyTasks,
+            Self::ShowTask(_) => Verb::ShowTask,
+            Self::UpdateTask(_) => Verb::UpdateTask,
+            Self::DeleteTask(_) => Verb::DeleteTask,
             Self::ListAudit(_) => Verb::ListAudit,
             Self::VerifyAudit(_) => Verb::VerifyAudit,
             Self::ExportAudit { .. } => Verb::ExportAudit,
@@ -488,18 +552,27 @@ impl Action {
             Self::PruneAudit { .. } => Verb::PruneAudit,
             Self::PlaceHold { .. } | Self::ReleaseHold { .. } => Verb::HoldAudit,
             Self::ListHolds { .. } => Verb::ListHolds,
+            Self::ShowUsage(_) => Verb::ShowUsage,
+            Self::ListActivity(_) => Verb::ListActivity,
+            Self::ReadMetrics => Verb::ReadMetrics,
             Self::ShowConfig => Verb::ShowConfig,
             Self::PutMyConfig { .. } => Verb::PutMyConfig,
             Self::ListCredentials(_) => Verb::ListCredentials,
             Self::ChangeCredentials { change, .. } => match **change {
                 CredentialChange::Put { .. } => Verb::PutCredential,
-                CredentialChange::Delete(_) => Verb::DeleteCredential,
+                CredentialChange::Delete { .. } => Verb::DeleteCredential,
                 CredentialChange::Import { .. } => Verb::ImportCredentials,
             },
             Self::ShowKeys => Verb::ShowKeys,
             Self::GenerateKey => Verb::GenerateKey,
             Self::RotateKey => Verb::RotateKey,
+            Self::ListPeople(_) => Verb::ListPeople,
+            Self::FindPerson { .. } => Verb::FindPerson,
+            Self::ShowPerson { .. } => Verb::ShowPerson,
+            Self::PeopleStats => Verb::PeopleStats,
             Self::ExplainPerson { .. } => Verb::ExplainPerson,
+            Self::ChangePeople(change) => change.verb(),
+            Self::ListBans(_) => Verb::ListBans,
             Self::Reload => Verb::Reload,
             Self::ListJobs => Verb::ListJobs,
             Self::RunJob(_) => Verb::RunJob,
@@ -513,6 +586,14 @@ impl Action {
                 letter.to.iter().map(|addressee| addressee.person.id).collect()
             }
             _ => Vec::new(),
+        }
+    }
+
+    /// Who is warned, and at which uid they were last seen.
+    pub fn warned(&self) -> Option<(PersonId, u32)> {
+        match self {
+            Self::ChangePeople(change) => change.warned(),
+            _ => None,
         }
     }
 
@@ -535,6 +616,7 @@ impl Action {
             Self::ResumeSession(resumption) => Some(&resumption.session),
             Self::AnswerSession(new) => Some(&new.session),
             Self::SendToPerson(letter) => letter.session(),
+            Self::ListActivity(query) => query.session.as_deref(),
             _ => None,
         }
     }

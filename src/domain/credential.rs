@@ -188,9 +188,16 @@ pub enum CredentialChange {
         name: CredentialName,
         /// Its value.
         value: CredentialValue,
+        /// When the value was put that was seen.
+        seen: Option<String>,
     },
     /// One is deleted.
-    Delete(CredentialName),
+    Delete {
+        /// Its name.
+        name: CredentialName,
+        /// When the value was put that was seen.
+        seen: Option<String>,
+    },
     /// Many are put, all or none.
     Import {
         /// Names and values, each name once.

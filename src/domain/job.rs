@@ -22,20 +22,26 @@ pub enum Job {
     Heartbeat,
     /// Ends sessions in which nothing happens.
     IdleSessions,
+    /// Counts how long agents have run.
+    Usage,
     /// Deletes what is old.
     Retention,
+    /// Forgets visitors who have not come back.
+    Visitors,
     /// Indexes transcripts from before there was an index.
     SearchIndex,
 }
 
 impl Job {
     /// Every job.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Checkpoint,
         Self::Prune,
         Self::Heartbeat,
         Self::IdleSessions,
+        Self::Usage,
         Self::Retention,
+        Self::Visitors,
         Self::SearchIndex,
     ];
 
@@ -46,7 +52,9 @@ impl Job {
             Self::Prune => "prune",
             Self::Heartbeat => "heartbeat",
             Self::IdleSessions => "idle_sessions",
+            Self::Usage => "usage",
             Self::Retention => "retention",
+            Self::Visitors => "visitors",
             Self::SearchIndex => "search_index",
         }
     }
@@ -58,7 +66,9 @@ impl Job {
             Self::Prune => "goes on with cutting old rows off the audit log, once that was asked for",
             Self::Heartbeat => "tells people of tasks that are overdue or soon due, once a day each",
             Self::IdleSessions => "ends sessions in which nothing has happened for sessions.idle_end_hours",
+            Self::Usage => "counts how long agents have run since it was last counted",
             Self::Retention => "deletes transcripts, recordings and activity older than retention says",
+            Self::Visitors => "forgets visitors who have been away for retention.anonymous_days",
             Self::SearchIndex => "indexes transcripts that were kept before there was an index",
         }
     }

@@ -1,21 +1,28 @@
 //! What is true: pure types and the policy. No I/O, no clock, no randomness, no async.
 
 pub mod action;
+pub mod activity;
 pub mod audit;
 pub mod audit_format;
 pub mod caller;
 pub mod checkpoint;
 pub mod credential;
+pub mod deadline;
 pub mod directory;
+pub mod document;
 pub mod export;
 pub mod hold;
 pub mod hook;
 pub mod job;
 pub mod label;
 pub mod letter;
+pub mod library;
+pub mod meter;
 pub mod note;
 pub mod notice;
 pub mod people;
+pub mod people_change;
+pub mod people_query;
 pub mod person;
 pub mod policy;
 pub mod project;
@@ -26,5 +33,6 @@ pub mod session;
 pub mod task;
 pub mod timestamp;
 pub mod transcript;
+pub mod usage;
 pub mod verb;
 pub mod walk;

@@ -2,7 +2,7 @@
 //! Pure: names and groups are looked up before, the directory is handed in. A reload makes a new map.
 
 use crate::domain::caller::{PersonRef, Role, Rule};
-use crate::domain::person::{PersonId, PersonStatus, Standing};
+use crate::domain::person::{PersonId, PersonStatus, Standing, fold};
 use crate::domain::timestamp::Timestamp;
 use std::collections::HashMap;
 
@@ -72,6 +72,13 @@ pub struct ConfigPerson {
     pub origin: Option<String>,
 }
 
+impl ConfigPerson {
+    /// Whether it stands for everybody of a group and is no person.
+    fn is_group(&self) -> bool {
+        self.who.iter().all(|who| matches!(who, Selector::Group(..)))
+    }
+}
+
 /// What happens to somebody unmapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unmapped {
@@ -109,6 +116,14 @@ pub struct Ban {
     pub until: Option<Timestamp>,
     /// Why.
     pub reason: Option<String>,
+}
+
+impl Ban {
+    fn hits(&self, uid: Option<u32>, person: Option<PersonId>, now: Timestamp) -> bool {
+        let theirs =
+            (self.uid.is_some() && self.uid == uid) || (self.person.is_some() && self.person == person);
+        theirs && self.until.is_none_or(|until| until > now)
+    }
 }
 
 /// Everything the mapping needs.
@@ -177,15 +192,98 @@ impl PeopleMap {
         Self { sources, by_name, added_by_uid, added_by_user }
     }
 
-    /// Names of the config that must be bound to keys.
-    pub fn config_names(sources: &Sources) -> Vec<String> {
-        let groups_only = |p: &&ConfigPerson| !p.who.iter().all(|w| matches!(w, Selector::Group(..)));
-        let single = sources.single_user.iter().map(|(_, name)| name.clone());
-        sources.config.iter().filter(groups_only).map(|p| p.name.clone()).chain(single).collect()
+    /// The same config, with the directory and the bans as they are now.
+    pub fn with(&self, directory: Vec<Known>, bans: Vec<Ban>) -> Self {
+        let s = &self.sources;
+        Self::new(Sources {
+            single_user: s.single_user.clone(),
+            config: s.config.clone(),
+            deny: s.deny.clone(),
+            allow: s.allow.clone(),
+            refuse_unmapped: s.refuse_unmapped,
+            directory,
+            bans,
+        })
     }
 
-    /// Who this is. First hit wins: deny, uid, user name, group, directory, unmapped.
+    /// The person of the config with this name, in any case.
+    pub fn of_config(&self, name: &str) -> Option<&ConfigPerson> {
+        let name = fold(name);
+        self.sources.config.iter().filter(|p| !p.is_group()).find(|p| fold(&p.name) == name)
+    }
+
+    /// The person whom the config says this OS user is, by name or uid.
+    pub fn claimed(&self, os_username: Option<&str>, uid: Option<u32>) -> Option<&ConfigPerson> {
+        let claims = |who: &Selector| match who {
+            Selector::User(user) => os_username == Some(user),
+            Selector::Uid(theirs) => uid == Some(*theirs),
+            Selector::Group(..) => false,
+        };
+        self.sources.config.iter().find(|p| p.who.iter().any(claims))
+    }
+
+    /// The uids by which the config knows the person of this name.
+    pub fn config_uids(&self, name: &str) -> Vec<u32> {
+        let uid = |who: &Selector| match who {
+            Selector::Uid(uid) => Some(*uid),
+            Selector::User(_) | Selector::Group(..) => None,
+        };
+        self.of_config(name).into_iter().flat_map(|p| p.who.iter().filter_map(uid)).collect()
+    }
+
+    /// Names and roles of those whose role the config decides.
+    pub fn config_roles(&self) -> Vec<(String, Role)> {
+        let single = self.sources.single_user.iter().map(|(_, name)| (name.clone(), Role::Admin));
+        let people = self.sources.config.iter().filter(|p| !p.is_group());
+        people.map(|p| (p.name.clone(), p.role)).chain(single).collect()
+    }
+
+    /// Those of the directory who may act as admins now: the config's and those added at run time, counted together. Who
+    /// would be one by an OS group is not known before they come, so none of these is among them.
+    pub fn admins(&self, now: Timestamp) -> Vec<PersonId> {
+        let s = &self.sources;
+        let config = self.config_roles();
+        let may = |one: &&Known| {
+            let theirs = config.iter().find(|(name, _)| *name == one.name).map(|(_, role)| *role);
+            let added = one.role.filter(|_| one.uid.is_some() || one.os_username.is_some());
+            let by_config = self.config_uids(&one.name);
+            let is_banned = s.bans.iter().any(|ban| {
+                let mut uids = by_config.iter().copied().chain(one.uid);
+                ban.hits(None, Some(one.id), now) || uids.any(|uid| ban.hits(Some(uid), None, now))
+            });
+            let user = OsUser {
+                uid: one.uid.unwrap_or(u32::MAX),
+                username: one.os_username.clone(),
+                gids: Vec::new(),
+                foreign: false,
+            };
+            let is_denied = s.deny.iter().any(|listed| listed.who.matches(&user));
+            let role = if s.single_user.is_some() { theirs } else { theirs.or(added) };
+            role == Some(Role::Admin) && one.status == PersonStatus::Active && !is_banned && !is_denied
+        };
+        s.directory.iter().filter(may).map(|one| one.id).collect()
+    }
+
+    /// Names of the config that must be bound to keys.
+    pub fn config_names(sources: &Sources) -> Vec<String> {
+        let single = sources.single_user.iter().map(|(_, name)| name.clone());
+        sources.config.iter().filter(|p| !p.is_group()).map(|p| p.name.clone()).chain(single).collect()
+    }
+
+    /// Who this is. First hit wins: deny, uid, user name, group, directory, unmapped. A ban of a uid is for whoever comes
+    /// as it, mapped or not.
     pub fn resolve(&self, who: &OsUser, now: Timestamp) -> Resolved {
+        let mut resolved = self.mapped(who, now);
+        if resolved.standing == Standing::Active
+            && !who.foreign
+            && let Some(ban) = self.sources.bans.iter().find(|ban| ban.hits(Some(who.uid), None, now))
+        {
+            resolved.standing = Standing::Banned { until: ban.until, reason: ban.reason.clone() };
+        }
+        resolved
+    }
+
+    fn mapped(&self, who: &OsUser, now: Timestamp) -> Resolved {
         let s = &self.sources;
         if who.foreign {
             return self.unmapped("somebody from another user namespace", None);
@@ -289,10 +387,7 @@ impl PeopleMap {
         now: Timestamp,
     ) -> Resolved {
         let known = self.by_name.get(name).map(|&i| &self.sources.directory[i]);
-        let ban = self.sources.bans.iter().find(|b| {
-            let hits = b.uid == Some(who.uid) || (b.person.is_some() && b.person == known.map(|p| p.id));
-            hits && b.until.is_none_or(|until| until > now)
-        });
+        let ban = self.sources.bans.iter().find(|b| b.hits(Some(who.uid), known.map(|p| p.id), now));
         let standing = match (ban, known) {
             (Some(ban), _) => Standing::Banned { until: ban.until, reason: ban.reason.clone() },
             (None, Some(person)) => person.status.standing(),

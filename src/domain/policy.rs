@@ -7,8 +7,10 @@ use crate::domain::credential::Holder;
 use crate::domain::export::ExportFormat;
 use crate::domain::letter::{Into, Letter};
 use crate::domain::session::{Profile, Session, SessionId};
+use crate::domain::task::Step;
 use crate::domain::verb::Verb;
 
+mod task;
 #[cfg(test)]
 mod tests;
 
@@ -95,12 +97,19 @@ pub enum Denied {
     Owner(String),
     /// What is the system's is admins' business.
     NotAdmin,
+    /// The task is not the caller's to move so.
+    TaskStep(Step),
+    /// What the task says is not the caller's to change.
+    TaskText,
 }
 
 /// The least role that may do it to anything at all.
 pub const fn least_role(verb: Verb) -> Role {
     match verb {
         Verb::Whoami | Verb::Health => Role::Public,
+        // Each document has a least role of its own.
+        Verb::ReadDocs => Role::Public,
+        Verb::DocProblems => Role::Admin,
         Verb::ShowApi => Role::Newcomer,
         Verb::ListProjects
         | Verb::ListAgents
@@ -116,10 +125,17 @@ pub const fn least_role(verb: Verb) -> Role {
         | Verb::SendToPerson
         | Verb::SendSummary
         | Verb::WhoReadMine
+        | Verb::ShowUsage
+        | Verb::ListActivity
+        | Verb::ListMyTasks
+        | Verb::ShowTask
+        | Verb::UpdateTask
         | Verb::ShowConfig
         | Verb::PutMyConfig
         | Verb::ReportHook
+        | Verb::ShowPerson
         | Verb::ExplainPerson => Role::Newcomer,
+        Verb::ListPeople | Verb::FindPerson | Verb::PeopleStats => Role::Admin,
         Verb::StartSession | Verb::SendMessage | Verb::EndSession | Verb::Watch => Role::Contributor,
         Verb::ResumeSession
         | Verb::InterruptSession
@@ -131,10 +147,24 @@ pub const fn least_role(verb: Verb) -> Role {
             Role::Contributor
         }
         Verb::ShowKeys | Verb::GenerateKey | Verb::RotateKey => Role::Admin,
+        Verb::CreateTask | Verb::ListTasks | Verb::DeleteTask => Role::Admin,
         Verb::ListAudit | Verb::VerifyAudit | Verb::Reload => Role::Admin,
         Verb::ListJobs | Verb::RunJob => Role::Admin,
+        Verb::AddPerson
+        | Verb::UpdatePerson
+        | Verb::SetPersonRole
+        | Verb::SetPersonStatus
+        | Verb::DeletePerson
+        | Verb::PurgePerson
+        | Verb::MergePeople
+        | Verb::BulkPeople
+        | Verb::WarnPerson
+        | Verb::BanPerson
+        | Verb::LiftBan
+        | Verb::ListBans => Role::Admin,
         Verb::ExportAudit | Verb::FollowAudit | Verb::ShowAuditKeys | Verb::RotateAuditKey => Role::Admin,
         Verb::PruneAudit | Verb::HoldAudit | Verb::ListHolds => Role::Admin,
+        Verb::ReadMetrics => Role::Admin,
     }
 }
 
@@ -147,6 +177,7 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::ListProjects
         | Verb::ListAgents
         | Verb::ListComputers
+        | Verb::ReadDocs
         | Verb::ListSessions
         | Verb::ShowSession
         | Verb::StartSession
@@ -157,7 +188,11 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::ReportHook
         | Verb::Watch
         | Verb::ReadInbox
+        | Verb::ListMyTasks
+        | Verb::ShowTask
+        | Verb::UpdateTask
         | Verb::SendSummary => true,
+        Verb::DocProblems => false,
         Verb::Attach
         | Verb::MarkInbox
         | Verb::SendToPerson
@@ -168,16 +203,31 @@ pub const fn open_to_agents(verb: Verb) -> bool {
         | Verb::PutMyConfig
         | Verb::ExplainPerson
         | Verb::Reload => false,
+        Verb::ListPeople | Verb::FindPerson | Verb::ShowPerson | Verb::PeopleStats => false,
         Verb::ResumeSession | Verb::InterruptSession | Verb::RenameSession | Verb::AnswerSession => false,
         Verb::ExportSession => false,
+        Verb::CreateTask | Verb::ListTasks | Verb::DeleteTask => false,
         Verb::ExportAudit | Verb::FollowAudit | Verb::ShowAuditKeys | Verb::RotateAuditKey => false,
         Verb::PruneAudit | Verb::HoldAudit | Verb::ListHolds => false,
+        Verb::ShowUsage | Verb::ListActivity | Verb::ReadMetrics => false,
         Verb::PurgeSession | Verb::LabelSession | Verb::SearchSessions => false,
         Verb::ListCredentials | Verb::PutCredential | Verb::DeleteCredential | Verb::ImportCredentials => {
             false
         }
         Verb::ShowKeys | Verb::GenerateKey | Verb::RotateKey => false,
         Verb::ListJobs | Verb::RunJob => false,
+        Verb::AddPerson
+        | Verb::UpdatePerson
+        | Verb::SetPersonRole
+        | Verb::SetPersonStatus
+        | Verb::DeletePerson
+        | Verb::PurgePerson
+        | Verb::MergePeople
+        | Verb::BulkPeople
+        | Verb::WarnPerson
+        | Verb::BanPerson
+        | Verb::LiftBan
+        | Verb::ListBans => false,
     }
 }
 
@@ -222,11 +272,24 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
         | Action::ListProjects
         | Action::ListAgents
         | Action::ListComputers
+        | Action::ReadDocs(_)
+        | Action::DocProblems
         | Action::Inbox(_)
         | Action::SendSummary(_)
         | Action::WhoReadMine(_)
+        | Action::CreateTask(_)
+        | Action::ListTasks(_)
+        | Action::ListMyTasks(_)
         | Action::ShowConfig
         | Action::PutMyConfig { .. } => {}
+        Action::ReadMetrics => {}
+        Action::ShowUsage(query) => of_oneself(caller, query.person.as_deref())?,
+        Action::ListActivity(query) => {
+            of_oneself(caller, query.person.as_deref())?;
+            if let Some(session) = &query.session {
+                reach(caller, session, Itself::Refused)?;
+            }
+        }
         Action::ListSessions(query) => {
             let of_another = query.owner.as_ref().is_some_and(|owner| *owner != caller.name());
             if of_another && (caller.role < Role::Admin || caller.agent_of.is_some()) {
@@ -349,6 +412,9 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
             profile = judge_start(caller, new, rules)?;
             record = new.existing.is_none().then_some("session.start");
         }
+        Action::ShowTask(task) => task::know(caller, task)?,
+        Action::UpdateTask(change) => task::change(caller, change)?,
+        Action::DeleteTask(_) => record = Some(verb.name()),
         Action::ListAudit(_) => record = Some("audit.read"),
         Action::VerifyAudit(_) => record = Some("audit.verify"),
         Action::ExportAudit { .. } => record = Some("audit.export"),
@@ -360,11 +426,19 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
             record = Some(if *dry_run { "audit.read" } else { "audit.prune" });
         }
         Action::PlaceHold { .. } | Action::ReleaseHold { .. } => record = Some("audit.hold"),
-        Action::ExplainPerson { own, .. } => {
+        Action::ListPeople(query) => {
+            // Its first page says that all of them are taken out.
+            record = (query.export && query.after.is_none()).then_some("people.export");
+        }
+        Action::FindPerson { .. } | Action::PeopleStats => {}
+        Action::ShowPerson { own, .. } | Action::ExplainPerson { own, .. } => {
             if !own && caller.role < Role::Admin {
                 return Err(Denied::Hidden);
             }
         }
+        // Only looking at who it would be is reading.
+        Action::ChangePeople(change) => record = (!change.is_dry_run()).then_some(verb.name()),
+        Action::ListBans(_) => {}
         Action::Reload => record = Some("config.reload"),
         Action::ListJobs => {}
         Action::RunJob(_) => record = Some(verb.name()),
@@ -377,6 +451,14 @@ pub fn judge(caller: &Caller, action: Action, rules: &Rules) -> Result<Permit, D
         Action::GenerateKey | Action::RotateKey => record = Some(verb.name()),
     }
     Ok(Permit { caller: caller.clone(), action, profile, record })
+}
+
+/// Whether the caller may ask about this person: oneself, or for admins anybody.
+fn of_oneself(caller: &Caller, person: Option<&str>) -> Result<(), Denied> {
+    match person {
+        Some(person) if caller.role < Role::Admin && person != caller.name() => Err(Denied::Hidden),
+        _ => Ok(()),
+    }
 }
 
 /// Whether the caller keeps these credentials: one's own, or for admins the system's.

@@ -1,9 +1,11 @@
 //! Sessions: what one is, and the states it may be in.
 
 use crate::domain::caller::Caller;
+use crate::domain::label::Labels;
 use crate::domain::person::PersonId;
 use crate::domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use std::fmt;
 use uuid::Uuid;
 
@@ -293,4 +295,15 @@ impl Session {
     pub fn is_own(&self, caller: &Caller) -> bool {
         self.owner_uid == caller.uid && caller.person.as_ref().is_some_and(|p| p.id == self.owner)
     }
+}
+/// The version of what people may change of a session: the same title and labels are the same version.
+pub fn version(title: Option<&str>, labels: &Labels) -> String {
+    let mut digest = Sha256::new();
+    let words = labels.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]);
+    for word in title.into_iter().chain(words) {
+        digest.update(word.len().to_be_bytes());
+        digest.update(word);
+    }
+    digest.update([u8::from(title.is_some())]);
+    digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

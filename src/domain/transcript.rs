@@ -114,10 +114,12 @@ pub struct Usage {
     pub at: Option<Timestamp>,
     /// The model, if the agent says.
     pub model: Option<String>,
-    /// Read, without what came from a cache.
+    /// Read, without what came from a cache or was put into one.
     pub input: u64,
     /// Read from a cache.
     pub cached: u64,
+    /// Read and put into a cache.
+    pub cache_write: u64,
     /// Written, thinking included.
     pub output: u64,
 }

@@ -15,6 +15,10 @@ pub enum Verb {
     ListAgents,
     /// Machines.
     ListComputers,
+    /// Shared documents.
+    ReadDocs,
+    /// What is wrong with them.
+    DocProblems,
     /// Sessions.
     ListSessions,
     /// One session.
@@ -61,6 +65,18 @@ pub enum Verb {
     SendSummary,
     /// Who read what of one's own.
     WhoReadMine,
+    /// Giving somebody a task.
+    CreateTask,
+    /// Everybody's tasks.
+    ListTasks,
+    /// One's own tasks.
+    ListMyTasks,
+    /// One task.
+    ShowTask,
+    /// Moving a task, or changing what it says.
+    UpdateTask,
+    /// Deleting a task.
+    DeleteTask,
     /// The audit log.
     ListAudit,
     /// Checking it.
@@ -79,6 +95,12 @@ pub enum Verb {
     HoldAudit,
     /// What is kept.
     ListHolds,
+    /// What was used.
+    ShowUsage,
+    /// Who did what, when.
+    ListActivity,
+    /// Numbers for a monitoring system.
+    ReadMetrics,
     /// The config.
     ShowConfig,
     /// One's own layer.
@@ -97,8 +119,40 @@ pub enum Verb {
     GenerateKey,
     /// Another of them.
     RotateKey,
+    /// People.
+    ListPeople,
+    /// Who is meant.
+    FindPerson,
+    /// One of them.
+    ShowPerson,
+    /// How many there are.
+    PeopleStats,
     /// Explaining a mapping.
     ExplainPerson,
+    /// Adding a person.
+    AddPerson,
+    /// Changing what is kept of one.
+    UpdatePerson,
+    /// Giving one another role.
+    SetPersonRole,
+    /// Switching one on or off.
+    SetPersonStatus,
+    /// Deleting one; the name stays with sessions and audit.
+    DeletePerson,
+    /// Removing one.
+    PurgePerson,
+    /// Making one of two.
+    MergePeople,
+    /// Changing many.
+    BulkPeople,
+    /// Warning one.
+    WarnPerson,
+    /// Banning one.
+    BanPerson,
+    /// Lifting a ban.
+    LiftBan,
+    /// Bans.
+    ListBans,
     /// Reading the config again.
     Reload,
     /// What the daemon does now and then.
@@ -116,6 +170,8 @@ impl Verb {
         Self::ListProjects,
         Self::ListAgents,
         Self::ListComputers,
+        Self::ReadDocs,
+        Self::DocProblems,
         Self::ListSessions,
         Self::ShowSession,
         Self::StartSession,
@@ -139,6 +195,12 @@ impl Verb {
         Self::SendToPerson,
         Self::SendSummary,
         Self::WhoReadMine,
+        Self::CreateTask,
+        Self::ListTasks,
+        Self::ListMyTasks,
+        Self::ShowTask,
+        Self::UpdateTask,
+        Self::DeleteTask,
         Self::ListAudit,
         Self::VerifyAudit,
         Self::ExportAudit,
@@ -148,6 +210,9 @@ impl Verb {
         Self::PruneAudit,
         Self::HoldAudit,
         Self::ListHolds,
+        Self::ShowUsage,
+        Self::ListActivity,
+        Self::ReadMetrics,
         Self::ShowConfig,
         Self::PutMyConfig,
         Self::ListCredentials,
@@ -157,7 +222,23 @@ impl Verb {
         Self::ShowKeys,
         Self::GenerateKey,
         Self::RotateKey,
+        Self::ListPeople,
+        Self::FindPerson,
+        Self::ShowPerson,
+        Self::PeopleStats,
         Self::ExplainPerson,
+        Self::AddPerson,
+        Self::UpdatePerson,
+        Self::SetPersonRole,
+        Self::SetPersonStatus,
+        Self::DeletePerson,
+        Self::PurgePerson,
+        Self::MergePeople,
+        Self::BulkPeople,
+        Self::WarnPerson,
+        Self::BanPerson,
+        Self::LiftBan,
+        Self::ListBans,
         Self::Reload,
         Self::ListJobs,
         Self::RunJob,
@@ -172,6 +253,8 @@ impl Verb {
             Self::ListProjects => "projects.list",
             Self::ListAgents => "agents.list",
             Self::ListComputers => "computers.list",
+            Self::ReadDocs => "docs.read",
+            Self::DocProblems => "docs.problems",
             Self::ListSessions => "sessions.list",
             Self::ShowSession => "session.show",
             Self::StartSession => "session.start",
@@ -195,6 +278,12 @@ impl Verb {
             Self::SendToPerson => "message.send",
             Self::SendSummary => "summary.send",
             Self::WhoReadMine => "audit.mine",
+            Self::CreateTask => "task.create",
+            Self::ListTasks => "tasks.list",
+            Self::ListMyTasks => "tasks.mine",
+            Self::ShowTask => "task.show",
+            Self::UpdateTask => "task.update",
+            Self::DeleteTask => "task.delete",
             Self::ListAudit => "audit.list",
             Self::VerifyAudit => "audit.verify",
             Self::ExportAudit => "audit.export",
@@ -204,6 +293,9 @@ impl Verb {
             Self::PruneAudit => "audit.prune",
             Self::HoldAudit => "audit.hold",
             Self::ListHolds => "audit.holds",
+            Self::ShowUsage => "usage.show",
+            Self::ListActivity => "activity.list",
+            Self::ReadMetrics => "metrics.read",
             Self::ShowConfig => "config.show",
             Self::PutMyConfig => "config.put_mine",
             Self::ListCredentials => "credentials.list",
@@ -213,7 +305,23 @@ impl Verb {
             Self::ShowKeys => "key.show",
             Self::GenerateKey => "key.generate",
             Self::RotateKey => "key.rotate",
+            Self::ListPeople => "people.list",
+            Self::FindPerson => "people.find",
+            Self::ShowPerson => "people.show",
+            Self::PeopleStats => "people.stats",
             Self::ExplainPerson => "people.explain",
+            Self::AddPerson => "person.add",
+            Self::UpdatePerson => "person.update",
+            Self::SetPersonRole => "person.role",
+            Self::SetPersonStatus => "person.status",
+            Self::DeletePerson => "person.delete",
+            Self::PurgePerson => "person.purge",
+            Self::MergePeople => "person.merge",
+            Self::BulkPeople => "person.bulk",
+            Self::WarnPerson => "person.warn",
+            Self::BanPerson => "ban.add",
+            Self::LiftBan => "ban.lift",
+            Self::ListBans => "bans.list",
             Self::Reload => "config.reload",
             Self::ListJobs => "jobs.list",
             Self::RunJob => "jobs.run",

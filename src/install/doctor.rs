@@ -6,6 +6,7 @@ pub mod agents;
 pub mod configured;
 pub mod daemon;
 pub mod database;
+pub mod docs;
 pub mod facts;
 pub mod files;
 pub mod machine;
@@ -191,6 +192,7 @@ const CHECKS: &[(&str, Look)] = &[
     ("access", people::access),
     ("agents", agents::agents),
     ("projects", agents::projects),
+    ("docs", docs::docs),
     ("shell", machine::shell),
     ("disk", machine::disk),
     ("clock", machine::clock),

@@ -6,6 +6,7 @@ use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::time::Duration;
 
 /// One process, as far as a sweep needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +117,26 @@ pub fn open_files_limit() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft)
 }
 
+/// What a process used of the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Processor time, its own and the kernel's for it.
+    pub cpu: Duration,
+    /// Bytes of memory that it has; `None` where the system does not say.
+    pub resident: Option<u64>,
+}
+
+/// What this process has used until now.
+pub fn own() -> Used {
+    use nix::sys::resource::{UsageWho, getrusage};
+    use nix::sys::time::TimeValLike as _;
+    let cpu = getrusage(UsageWho::RUSAGE_SELF).map_or(Duration::ZERO, |used| {
+        let micros = (used.user_time() + used.system_time()).num_microseconds();
+        Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+    });
+    Used { cpu, resident: system::resident() }
+}
+
 fn gone_is_fine(result: nix::Result<()>) -> io::Result<()> {
     match result {
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
@@ -205,6 +226,13 @@ mod system {
         environ.split(|&b| b == 0).any(|entry| entry == mark.as_bytes())
     }
 
+    /// Bytes of memory that this process has.
+    pub fn resident() -> Option<u64> {
+        let status = fs::read_to_string("/proc/self/status").ok()?;
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        kib.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1_024)
+    }
+
     pub fn boot_id() -> String {
         fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
     }
@@ -270,6 +298,20 @@ mod system {
     }
 
     /// Start times are dates here, so pid and start time suffice.
+    /// Bytes of memory that this process has.
+    pub fn resident() -> Option<u64> {
+        let size = size_of::<libc::proc_taskinfo>();
+        // SAFETY: proc_taskinfo is plain numbers, for which all zeroes is a value.
+        let mut info: libc::proc_taskinfo = unsafe { std::mem::zeroed() };
+        let length = i32::try_from(size).ok()?;
+        let pid = i32::try_from(std::process::id()).ok()?;
+        // SAFETY: the pointer is valid for writes of `length` bytes, which is the size of what it points to.
+        let written = unsafe {
+            libc::proc_pidinfo(pid, libc::PROC_PIDTASKINFO, 0, std::ptr::from_mut(&mut info).cast(), length)
+        };
+        (written == length).then_some(info.pti_resident_size)
+    }
+
     pub fn boot_id() -> String {
         String::new()
     }

@@ -6,7 +6,7 @@ use crate::store::conn::{Conn, READERS};
 use crate::store::error::{StoreError, from_sqlx};
 use crate::store::lock::{self, LockFile};
 use crate::store::migrate;
-use crate::store::writer::{Queue, Writer};
+use crate::store::writer::{Meter, Queue, Writer};
 use sea_orm::sqlx;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
@@ -148,6 +148,16 @@ impl Store {
                 .then(|| "the database has too much to do: its queue is full".to_owned())
         };
         self.inner.queue.problem().map(|p| p.to_string()).or_else(full)
+    }
+
+    /// Writes that wait for the writer.
+    pub fn waiting(&self) -> usize {
+        self.inner.queue.waiting()
+    }
+
+    /// What the writer has done.
+    pub fn meter(&self) -> &Meter {
+        self.inner.queue.meter()
     }
 
     pub(super) fn queue(&self) -> &Queue {

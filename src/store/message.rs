@@ -6,6 +6,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
 use crate::store::entity::message::{ActiveModel, Column, Entity, Model};
 use crate::store::error::StoreError;
+use crate::store::usage;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
@@ -100,7 +101,9 @@ pub async fn enqueue(
         problem: Set(None),
     };
     let again = OnConflict::column(Column::Id).do_nothing().to_owned();
-    Entity::insert(row).on_conflict(again).exec_without_returning(conn).await?;
+    if Entity::insert(row).on_conflict(again).exec_without_returning(conn).await? > 0 {
+        usage::message(conn, session, at).await?;
+    }
     by_id(conn, id).await?.ok_or(StoreError::Unreadable("message"))
 }
 

@@ -4,6 +4,7 @@
 pub mod about;
 pub mod activity;
 pub mod audit;
+pub mod ban;
 pub mod checkpoint;
 pub mod conn;
 pub mod connect;
@@ -25,6 +26,8 @@ pub mod message;
 pub mod migrate;
 pub mod outbox;
 pub mod people;
+pub mod people_change;
+pub mod people_list;
 pub mod person;
 pub mod prune;
 pub mod question;
@@ -38,7 +41,10 @@ pub mod subscription;
 pub mod task;
 pub mod task_event;
 pub mod transcript;
+pub mod usage;
 pub mod verify;
+pub mod version;
+pub mod visitor;
 pub mod writer;
 
 /// Text without NUL bytes, which Postgres refuses in text.

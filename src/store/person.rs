@@ -1,16 +1,16 @@
-//! People: the directory, who was seen, and who is banned. A row without a name is somebody seen but not mapped.
+//! People: the directory, and who was seen. A row without a name is somebody seen but not mapped. What admins change of
+//! them is in `people_change`, who is banned in `ban`.
 
 use crate::domain::caller::Role;
 use crate::domain::people::Known;
-use crate::domain::person::{BanSource, Person, PersonId, PersonStatus, fold};
+use crate::domain::person::{Person, PersonId, PersonStatus, fold};
 use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
-use crate::store::entity::{ban, person};
+use crate::store::entity::person;
 use crate::store::error::StoreError;
-use sea_orm::sea_query::{CaseStatement, Condition, Expr, ExprTrait, OnConflict, Query};
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-};
+use crate::store::visitor;
+use sea_orm::sea_query::{CaseStatement, Condition, Expr, ExprTrait, OnConflict};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
 /// The key of the person with this name; a new person gets `fresh`. Doing it again gives the same key.
@@ -69,7 +69,7 @@ pub async fn upsert_seen(conn: &Conn, fresh: PersonId, seen: &Seen<'_>) -> Resul
     };
     let Some(row) = row else {
         if name.is_none() {
-            make_room(conn).await?;
+            visitor::make_room(conn).await?;
         }
         let mut row = new_row(fresh, name, os_username, Some(seen.uid), seen.at);
         row.group_role = Set(seen.group_role.map(|role| role.name().to_owned()));
@@ -105,41 +105,6 @@ pub async fn upsert_seen(conn: &Conn, fresh: PersonId, seen: &Seen<'_>) -> Resul
     Ok(PersonId(row.id))
 }
 
-/// Visitors who are remembered at most: one OS user may own very many uids.
-pub const VISITORS_MAX: u64 = 10_000;
-
-/// A place for one more visitor. Whoever owns an open session keeps theirs.
-async fn make_room(conn: &Conn) -> Result<(), StoreError> {
-    use crate::store::entity::session::Column as S;
-    let visitors = person::Entity::find().filter(person::Column::Name.is_null());
-    if visitors.clone().count(conn).await? < VISITORS_MAX {
-        return Ok(());
-    }
-    let open = Query::select()
-        .expr(Expr::val(1))
-        .from(crate::store::entity::session::Entity)
-        .and_where(Expr::col((crate::store::entity::session::Entity, S::Ended)).is_null())
-        .and_where(
-            Expr::col((crate::store::entity::session::Entity, S::OwnerUid))
-                .equals((person::Entity, person::Column::Uid)),
-        )
-        .take();
-    let gone: Option<Uuid> = visitors
-        .select_only()
-        .column(person::Column::Id)
-        .filter(Expr::exists(open).not())
-        .order_by_asc(person::Column::LastSeen)
-        .order_by_asc(person::Column::Id)
-        .limit(1)
-        .into_tuple()
-        .one(conn)
-        .await?;
-    if let Some(gone) = gone {
-        person::Entity::delete_by_id(gone).exec(conn).await?;
-    }
-    Ok(())
-}
-
 /// Takes the uid from whoever had it.
 async fn without_uid(conn: &Conn, id: Uuid, at: Timestamp) -> Result<(), StoreError> {
     person::Entity::update_many()
@@ -168,28 +133,35 @@ pub async fn by_id(conn: &Conn, id: PersonId) -> Result<Option<Person>, StoreErr
 
 /// Everybody who has a name, by name: what the mapping needs of them.
 pub async fn directory(conn: &Conn) -> Result<Vec<Known>, StoreError> {
-    use person::Column as C;
-    type Row = (Uuid, String, Option<String>, Option<i64>, Option<String>, String);
     let rows: Vec<Row> = person::Entity::find()
         .select_only()
-        .columns([C::Id, C::Name, C::OsUsername, C::Uid, C::Role, C::Status])
-        .filter(C::Name.is_not_null())
-        .order_by_asc(C::Name)
+        .columns(KNOWN)
+        .filter(person::Column::Name.is_not_null())
+        .order_by_asc(person::Column::Name)
         .into_tuple()
         .all(conn)
         .await?;
-    rows.into_iter()
-        .map(|(id, name, os_username, uid, role, status)| {
-            Ok(Known {
-                id: PersonId(id),
-                name,
-                os_username,
-                uid: uid_of(uid)?,
-                role: role_of(role)?,
-                status: status_of(&status)?,
-            })
-        })
-        .collect()
+    rows.into_iter().map(known).collect()
+}
+
+/// The columns of a [`Row`].
+pub(super) const KNOWN: [person::Column; 6] = {
+    use person::Column as C;
+    [C::Id, C::Name, C::OsUsername, C::Uid, C::Role, C::Status]
+};
+/// What the mapping needs of somebody who has a name.
+pub(super) type Row = (Uuid, String, Option<String>, Option<i64>, Option<String>, String);
+
+/// As the mapping has it.
+pub(super) fn known((id, name, os_username, uid, role, status): Row) -> Result<Known, StoreError> {
+    Ok(Known {
+        id: PersonId(id),
+        name,
+        os_username,
+        uid: uid_of(uid)?,
+        role: role_of(role)?,
+        status: status_of(&status)?,
+    })
 }
 
 /// Those who were made admins at run time and, if `by_group`, those who were it by an OS group when they were last seen;
@@ -220,87 +192,6 @@ pub async fn set_status(conn: &Conn, id: PersonId, status: PersonStatus) -> Resu
         .exec(conn)
         .await?;
     Ok(done.rows_affected > 0)
-}
-
-/// A ban, of a person or of a uid.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ban {
-    /// The key.
-    pub id: Uuid,
-    /// Who, as a person …
-    pub person: Option<PersonId>,
-    /// … or as a uid. One of the two is there.
-    pub uid: Option<u32>,
-    /// When it ends by itself; `None` is for good.
-    pub until: Option<Timestamp>,
-    /// Why.
-    pub reason: Option<String>,
-    /// Who banned, by name.
-    pub by: String,
-    /// Whether it was an admin or the last warning.
-    pub source: BanSource,
-    /// How often they were banned over one another: 1, if once.
-    pub count: u32,
-    /// Since when.
-    pub created: Timestamp,
-}
-
-/// Writes a ban down; twice with one id is once.
-pub async fn ban(conn: &Conn, ban: &Ban) -> Result<(), StoreError> {
-    let row = ban::ActiveModel {
-        id: Set(ban.id),
-        person: Set(ban.person.map(|p| p.0)),
-        uid: Set(ban.uid.map(i64::from)),
-        until: Set(ban.until.map(Timestamp::micros)),
-        reason: Set(ban.reason.clone().map(crate::store::clean)),
-        by_name: Set(ban.by.clone()),
-        created: Set(ban.created.micros()),
-        lifted: Set(None),
-        source: Set(ban.source.name().to_owned()),
-        count: Set(i64::from(ban.count)),
-        updated: Set(ban.created.micros()),
-        by_person: Set(None),
-        lifted_by: Set(None),
-    };
-    let again = OnConflict::column(ban::Column::Id).do_nothing().to_owned();
-    ban::Entity::insert(row).on_conflict(again).exec_without_returning(conn).await?;
-    Ok(())
-}
-
-/// Lifts a ban before its time. `false` if it is not in force.
-pub async fn lift_ban(conn: &Conn, id: Uuid, at: Timestamp) -> Result<bool, StoreError> {
-    let done = ban::Entity::update_many()
-        .col_expr(ban::Column::Lifted, Expr::val(at.micros()))
-        .filter(ban::Column::Id.eq(id))
-        .filter(ban::Column::Lifted.is_null())
-        .exec(conn)
-        .await?;
-    Ok(done.rows_affected > 0)
-}
-
-/// The bans in force at `now`, oldest first.
-pub async fn active_bans(conn: &Conn, now: Timestamp) -> Result<Vec<Ban>, StoreError> {
-    let rows = ban::Entity::find()
-        .filter(ban::Column::Lifted.is_null())
-        .filter(Condition::any().add(ban::Column::Until.is_null()).add(ban::Column::Until.gt(now.micros())))
-        .order_by_asc(ban::Column::Created)
-        .all(conn)
-        .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(Ban {
-                id: row.id,
-                person: row.person.map(PersonId),
-                uid: uid_of(row.uid)?,
-                until: row.until.map(Timestamp::from_micros),
-                reason: row.reason,
-                by: row.by_name,
-                source: BanSource::parse(&row.source).ok_or(StoreError::Unreadable("ban source"))?,
-                count: u32::try_from(row.count).map_err(|_| StoreError::Unreadable("ban count"))?,
-                created: Timestamp::from_micros(row.created),
-            })
-        })
-        .collect()
 }
 
 fn new_row(
@@ -346,12 +237,12 @@ pub(super) fn uid_of(uid: Option<i64>) -> Result<Option<u32>, StoreError> {
     uid.map(u32::try_from).transpose().map_err(|_| StoreError::Unreadable("uid"))
 }
 
-fn role_of(word: Option<String>) -> Result<Option<Role>, StoreError> {
+pub(super) fn role_of(word: Option<String>) -> Result<Option<Role>, StoreError> {
     word.map(|word| Role::ALL.into_iter().find(|r| r.name() == word).ok_or(StoreError::Unreadable("role")))
         .transpose()
 }
 
-fn status_of(word: &str) -> Result<PersonStatus, StoreError> {
+pub(super) fn status_of(word: &str) -> Result<PersonStatus, StoreError> {
     PersonStatus::parse(word).ok_or(StoreError::Unreadable("person status"))
 }
 

@@ -9,7 +9,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
 use crate::store::entity::session::{ActiveModel, Aside, Column, Entity, Model};
 use crate::store::error::StoreError;
-use crate::store::label;
+use crate::store::{label, usage};
 use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -92,7 +92,7 @@ pub async fn insert(conn: &Conn, session: &Session) -> Result<(), StoreError> {
     };
     let again = OnConflict::column(Column::Id).do_nothing().to_owned();
     Entity::insert(row).on_conflict(again).exec_without_returning(conn).await?;
-    Ok(())
+    usage::began(conn, session.id, session.created).await
 }
 
 /// The session with this id.
@@ -241,6 +241,28 @@ pub async fn open_on(conn: &Conn, computer: &str) -> Result<Vec<Session>, StoreE
     rows.into_iter().map(session).collect()
 }
 
+/// How many sessions of a computer are not over, by status and agent.
+pub async fn open_by(conn: &Conn, computer: &str) -> Result<Vec<(SessionStatus, String, u64)>, StoreError> {
+    let rows: Vec<(String, String, i64)> = Entity::find()
+        .select_only()
+        .column(Column::Status)
+        .column(Column::Agent)
+        .column_as(Expr::col(Column::Id).count(), "n")
+        .filter(Column::Computer.eq(computer))
+        .filter(still_open())
+        .group_by(Column::Status)
+        .group_by(Column::Agent)
+        .into_tuple()
+        .all(conn)
+        .await?;
+    rows.into_iter()
+        .map(|(status, agent, n)| {
+            let status = SessionStatus::parse(&status).ok_or(StoreError::Unreadable("status"))?;
+            Ok((status, agent, u64::try_from(n).unwrap_or(0)))
+        })
+        .collect()
+}
+
 /// As the partial indexes spell it: a bound parameter would not let a planner use them.
 pub(super) fn still_open() -> Expr {
     Expr::col(Column::Status).ne(Expr::cust("'ended'"))
@@ -260,7 +282,11 @@ pub async fn started(conn: &Conn, id: SessionId, pid: i32, at: Timestamp) -> Res
         .col_expr(Column::Status, status.into())
         .col_expr(Aside::Pid, Expr::val(i64::from(pid)))
         .col_expr(Column::LastActivity, not_before(at));
-    changed(conn, update).await
+    let started = changed(conn, update).await?;
+    if started {
+        usage::runs(conn, id, at).await?;
+    }
+    Ok(started)
 }
 
 /// Its agent became busy or idle, or asks something. `last_activity` never goes back.
@@ -373,7 +399,11 @@ pub async fn ended(conn: &Conn, id: SessionId, exit: &Exit, at: Timestamp) -> Re
         .col_expr(Column::Ended, Expr::val(at.micros()))
         .col_expr(Column::LastActivity, not_before(at))
         .col_expr(Aside::TokenHash, Expr::val(None::<Vec<u8>>));
-    changed(conn, update).await
+    let ended = changed(conn, update).await?;
+    if ended {
+        usage::stopped(conn, id, Some(at).filter(|_| *exit != Exit::Lost)).await?;
+    }
+    Ok(ended)
 }
 
 /// Keeps the SHA-256 of the token its agent shows; `None` takes it back.

@@ -3,10 +3,13 @@
 use crate::domain::person::PersonId;
 use crate::domain::task::{TaskEvent, TaskEventKind, TaskId};
 use crate::domain::timestamp::Timestamp;
+use crate::store::activity::{Before, Span};
 use crate::store::conn::Conn;
+use crate::store::entity::person;
 use crate::store::entity::task_event::{ActiveModel, Column, Entity, Model};
 use crate::store::error::StoreError;
-use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use crate::store::hold;
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query};
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
@@ -19,6 +22,8 @@ pub enum Of {
     Task(TaskId),
     /// What this person did with tasks.
     Actor(PersonId),
+    /// What was done with tasks that were this person's then.
+    Assignee(PersonId),
 }
 
 /// Writes an event down; twice with one id is once.
@@ -38,11 +43,12 @@ pub async fn insert(conn: &Conn, event: &TaskEvent) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A page of a trail, newest first. `before` is the last row of the page before.
+/// A page of a trail, newest first.
 pub async fn page(
     conn: &Conn,
     of: Of,
-    before: Option<(Timestamp, Uuid)>,
+    span: &Span,
+    before: Option<Before>,
     limit: u64,
 ) -> Result<Vec<TaskEvent>, StoreError> {
     let mut query = Entity::find();
@@ -50,20 +56,46 @@ pub async fn page(
         Of::All => query,
         Of::Task(task) => query.filter(Column::Task.eq(task.0)),
         Of::Actor(person) => query.filter(Column::Actor.eq(person.0)),
+        Of::Assignee(person) => query.filter(Column::Assignee.eq(person.0)),
     };
-    if let Some((at, id)) = before {
-        query = query.filter(
+    if let Some(since) = span.since {
+        query = query.filter(Column::At.gte(since.micros()));
+    }
+    if let Some(until) = span.until {
+        query = query.filter(Column::At.lte(until.micros()));
+    }
+    query = match before {
+        None => query,
+        Some(Before::Moment(at)) => query.filter(Column::At.lt(at.micros())),
+        Some(Before::Until(at)) => query.filter(Column::At.lte(at.micros())),
+        Some(Before::Row(at, id)) => query.filter(
             Expr::tuple([Expr::col(Column::At), Expr::col(Column::Id)])
                 .lt(Expr::tuple([Expr::val(at.micros()), Expr::val(id)])),
-        );
-    }
+        ),
+    };
     let rows = query.order_by_desc(Column::At).order_by_desc(Column::Id).limit(limit).all(conn).await?;
     rows.into_iter().map(event).collect()
 }
 
-/// Deletes events from before `before`, at most `limit` of them. How many there were.
+/// Deletes events from before `before`, at most `limit` of them, but for what people on hold did, or were to do. How many
+/// there were.
 pub async fn delete_old(conn: &Conn, before: Timestamp, limit: u64) -> Result<u64, StoreError> {
-    let ids: Vec<Uuid> = Entity::find()
+    let held = hold::held(conn).await?;
+    if held.everything {
+        return Ok(0);
+    }
+    let mut old = Entity::find();
+    if !held.people.is_empty() {
+        let theirs = Query::select()
+            .column(person::Column::Id)
+            .from(person::Entity)
+            .and_where(person::Column::Name.is_in(held.people.iter().cloned()))
+            .take();
+        old = old
+            .filter(Column::ActorName.is_not_in(held.people))
+            .filter(Column::Assignee.not_in_subquery(theirs));
+    }
+    let ids: Vec<Uuid> = old
         .select_only()
         .column(Column::Id)
         .filter(Column::At.lt(before.micros()))

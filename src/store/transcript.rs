@@ -7,7 +7,7 @@ use crate::domain::transcript::{Entry, EntryKind, Speaker, Usage};
 use crate::store::conn::Conn;
 use crate::store::entity::{transcript_entry, transcript_file, usage};
 use crate::store::error::StoreError;
-use crate::store::search;
+use crate::store::{search, usage as used};
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
@@ -41,10 +41,12 @@ pub struct Kept {
 pub struct Total {
     /// The model; `None` where the agent does not say.
     pub model: Option<String>,
-    /// Tokens read, without those from a cache.
+    /// Tokens read, without those of the cache.
     pub input: i64,
     /// Tokens read from a cache.
     pub cached: i64,
+    /// Tokens read and put into a cache.
+    pub cache_write: i64,
     /// Tokens written.
     pub output: i64,
 }
@@ -147,29 +149,37 @@ pub async fn append(
     search::index(conn, session, first, entries).await
 }
 
-/// Keeps costs, the first of them as number `first`; twice is once.
+/// Keeps costs, the first of them as number `first`, and counts them; twice is once.
 pub async fn add_usage(
     conn: &Conn,
     session: SessionId,
     first: i64,
     costs: &[Usage],
+    now: Timestamp,
 ) -> Result<(), StoreError> {
     use usage::{ActiveModel, Column};
+    let known = usize::try_from(kept(conn, session).await?.usage - first + 1).unwrap_or(0).min(costs.len());
+    used::answers(conn, session, &costs[known..], now).await?;
     let tokens = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     for (chunk, seq) in costs.chunks(ROWS).zip((first..).step_by(ROWS)) {
         let rows = chunk.iter().zip(seq..).map(|(cost, seq)| ActiveModel {
             session: Set(session.0),
             seq: Set(seq),
             at: Set(cost.at.map(Timestamp::micros)),
-            model: Set(cost.model.clone().map(crate::store::clean)),
+            model: Set(cost.model.as_deref().map(clipped)),
             input: Set(tokens(cost.input)),
             cached: Set(tokens(cost.cached)),
+            cache_write: Set(tokens(cost.cache_write)),
             output: Set(tokens(cost.output)),
         });
         let again = OnConflict::columns([Column::Session, Column::Seq]).do_nothing().to_owned();
         usage::Entity::insert_many(rows).on_conflict(again).exec_without_returning(conn).await?;
     }
     Ok(())
+}
+
+fn clipped(model: &str) -> String {
+    crate::store::clean(model.chars().take(used::MODEL_CHARS).collect())
 }
 
 /// Entries with their numbers, in order, at most `limit`, of those after number `after`.
@@ -217,11 +227,12 @@ pub async fn totals(conn: &Conn, session: SessionId) -> Result<Vec<Total>, Store
     use usage::Column;
     // Postgres adds bigints up to a numeric, which is no bigint.
     let sum = |column: Column| Expr::col(column).sum().cast_as("bigint");
-    let rows: Vec<(Option<String>, i64, i64, i64)> = usage::Entity::find()
+    let rows: Vec<(Option<String>, i64, i64, i64, i64)> = usage::Entity::find()
         .select_only()
         .column(Column::Model)
         .column_as(sum(Column::Input), "input_sum")
         .column_as(sum(Column::Cached), "cached_sum")
+        .column_as(sum(Column::CacheWrite), "cache_write_sum")
         .column_as(sum(Column::Output), "output_sum")
         .filter(Column::Session.eq(session.0))
         .group_by(Column::Model)
@@ -230,7 +241,13 @@ pub async fn totals(conn: &Conn, session: SessionId) -> Result<Vec<Total>, Store
         .await?;
     let mut totals: Vec<Total> = rows
         .into_iter()
-        .map(|(model, input, cached, output)| Total { model, input, cached, output })
+        .map(|(model, input, cached, cache_write, output)| Total {
+            model,
+            input,
+            cached,
+            cache_write,
+            output,
+        })
         .collect();
     totals.sort_by(|a, b| a.model.cmp(&b.model));
     Ok(totals)

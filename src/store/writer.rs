@@ -3,6 +3,7 @@
 //! task does about failures is in `batch`; here is what callers see.
 
 use crate::domain::audit::AuditDraft;
+use crate::domain::meter::{Counter, Histogram};
 use crate::store::conn::Conn;
 use crate::store::connect::Store;
 use crate::store::error::StoreError;
@@ -107,9 +108,31 @@ pub(super) struct Queue {
     units: mpsc::Sender<Unit>,
     problem: Arc<Mutex<Option<StoreError>>>,
     closing: CancellationToken,
+    meter: Arc<Meter>,
+}
+
+/// What the writer has done since it began.
+#[derive(Debug, Default)]
+pub struct Meter {
+    /// Units that are durable.
+    pub writes: Counter,
+    /// How long transactions took, from their beginning to their commit.
+    pub commits: Histogram,
+    /// Transactions that failed.
+    pub failures: Counter,
+    /// Rows of the audit log.
+    pub audit_rows: Counter,
 }
 
 impl Queue {
+    pub(super) fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        QUEUE - self.units.capacity()
+    }
+
     pub(super) fn problem(&self) -> Option<StoreError> {
         self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

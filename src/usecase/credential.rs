@@ -15,6 +15,7 @@ use crate::store::seal::{self, Which};
 use crate::store::writer::Tx;
 use crate::usecase::Facts;
 use crate::usecase::resolve::unavailable;
+use crate::usecase::run::outdated;
 use crate::wire::credential::{
     CredentialDeletedReply, CredentialRow, CredentialsReply, ImportCredentials, ImportedReply,
 };
@@ -33,10 +34,11 @@ pub(super) fn resolve(caller: &Caller, request: Request) -> Result<Action, Fault
         Request::ListCredentials(args) => Ok(Action::ListCredentials(holder(caller, args.system)?)),
         Request::PutCredential(args) => {
             let (name, value) = (name(&args.name, "name")?, value(args.value, "value")?);
-            changes(args.system, CredentialChange::Put { name, value })
+            changes(args.system, CredentialChange::Put { name, value, seen: args.if_updated_at })
         }
         Request::DeleteCredential(args) => {
-            changes(args.system, CredentialChange::Delete(name(&args.name, "name")?))
+            let name = name(&args.name, "name")?;
+            changes(args.system, CredentialChange::Delete { name, seen: args.if_updated_at })
         }
         Request::ImportCredentials(args) => {
             let system = args.system;
@@ -90,7 +92,7 @@ fn import(args: ImportCredentials) -> Result<CredentialChange, Fault> {
 pub(super) fn described(draft: AuditDraft, holder: &Holder, change: &CredentialChange) -> AuditDraft {
     let system = *holder == Holder::System;
     let mut draft = match change {
-        CredentialChange::Put { name, .. } | CredentialChange::Delete(name) => AuditDraft {
+        CredentialChange::Put { name, .. } | CredentialChange::Delete { name, .. } => AuditDraft {
             target: Some(("credential".to_owned(), name.to_string())),
             ..draft.with_detail(&json!({ "system": system }))
         },
@@ -120,15 +122,20 @@ pub(super) async fn change(
     let conn = tx.conn();
     let system = *holder == Holder::System;
     match change {
-        CredentialChange::Put { name, value } => {
+        CredentialChange::Put { name, value, seen } => {
             let all = credential::of(conn, &facts.computer, holder).await.map_err(unavailable)?;
+            unchanged(&all, &name, seen.as_deref())?;
             room(&all, [&name].into_iter())?;
             put(conn, facts, holder, &name, &value).await?;
             let all = credential::of(conn, &facts.computer, holder).await.map_err(unavailable)?;
             let kept = all.iter().find(|kept| kept.name == name.as_str()).ok_or_else(lost)?;
             Ok(Reply::Credential(row(holder, kept)))
         }
-        CredentialChange::Delete(name) => {
+        CredentialChange::Delete { name, seen } => {
+            if seen.is_some() {
+                let all = credential::of(conn, &facts.computer, holder).await.map_err(unavailable)?;
+                unchanged(&all, &name, seen.as_deref())?;
+            }
             if !credential::delete(conn, &facts.computer, holder, &name).await.map_err(unavailable)? {
                 return Err(Fault::not_found("credential", name.as_str())
                     .hint("`teleclaude credentials list` shows their names"));
@@ -158,6 +165,15 @@ pub(super) async fn change(
             let key_id = verified(conn, facts, holder, &all).await?;
             Ok(Reply::Imported(ImportedReply { added, replaced, key_id }))
         }
+    }
+}
+
+/// Whether a credential is the one that was seen.
+fn unchanged(all: &[Kept], name: &CredentialName, seen: Option<&str>) -> Result<(), Fault> {
+    let now = all.iter().find(|kept| kept.name == name.as_str()).map(|kept| kept.updated.to_string());
+    match seen {
+        Some(seen) if now.as_deref() != Some(seen) => Err(outdated("if_updated_at", "credential")),
+        _ => Ok(()),
     }
 }
 

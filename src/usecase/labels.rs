@@ -3,13 +3,13 @@
 use crate::domain::action::Action;
 use crate::domain::caller::Caller;
 use crate::domain::label::{self, LABELS_MAX, Labels};
-use crate::domain::session::{Session, SessionId};
+use crate::domain::session::{Session, SessionId, SessionTitle, version};
 use crate::store::conn::Conn;
 use crate::store::label as kept;
 use crate::store::writer::Tx;
 use crate::usecase::Facts;
 use crate::usecase::resolve::{find, reason, unavailable};
-use crate::usecase::run::happened;
+use crate::usecase::run::{happened, outdated};
 use crate::wire::fault::Fault;
 use crate::wire::reply::{Reply, SessionReply};
 use crate::wire::request::LabelSession;
@@ -44,7 +44,15 @@ pub(super) async fn resolve(conn: &Conn, caller: &Caller, args: LabelSession) ->
     }
     let reason = reason(args.reason)?;
     let session = find(conn, caller, &args.session_id).await?;
-    Ok(Action::LabelSession { session, set: args.set, remove: args.remove, reason })
+    Ok(Action::LabelSession { session, set: args.set, remove: args.remove, seen: args.if_version, reason })
+}
+
+/// Whether a session's title and labels are those that were seen.
+pub(super) async fn unchanged(conn: &Conn, session: &Session, seen: Option<&str>) -> Result<(), Fault> {
+    let Some(seen) = seen else { return Ok(()) };
+    let labels = kept::of(conn, &[session.id]).await.map_err(unavailable)?.remove(&session.id);
+    let now = version(session.title.as_ref().map(SessionTitle::as_str), &labels.unwrap_or_default());
+    if now == seen { Ok(()) } else { Err(outdated("if_version", "session")) }
 }
 
 pub(super) async fn change(
@@ -84,6 +92,9 @@ pub async fn show(conn: &Conn, reply: &mut Reply) -> Result<(), Fault> {
     let mut found = kept::of(conn, &ids).await.map_err(unavailable)?;
     for row in rows {
         row.labels = key(row).and_then(|id| found.remove(&id)).unwrap_or_default();
+    }
+    if let Reply::Session(row) | Reply::Changed(row) = reply {
+        row.version = Some(version(row.title.as_deref(), &row.labels));
     }
     Ok(())
 }

@@ -1,12 +1,15 @@
 //! What is done once it is allowed. [`resolve`] turns names into things, [`run`] does the permitted thing:
 //! [`run::read`] what changes nothing, [`run::change`] inside the writer's transaction. No sockets, no clock.
 
+pub mod activity;
 pub mod audit;
 pub mod audit_format;
+pub mod ban;
 pub mod children;
 pub mod content;
 pub mod credential;
 pub mod cursor;
+pub mod docs;
 pub mod export;
 pub mod follow;
 pub mod heartbeat;
@@ -17,6 +20,12 @@ pub mod labels;
 pub mod letter;
 pub mod markdown;
 pub mod people;
+mod people_ask;
+mod people_change;
+mod people_details;
+mod people_guard;
+pub mod people_list;
+mod people_merge;
 pub mod place;
 pub mod purge;
 pub mod question;
@@ -24,13 +33,18 @@ pub mod resolve;
 pub mod resume;
 pub mod run;
 pub mod search;
+pub mod task;
 pub mod turns;
+pub mod usage;
+pub mod visitors;
 pub mod witness;
 
 use crate::config::keys::Keys;
 use crate::config::personal::Personal;
 use crate::config::schema::Config;
 use crate::domain::caller::Caller;
+use crate::domain::deadline::Zone;
+use crate::domain::people::PeopleMap;
 use crate::domain::timestamp::Timestamp;
 use crate::usecase::people::Roster;
 use arc_swap::ArcSwap;
@@ -60,8 +74,12 @@ pub struct Facts {
     pub runner: Option<Arc<Path>>,
     /// This machine's name in the database.
     pub computer: Arc<str>,
+    /// The name of who asks.
+    pub actor: String,
     /// The moment of the request.
     pub now: Timestamp,
+    /// The machine's time zone.
+    pub zone: Zone,
     /// The request, for the audit log and for logs: a UUIDv7.
     pub request_id: Uuid,
     /// A fresh UUIDv7 for a session, should one be made.
@@ -76,6 +94,8 @@ pub struct Facts {
     pub recordings: Arc<PathBuf>,
     /// Everybody's names, for finding one of them.
     pub roster: Arc<Roster>,
+    /// Who is who, as it was when the request came.
+    pub people: Arc<PeopleMap>,
     /// The encryption keys: which are there at the moment of use, not of the request.
     pub keys: Arc<ArcSwap<Keys>>,
 }

@@ -8,7 +8,7 @@ use crate::store::error::StoreError;
 use crate::store::people;
 use crate::usecase::Facts;
 use crate::usecase::resolve::unavailable;
-use crate::wire::fault::{Fault, FaultCode};
+use crate::wire::fault::Fault;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use uuid::Uuid;
@@ -45,7 +45,7 @@ impl Roster {
                     let mut directory = directory.write().unwrap_or_else(PoisonError::into_inner);
                     changed.into_iter().for_each(|entry| directory.put(entry));
                 });
-                put.await.map_err(|_| StoreError::Unreadable("the directory of people"))?;
+                put.await.map_err(|_| UNREADABLE)?;
             }
             match end {
                 Some(end) => after = Some(end),
@@ -61,7 +61,50 @@ impl Roster {
         let mut directory = self.directory.write().unwrap_or_else(PoisonError::into_inner);
         gone.iter().for_each(|id| directory.remove(*id));
     }
+
+    /// Who may be meant by these words, as the database has them at `now`. `None` is nobody; deleted people are found only
+    /// if asked for.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn meant(
+        &self,
+        conn: &Conn,
+        now: Timestamp,
+        words: &Words,
+        deleted: bool,
+    ) -> Result<Option<Meant>, StoreError> {
+        self.refresh(conn, now).await?;
+        for _ in 0..TRIES {
+            let (directory, words) = (Arc::clone(&self.directory), words.clone());
+            let look = move || {
+                let directory = directory.read().unwrap_or_else(PoisonError::into_inner);
+                directory.find(&words, deleted)
+            };
+            let found = tokio::task::spawn_blocking(look).await.map_err(|_| UNREADABLE)?;
+            let Some(found) = found else { return Ok(None) };
+            let ids: Vec<_> = found.candidates.iter().map(|candidate| candidate.id).collect();
+            let mut rows = people::by_ids(conn, &ids).await?;
+            let gone: Vec<_> =
+                ids.iter().filter(|id| !rows.iter().any(|row| row.id == **id)).copied().collect();
+            if !gone.is_empty() {
+                // Purged, perhaps by the daemon of another machine.
+                self.remove(&gone);
+                continue;
+            }
+            let sure = found.one().is_some();
+            let people = found.candidates.iter().filter_map(|candidate| {
+                let at = rows.iter().position(|row| row.id == candidate.id)?;
+                Some((rows.swap_remove(at), candidate.score))
+            });
+            return Ok(Some(Meant { step: found.step, people: people.collect(), more: found.more, sure }));
+        }
+        Err(StoreError::Timeout)
+    }
 }
+
+/// The index could not be used: a defect.
+const UNREADABLE: StoreError = StoreError::Unreadable("the directory of people");
 
 /// Who may be meant by some words.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +117,24 @@ pub struct Meant {
     pub more: bool,
     /// Whether the first is meant without a doubt.
     pub sure: bool,
+}
+
+/// What is looked for.
+///
+/// # Errors
+/// It says nothing.
+pub(super) fn words(field: &str, text: &str) -> Result<Words, Fault> {
+    Words::parse(text).map_err(|problem| {
+        Fault::invalid(field, problem).hint("give a name, a part of one, an OS user, a uid or a phone number")
+    })
+}
+
+/// Nobody is meant by these words, or nobody whom the asker may know of: the same for both.
+pub(super) fn nobody(field: &str, words: &str) -> Fault {
+    let shown: String = words.trim().chars().take(64).collect();
+    Fault { field: Some(field.to_owned()), ..Fault::not_found("person", &shown) }.hint(
+        "`teleclaude people list` shows everybody to admins, `teleclaude people show` everybody themselves",
+    )
 }
 
 /// Who may be meant by these words, as the database has them now. `None` is nobody; deleted people are found only if
@@ -89,36 +150,8 @@ pub async fn find(
     words: &str,
     deleted: bool,
 ) -> Result<Option<Meant>, Fault> {
-    let words = Words::parse(words).map_err(|problem| {
-        Fault::invalid(field, problem).hint("give a name, a part of one, an OS user, a uid or a phone number")
-    })?;
-    facts.roster.refresh(conn, facts.now).await.map_err(unavailable)?;
-    for _ in 0..TRIES {
-        let (directory, looked_for) = (Arc::clone(&facts.roster.directory), words.clone());
-        let look = move || {
-            let directory = directory.read().unwrap_or_else(PoisonError::into_inner);
-            directory.find(&looked_for, deleted)
-        };
-        let found = tokio::task::spawn_blocking(look)
-            .await
-            .map_err(|_| Fault::new(FaultCode::Internal, "looking for a person failed"))?;
-        let Some(found) = found else { return Ok(None) };
-        let ids: Vec<_> = found.candidates.iter().map(|candidate| candidate.id).collect();
-        let mut rows = people::by_ids(conn, &ids).await.map_err(unavailable)?;
-        let gone: Vec<_> = ids.iter().filter(|id| !rows.iter().any(|row| row.id == **id)).copied().collect();
-        if !gone.is_empty() {
-            // Purged, perhaps by the daemon of another machine.
-            facts.roster.remove(&gone);
-            continue;
-        }
-        let sure = found.one().is_some();
-        let people = found.candidates.iter().filter_map(|candidate| {
-            let at = rows.iter().position(|row| row.id == candidate.id)?;
-            Some((rows.swap_remove(at), candidate.score))
-        });
-        return Ok(Some(Meant { step: found.step, people: people.collect(), more: found.more, sure }));
-    }
-    Err(Fault::new(FaultCode::Busy, "people are being purged; nothing was done").hint("try again"))
+    let words = self::words(field, words)?;
+    facts.roster.meant(conn, facts.now, &words, deleted).await.map_err(unavailable)
 }
 
 /// The one person who is meant by these words, to whom something is done: a key, a name, an OS user, a uid, a part of a
@@ -129,9 +162,7 @@ pub async fn find(
 /// `invalid` if the words say nothing or fit several, who are named; `not_found`; the database.
 pub async fn one(conn: &Conn, facts: &Facts, field: &str, words: &str) -> Result<Person, Fault> {
     let Some(mut meant) = find(conn, facts, field, words, false).await? else {
-        let shown: String = words.trim().chars().take(64).collect();
-        return Err(Fault { field: Some(field.to_owned()), ..Fault::not_found("person", &shown) }
-            .hint("`teleclaude people list` shows everybody"));
+        return Err(nobody(field, words));
     };
     if meant.sure {
         return Ok(meant.people.swap_remove(0).0);

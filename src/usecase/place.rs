@@ -199,6 +199,7 @@ mod tests {
     use crate::config::schema::Config;
     use crate::config::schema::access::ProjectEntry;
     use crate::domain::caller::{Caller, PersonRef, Role, Rule, Via};
+    use crate::domain::deadline::Zone;
     use crate::domain::person::{PersonId, Standing};
     use crate::domain::timestamp::Timestamp;
     use crate::usecase::Facts;
@@ -222,12 +223,15 @@ mod tests {
         }
         let id = Uuid::nil();
         Facts {
+            people: Arc::default(),
             keys: Arc::default(),
             config: Arc::new(config),
             single_user: false,
             runner: Some(Arc::from(Path::new("/none/runner.sock"))),
             computer: Arc::from("here"),
+            actor: "ann".to_owned(),
             now: Timestamp::from_micros(0),
+            zone: Zone::UTC,
             request_id: id,
             session_id: id,
             message_id: id,

@@ -11,8 +11,8 @@ use crate::store::conn::Conn;
 use crate::store::session::{self, Found};
 use crate::usecase::follow::Place;
 use crate::usecase::{
-    Explained, Facts, audit, credential, cursor, hook, inbox, job, labels, letter, place, question, resume,
-    search,
+    Explained, Facts, activity, audit, ban, credential, cursor, docs, hook, inbox, job, labels, letter,
+    people_ask, people_change, people_list, place, question, resume, search, task, usage,
 };
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::follow::FollowSession;
@@ -38,6 +38,9 @@ pub async fn resolve(
         Request::ListProjects => Action::ListProjects,
         Request::ListAgents => Action::ListAgents,
         Request::ListComputers => Action::ListComputers,
+        Request::ReadDocs(args) => docs::resolve(args)?,
+        Request::ReadDocument(one) => docs::resolve_one(&one.id)?,
+        Request::DocProblems => Action::DocProblems,
         Request::ListSessions(args) => {
             Action::ListSessions(Box::new(session_query(conn, caller, &args).await?))
         }
@@ -91,7 +94,8 @@ pub async fn resolve(
             let title =
                 SessionTitle::parse(&args.title).map_err(|problem| Fault::invalid("title", problem))?;
             let reason = reason(args.reason)?;
-            Action::RenameSession { session: find(conn, caller, &args.session_id).await?, title, reason }
+            let session = find(conn, caller, &args.session_id).await?;
+            Action::RenameSession { session, title, seen: args.if_version, reason }
         }
         Request::AnswerSession(args) => question::resolve(conn, caller, args).await?,
         Request::ExportSession(args) => {
@@ -124,6 +128,12 @@ pub async fn resolve(
         Request::SendToPerson(args) => letter::resolve(conn, facts, caller, args).await?,
         Request::SendSummary(args) => letter::resolve_summary(conn, facts, caller, args).await?,
         Request::WhoReadMine(args) => inbox::resolve_mine(&args)?,
+        Request::CreateTask(_)
+        | Request::ListTasks(_)
+        | Request::ListMyTasks(_)
+        | Request::ShowTask(_)
+        | Request::UpdateTask(_)
+        | Request::DeleteTask(_) => task::resolve(conn, facts, caller, request).await?,
         Request::ListAudit(args) => Action::ListAudit(Box::new(audit_query(args)?)),
         Request::VerifyAudit(args) => audit::verify(args)?,
         Request::ExportAudit(args) => audit::export(args)?,
@@ -134,18 +144,27 @@ pub async fn resolve(
         Request::PlaceHold(args) => audit::place(facts, args)?,
         Request::ReleaseHold(args) => audit::release(args)?,
         Request::ListHolds(args) => Action::ListHolds { all: args.all.unwrap_or(false) },
+        Request::ShowUsage(args) => usage::resolve(facts, args)?,
+        Request::ListActivity(args) => activity::resolve(conn, caller, args).await?,
+        Request::ReadMetrics => Action::ReadMetrics,
         Request::ShowConfig => Action::ShowConfig,
         Request::PutMyConfig(args) => {
             let path = args.path.unwrap_or_else(|| "config.yml".to_owned());
             let personal = crate::config::personal::parse(&args.yaml, std::path::Path::new(&path))
                 .map_err(|problems| Fault::invalid("yaml", problems))?;
-            Action::PutMyConfig { yaml: args.yaml, keys: personal.keys() }
+            Action::PutMyConfig { yaml: args.yaml, keys: personal.keys(), seen: args.if_version }
         }
+        Request::ListPeople(args) => people_list::resolve_list(args)?,
+        Request::FindPerson(args) => people_list::resolve_find(args)?,
+        Request::ShowPerson(args) => people_list::resolve_show(conn, facts, caller, args).await?,
+        Request::PeopleStats => Action::PeopleStats,
         Request::ExplainPerson(args) => {
             let who = explained.ok_or_else(|| no_user(&args.user))?.who;
             let own = who.uid == caller.uid;
             Action::ExplainPerson { who: Box::new(who), own }
         }
+        Request::ChangePeople(asked) => people_ask::resolve(conn, facts, asked, explained).await?,
+        Request::ListBans(args) => Action::ListBans(ban::query(&args)?),
         Request::Reload => Action::Reload,
         Request::ListJobs => Action::ListJobs,
         Request::RunJob(args) => job::resolve(&args)?,
@@ -185,17 +204,25 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
             resume::count(conn, resumption).await?;
         }
         Action::SendToPerson(letter) => letter::again(conn, letter).await?,
+        Action::ChangePeople(change) => people_change::again(conn, change).await?,
         Action::StartSession(new) => look_up_start(conn, caller, new).await?,
+        Action::CreateTask(task) => task::assignee(conn, task).await?,
+        Action::UpdateTask(change) => change.task = task::again(conn, change.task.id).await?,
+        Action::ShowTask(task) | Action::DeleteTask(task) => **task = task::again(conn, task.id).await?,
         Action::Whoami
         | Action::Health
         | Action::ShowApi
         | Action::ListProjects
         | Action::ListAgents
         | Action::ListComputers
+        | Action::ReadDocs(_)
+        | Action::DocProblems
         | Action::ListSessions(_)
         | Action::Inbox(_)
         | Action::SendSummary(_)
         | Action::WhoReadMine(_)
+        | Action::ListTasks(_)
+        | Action::ListMyTasks(_)
         | Action::SearchSessions(_)
         | Action::ListAudit(_)
         | Action::VerifyAudit(_)
@@ -207,6 +234,9 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::PlaceHold { .. }
         | Action::ReleaseHold { .. }
         | Action::ListHolds { .. }
+        | Action::ShowUsage(_)
+        | Action::ListActivity(_)
+        | Action::ReadMetrics
         | Action::ShowConfig
         | Action::PutMyConfig { .. }
         | Action::ListCredentials(_)
@@ -214,10 +244,15 @@ pub async fn refresh(conn: &Conn, caller: &Caller, action: &Action) -> Result<Ac
         | Action::ShowKeys
         | Action::GenerateKey
         | Action::RotateKey
+        | Action::ListPeople(_)
+        | Action::FindPerson { .. }
+        | Action::ShowPerson { .. }
+        | Action::PeopleStats
         | Action::ExplainPerson { .. }
         | Action::Reload
         | Action::ListJobs
-        | Action::RunJob(_) => {}
+        | Action::RunJob(_)
+        | Action::ListBans(_) => {}
     }
     Ok(action)
 }

@@ -18,8 +18,8 @@ use crate::usecase::resolve::{no_session, no_user, unavailable};
 use crate::usecase::turns::READING;
 use crate::usecase::witness::Written;
 use crate::usecase::{
-    Facts, audit as usecase_audit, children, content, credential, cursor, hook, inbox, labels, letter, purge,
-    question, resume,
+    Facts, activity as usecase_activity, audit as usecase_audit, ban, children, content, credential, cursor,
+    hook, inbox, labels, letter, people, people_change, people_list, purge, question, resume, task, usage,
 };
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::{
@@ -107,6 +107,7 @@ pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
             draft.about(session).because(reason.as_deref()).with_detail(&json!({ "event": "start" }))
         }
         Action::ChangeCredentials { holder, change } => credential::described(draft, holder, change),
+        Action::DeleteTask(task) => task::described(draft, task),
         Action::RunJob(job) => {
             AuditDraft { target: Some(("job".to_owned(), job.name().to_owned())), ..draft }
         }
@@ -151,13 +152,27 @@ pub fn fault(denied: Denied, action: &Action, caller: &Caller) -> Fault {
             Action::ListSessions(query) => {
                 Fault::not_found("sessions of", query.owner.as_deref().unwrap_or_default())
             }
+            Action::ShowPerson { person, .. } => people::nobody("person", &person.name),
             Action::SendToPerson(letter) => letter::nobody(&letter.asked),
             Action::ExplainPerson { who, .. } => no_user(who.os_username.as_deref().unwrap_or_default()),
+            Action::ShowUsage(query) => {
+                usecase_activity::no_person(query.person.as_deref().unwrap_or_default())
+            }
+            Action::ListActivity(query) if query.session.is_none() => {
+                usecase_activity::no_person(query.person.as_deref().unwrap_or_default())
+            }
+            Action::ShowTask(task) => task::no_task(&task.id.to_string()),
+            Action::UpdateTask(change) => task::no_task(&change.task.id.to_string()),
             other => {
                 let id = other.session().map(|s| s.id.to_string()).unwrap_or_default();
                 no_session(&id)
             }
         },
+        Denied::TaskStep(step) => task::no_step(step, action),
+        Denied::TaskText => {
+            denied_with("what a task says is for who gave it, or an admin, to change".to_owned())
+                .hint("write to them instead")
+        }
         Denied::NotYours => denied_with("the session is somebody else's".to_owned())
             .hint("an admin may type into it only with `roles.admin.steer_others: true`, and with a reason"),
         Denied::Reason(why) => Fault::invalid("reason", why)
@@ -198,6 +213,19 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
     let (caller, action) = permit.into_parts();
     Ok(match action {
         Action::Whoami => Reply::Whoami(Box::new(WhoamiReply::of(&caller, facts.single_user, may(&caller)))),
+        Action::ListPeople(query) => {
+            Reply::People(people_list::list(store.reader(), facts, &caller, &query).await?)
+        }
+        Action::FindPerson { query, deleted } => {
+            let found = people_list::find(store.reader(), facts, &caller, &query, deleted).await?;
+            Reply::FoundPerson(Box::new(found))
+        }
+        Action::ShowPerson { person, .. } => {
+            Reply::Person(Box::new(people_list::show(store.reader(), facts, &caller, &person).await?))
+        }
+        Action::PeopleStats => {
+            Reply::PeopleStats(Box::new(people_list::stats(store.reader(), facts, &caller).await?))
+        }
         Action::ExplainPerson { who, .. } => {
             Reply::Whoami(Box::new(WhoamiReply::of(&who, facts.single_user, may(&who))))
         }
@@ -215,6 +243,7 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
                 .collect();
             Reply::Computers(ComputersReply { computers })
         }
+        Action::ReadDocs(_) | Action::DocProblems => return Err(not_here("a document")),
         Action::ListSessions(query) => {
             Reply::Sessions(sessions(store, facts, &caller, listing, &query).await?)
         }
@@ -244,6 +273,9 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         }
         Action::Inbox(query) => Reply::Inbox(inbox::page(store.reader(), facts, &caller, &query).await?),
         Action::WhoReadMine(query) => Reply::Audit(inbox::mine(store.reader(), &caller, &query).await?),
+        action @ (Action::ListTasks(_) | Action::ListMyTasks(_) | Action::ShowTask(_)) => {
+            task::read(store.reader(), facts, &caller, action).await?
+        }
         Action::ListAudit(query) => Reply::Audit(usecase_audit::list(store, &query).await?),
         Action::ListHolds { all } => Reply::Holds(usecase_audit::holds(store, all).await?),
         Action::VerifyAudit(_)
@@ -253,7 +285,15 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         | Action::RotateAuditKey
         | Action::PruneAudit { .. } => return Err(not_here("what the daemon does to its log itself")),
         Action::ListCredentials(holder) => credential::list(store.reader(), facts, &holder).await?,
+        Action::ListBans(query) => ban::page(store.reader(), facts, &query).await?,
         Action::ShowKeys | Action::GenerateKey | Action::RotateKey => return Err(not_here("a key")),
+        Action::ShowUsage(query) => {
+            Reply::Usage(usage::show(store.reader(), &caller, listing, &query).await?)
+        }
+        Action::ListActivity(query) => {
+            Reply::Activity(usecase_activity::list(store.reader(), facts, &caller, listing, &query).await?)
+        }
+        Action::ReadMetrics => return Err(not_here("metrics")),
         Action::ShowConfig => return Err(not_here("config.show")),
         Action::Health => return Err(not_here("health")),
         Action::ShowApi => return Err(not_here("api.show")),
@@ -273,11 +313,15 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         | Action::RenameSession { .. }
         | Action::AnswerSession(_)
         | Action::ReportHook { .. }
+        | Action::CreateTask(_)
+        | Action::UpdateTask(_)
+        | Action::DeleteTask(_)
         | Action::SendToPerson(_)
         | Action::SendSummary(_)
         | Action::PlaceHold { .. }
         | Action::ReleaseHold { .. }
         | Action::ChangeCredentials { .. }
+        | Action::ChangePeople(_)
         | Action::PutMyConfig { .. } => {
             return Err(not_here("a change"));
         }
@@ -326,10 +370,12 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
         Action::PurgeSession { session, .. } => purge::purge(tx, facts, &session).await?,
         Action::ResumeSession(resumption) => resume::resume(tx, facts, *resumption, profile).await?,
         Action::InterruptSession { session, .. } => interrupt(tx, facts, &session).await?,
-        Action::LabelSession { session, set, remove, .. } => {
+        Action::LabelSession { session, set, remove, seen, .. } => {
+            labels::unchanged(tx.conn(), &session, seen.as_deref()).await?;
             labels::change(tx, facts, &session, &set, &remove).await?
         }
-        Action::RenameSession { session, title, .. } => {
+        Action::RenameSession { session, title, seen, .. } => {
+            labels::unchanged(tx.conn(), &session, seen.as_deref()).await?;
             session::rename(tx.conn(), session.id, &title).await.map_err(unavailable)?;
             happened(tx, facts, &session, "renamed").await?;
             Reply::Changed(Box::new(SessionReply::from(&Session { title: Some(title), ..*session })))
@@ -341,16 +387,28 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
             letter::send(tx, facts, &caller, *letter).await?
         }
         Action::Watch { session, on } => children::watch(tx, facts, &caller, &session, on).await?,
+        action @ (Action::CreateTask(_) | Action::UpdateTask(_) | Action::DeleteTask(_)) => {
+            task::change(tx, facts, &caller, action).await?
+        }
         Action::PlaceHold { id, scope, reason } => {
             usecase_audit::place_hold(tx, facts, &caller, id, scope, reason).await?
         }
         Action::ReleaseHold { id, .. } => usecase_audit::release_hold(tx, facts, &caller, id).await?,
-        Action::PutMyConfig { yaml, keys } => {
+        Action::PutMyConfig { yaml, keys, seen } => {
+            let kept = setting::get(tx.conn(), caller.uid, PERSONAL).await.map_err(unavailable)?;
+            let now = kept.map(|(_, at)| at.to_string());
+            if seen.is_some() && seen != now {
+                return Err(outdated("if_version", "personal config"));
+            }
             setting::put(tx.conn(), caller.uid, PERSONAL, &yaml, facts.now).await.map_err(unavailable)?;
-            Reply::MyConfig(MyConfigReply { keys })
+            Reply::MyConfig(MyConfigReply { keys, version: facts.now.to_string() })
         }
         Action::ChangeCredentials { holder, change } => {
             credential::change(tx, facts, &holder, *change).await?
+        }
+        // Whether there is a row, and what it says, is known only once it is done.
+        Action::ChangePeople(change) => {
+            return people_change::change(tx, facts, &caller, *change, draft).await;
         }
         other => return Err(not_here(other.verb().name())),
     };
@@ -435,7 +493,11 @@ async fn send(tx: &mut Tx, facts: &Facts, session: &Session, message: NewMessage
         return Err(Fault::new(FaultCode::Conflict, format!("session {} is {}", session.id, session.status))
             .hint("start a new one with `teleclaude sessions start`"));
     }
+    let id = message.id;
     let kept = enqueue(tx, facts, session, message).await?;
+    if kept.id == id {
+        happened(tx, facts, session, "message_queued").await?;
+    }
     Ok(Reply::Sent(SentReply {
         session_id: session.id.to_string(),
         message_id: kept.id.to_string(),
@@ -453,6 +515,13 @@ async fn interrupt(tx: &mut Tx, facts: &Facts, session: &Session) -> Result<Repl
     Ok(Reply::Changed(Box::new(SessionReply::from(session))))
 }
 
+/// What was to be changed is not what was seen: `argument` said what that was.
+pub(super) fn outdated(argument: &str, what: &str) -> Fault {
+    let message = format!("{argument}: the {what} has changed since");
+    Fault { field: Some(argument.to_owned()), ..Fault::new(FaultCode::Conflict, message) }
+        .hint("look at it as it is now, and change that")
+}
+
 /// A row of what happened in a session, for this request.
 pub(super) async fn happened(tx: &mut Tx, facts: &Facts, session: &Session, kind: &str) -> Result<(), Fault> {
     let event = activity::Event {
@@ -461,6 +530,7 @@ pub(super) async fn happened(tx: &mut Tx, facts: &Facts, session: &Session, kind
         at: facts.now,
         kind: kind.to_owned(),
         detail: None,
+        actor: Some(facts.actor.clone()),
     };
     activity::insert(tx.conn(), &event).await.map_err(unavailable)
 }

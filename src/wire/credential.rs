@@ -24,6 +24,9 @@ pub struct PutCredential {
     /// The system's instead of one's own (admins).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<bool>,
+    /// Its `updated_at` that was seen: if it was put or deleted since, nothing is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_updated_at: Option<String>,
 }
 
 /// A credential to delete.
@@ -35,6 +38,9 @@ pub struct DeleteCredential {
     /// The system's instead of one's own (admins).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<bool>,
+    /// Its `updated_at` that was seen: if it was put or deleted since, nothing is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_updated_at: Option<String>,
 }
 
 /// Many credentials to keep, all or none.

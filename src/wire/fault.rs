@@ -35,6 +35,23 @@ pub enum FaultCode {
 }
 
 impl FaultCode {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Invalid,
+        Self::Denied,
+        Self::NotFound,
+        Self::Conflict,
+        Self::RateLimited,
+        Self::LimitReached,
+        Self::Busy,
+        Self::Unavailable,
+        Self::AuditUnavailable,
+        Self::NeedsRunner,
+        Self::Timeout,
+        Self::OutcomeUnknown,
+        Self::Internal,
+    ];
+
     /// The code as it is spelt on the wire.
     pub const fn name(self) -> &'static str {
         match self {

@@ -14,6 +14,10 @@ pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 pub const REASON_CHARS: std::ops::RangeInclusive<usize> = 10..=1_000;
 /// Bytes of a path, at most.
 pub const PATH_BYTES_MAX: usize = 4_096;
+/// Groups of what was used on one page: at most, and where nothing is said.
+pub const GROUPS_MAX: u64 = 1_000;
+/// The latter.
+pub const GROUPS_DEFAULT: u64 = 100;
 /// Bytes of a `client_id`, at most.
 pub const CLIENT_ID_BYTES_MAX: usize = 128;
 /// Characters of a session id prefix, at least.
@@ -24,6 +28,8 @@ pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const COMPLETE_TRAILER: &str = "teleclaude-complete";
 /// Header that says, as JSON, after which row of each chain those come that are followed.
 pub const PLACES_HEADER: &str = "teleclaude-places";
+/// Header of an answer that is no JSON, with where the next page begins.
+pub const NEXT_CURSOR_HEADER: &str = "teleclaude-next-cursor";
 /// Header in which an agent shows its session's token.
 pub const TOKEN_HEADER: &str = "teleclaude-session-token";
 /// Key of `_meta` in which an agent's MCP client shows its session's token.

@@ -4,13 +4,22 @@ use crate::domain::audit::AuditEntry;
 use crate::domain::caller::{Caller, Role};
 use crate::domain::label::Labels;
 use crate::domain::session::Session;
+use crate::wire::activity::ActivityReply;
 use crate::wire::attach::AttachedRow;
 use crate::wire::audit::{AuditKeysReply, HoldRow, HoldsReply, PrunedReply};
 use crate::wire::credential::{
     CredentialDeletedReply, CredentialRow, CredentialsReply, ImportedReply, KeysReply,
 };
+use crate::wire::docs::{ContextReply, DocProblemsReply, DocText};
 use crate::wire::inbox::{DeliveredReply, InboxReply};
 use crate::wire::job::{JobRow, JobsReply};
+use crate::wire::people::{FoundPersonReply, PeopleReply, PeopleStatsReply, PersonReply};
+use crate::wire::people_change::{
+    BannedReply, BansReply, BulkReply, LiftedReply, MergedReply, PersonChangedReply, PersonPurgedReply,
+    WarnedReply,
+};
+use crate::wire::task::{TaskDeletedReply, TaskReply, TasksReply};
+use crate::wire::usage::UsageReply;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +39,12 @@ pub enum Reply {
     Agents(AgentsReply),
     /// To `ListComputers`.
     Computers(ComputersReply),
+    /// To `ReadDocs`.
+    Context(ContextReply),
+    /// To `ReadDocument`.
+    Document(DocText),
+    /// To `DocProblems`.
+    DocProblems(DocProblemsReply),
     /// To `ListSessions`.
     Sessions(SessionsReply),
     /// To `ShowSession`.
@@ -60,6 +75,12 @@ pub enum Reply {
     Delivered(Box<DeliveredReply>),
     /// To `ListAudit` and `WhoReadMine`.
     Audit(AuditReply),
+    /// To `ListTasks` and `ListMyTasks`.
+    Tasks(TasksReply),
+    /// To `CreateTask`, `ShowTask` and `UpdateTask`.
+    Task(Box<TaskReply>),
+    /// To `DeleteTask`.
+    TaskDeleted(TaskDeletedReply),
     /// To `VerifyAudit`.
     Verified(VerifiedReply),
     /// To `ShowAuditKeys` and `RotateAuditKey`.
@@ -70,6 +91,12 @@ pub enum Reply {
     Hold(HoldRow),
     /// To `ListHolds`.
     Holds(HoldsReply),
+    /// To `ShowUsage`.
+    Usage(UsageReply),
+    /// To `ListActivity`.
+    Activity(ActivityReply),
+    /// To `ReadMetrics`: text as Prometheus reads it.
+    Metrics(String),
     /// To `ShowConfig`.
     Config(ConfigReply),
     /// To `PutMyConfig`.
@@ -84,6 +111,30 @@ pub enum Reply {
     Imported(ImportedReply),
     /// To `ShowKeys`, `GenerateKey` and `RotateKey`.
     Keys(KeysReply),
+    /// To `ListPeople`.
+    People(PeopleReply),
+    /// To `FindPerson`.
+    FoundPerson(Box<FoundPersonReply>),
+    /// To `ShowPerson`.
+    Person(Box<PersonReply>),
+    /// To `PeopleStats`.
+    PeopleStats(Box<PeopleStatsReply>),
+    /// To changes of one person.
+    PersonChanged(Box<PersonChangedReply>),
+    /// To removing one.
+    PersonPurged(PersonPurgedReply),
+    /// To making one of two.
+    PeopleMerged(MergedReply),
+    /// To changes of many.
+    PeopleBulk(BulkReply),
+    /// To a warning.
+    Warned(WarnedReply),
+    /// To a ban.
+    Banned(BannedReply),
+    /// To lifting one.
+    Lifted(LiftedReply),
+    /// To `ListBans`.
+    Bans(BansReply),
     /// To `Reload`.
     Reloaded(ReloadedReply),
     /// To `ListJobs`.
@@ -314,6 +365,9 @@ pub struct SessionReply {
     /// Its labels.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
+    /// The version of its title and labels, for `if_version` of a change. Only where one session is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Who sees its terminal now. Only where one session is asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attached: Vec<AttachedRow>,
@@ -347,6 +401,7 @@ impl From<&Session> for SessionReply {
             open_requests: 0,
             needs_input: Vec::new(),
             labels: Labels::new(),
+            version: None,
             attached: Vec::new(),
         }
     }
@@ -677,6 +732,9 @@ pub struct ConfigReply {
 pub struct MyConfigReply {
     /// The keys it sets.
     pub keys: Vec<String>,
+    /// When it was taken: its version, for `if_version` of the next.
+    #[serde(default)]
+    pub version: String,
 }
 
 /// A config that was read again.

@@ -4,15 +4,21 @@ use crate::domain::audit::AuditOutcome;
 use crate::domain::label::Labels;
 use crate::domain::session::{SessionStatus, ThinkingMode};
 use crate::domain::verb::Verb;
+use crate::wire::activity::ListActivity;
 use crate::wire::attach::TerminalSize;
 use crate::wire::audit::{
     ExportAudit, FollowAudit, ListHolds, PlaceHold, PruneAudit, ReleaseHold, VerifyAudit,
 };
 use crate::wire::credential::{DeleteCredential, ImportCredentials, ListCredentials, PutCredential};
+use crate::wire::docs::{DocRef, GetContext};
 use crate::wire::export::ExportSession;
 use crate::wire::follow::FollowSession;
 use crate::wire::inbox::{Inbox, SendSummary, SendToPerson, WhoRead};
 use crate::wire::job::RunJob;
+use crate::wire::people::{FindPerson, ListPeople, ShowPerson};
+use crate::wire::people_change::{ChangePeople, ListBans};
+use crate::wire::task::{CreateTask, ListMyTasks, ListTasks, TaskRef, UpdateTask};
+use crate::wire::usage::ShowUsage;
 use serde::{Deserialize, Serialize};
 
 /// Everything a client can ask. A new verb is one variant here and one of `domain::action::Action`.
@@ -30,6 +36,12 @@ pub enum Request {
     ListAgents,
     /// Machines this daemon knows.
     ListComputers,
+    /// Which shared documents there are, or the texts of some.
+    ReadDocs(GetContext),
+    /// One shared document, whole.
+    ReadDocument(DocRef),
+    /// What is wrong with the shared documents.
+    DocProblems,
     /// Sessions I may see.
     ListSessions(ListSessions),
     /// One session.
@@ -78,6 +90,18 @@ pub enum Request {
     SendSummary(SendSummary),
     /// Who read what of mine?
     WhoReadMine(WhoRead),
+    /// Give somebody a task.
+    CreateTask(CreateTask),
+    /// Everybody's tasks.
+    ListTasks(ListTasks),
+    /// My tasks.
+    ListMyTasks(ListMyTasks),
+    /// One task.
+    ShowTask(TaskRef),
+    /// Move a task, or change what it says.
+    UpdateTask(UpdateTask),
+    /// Delete a task.
+    DeleteTask(TaskRef),
     /// Rows of the audit log.
     ListAudit(ListAudit),
     /// Check the audit chain.
@@ -98,6 +122,12 @@ pub enum Request {
     ReleaseHold(ReleaseHold),
     /// What is kept from being pruned.
     ListHolds(ListHolds),
+    /// What was used.
+    ShowUsage(ShowUsage),
+    /// Who did what, when?
+    ListActivity(ListActivity),
+    /// Numbers for a monitoring system.
+    ReadMetrics,
     /// The config in force, secrets masked.
     ShowConfig,
     /// Hand over my personal config layer.
@@ -116,8 +146,20 @@ pub enum Request {
     GenerateKey,
     /// Make another, and encrypt everything anew with it.
     RotateKey,
+    /// Which people are there?
+    ListPeople(ListPeople),
+    /// Who is meant by these words?
+    FindPerson(FindPerson),
+    /// What is known of them?
+    ShowPerson(ShowPerson),
+    /// How many people are there?
+    PeopleStats,
     /// Why is this OS user who they are?
     ExplainPerson(ExplainPerson),
+    /// Change people or bans.
+    ChangePeople(ChangePeople),
+    /// Who is banned.
+    ListBans(ListBans),
     /// Read the config again.
     Reload,
     /// What the daemon does now and then.
@@ -136,6 +178,8 @@ impl Request {
             Self::ListProjects => Verb::ListProjects,
             Self::ListAgents => Verb::ListAgents,
             Self::ListComputers => Verb::ListComputers,
+            Self::ReadDocs(_) | Self::ReadDocument(_) => Verb::ReadDocs,
+            Self::DocProblems => Verb::DocProblems,
             Self::ListSessions(_) => Verb::ListSessions,
             Self::ShowSession(_) => Verb::ShowSession,
             Self::StartSession(_) | Self::RunAgentCommand(_) => Verb::StartSession,
@@ -163,6 +207,12 @@ impl Request {
             Self::SendToPerson(_) => Verb::SendToPerson,
             Self::SendSummary(_) => Verb::SendSummary,
             Self::WhoReadMine(_) => Verb::WhoReadMine,
+            Self::CreateTask(_) => Verb::CreateTask,
+            Self::ListTasks(_) => Verb::ListTasks,
+            Self::ListMyTasks(_) => Verb::ListMyTasks,
+            Self::ShowTask(_) => Verb::ShowTask,
+            Self::UpdateTask(_) => Verb::UpdateTask,
+            Self::DeleteTask(_) => Verb::DeleteTask,
             Self::ListAudit(_) => Verb::ListAudit,
             Self::VerifyAudit(_) => Verb::VerifyAudit,
             Self::ExportAudit(_) => Verb::ExportAudit,
@@ -172,6 +222,9 @@ impl Request {
             Self::PruneAudit(_) => Verb::PruneAudit,
             Self::PlaceHold(_) | Self::ReleaseHold(_) => Verb::HoldAudit,
             Self::ListHolds(_) => Verb::ListHolds,
+            Self::ShowUsage(_) => Verb::ShowUsage,
+            Self::ListActivity(_) => Verb::ListActivity,
+            Self::ReadMetrics => Verb::ReadMetrics,
             Self::ShowConfig => Verb::ShowConfig,
             Self::PutMyConfig(_) => Verb::PutMyConfig,
             Self::ListCredentials(_) => Verb::ListCredentials,
@@ -181,7 +234,13 @@ impl Request {
             Self::ShowKeys => Verb::ShowKeys,
             Self::GenerateKey => Verb::GenerateKey,
             Self::RotateKey => Verb::RotateKey,
+            Self::ListPeople(_) => Verb::ListPeople,
+            Self::FindPerson(_) => Verb::FindPerson,
+            Self::ShowPerson(_) => Verb::ShowPerson,
+            Self::PeopleStats => Verb::PeopleStats,
             Self::ExplainPerson(_) => Verb::ExplainPerson,
+            Self::ChangePeople(asked) => asked.verb(),
+            Self::ListBans(_) => Verb::ListBans,
             Self::Reload => Verb::Reload,
             Self::ListJobs => Verb::ListJobs,
             Self::RunJob(_) => Verb::RunJob,
@@ -326,6 +385,9 @@ pub struct RenameSession {
     pub session_id: String,
     /// What to call it, at most 200 characters.
     pub title: String,
+    /// The version of its title and labels that was seen: if they have changed since, nothing is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_version: Option<String>,
     /// Why, where the session is somebody else's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -358,6 +420,9 @@ pub struct LabelSession {
     /// Names of labels it loses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remove: Vec<String>,
+    /// The version of its title and labels that was seen: if they have changed since, nothing is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_version: Option<String>,
     /// Why, where the session is somebody else's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -517,6 +582,9 @@ pub struct PutMyConfig {
     /// Where it came from, for error messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// The version that is to be replaced: if another has been taken since, nothing is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_version: Option<String>,
 }
 
 /// Whom to explain.

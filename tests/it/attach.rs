@@ -64,7 +64,7 @@ async fn ask(world: &World, uid: u32, id: &str, body: Value, token: Option<&str>
     while buffer.len() < length {
         timeout(PATIENCE, stream.read_buf(&mut buffer)).await.expect("no body").unwrap();
     }
-    Err(Answer { status, body: serde_json::from_slice(&buffer[..length]).unwrap() })
+    Err(Answer { status, head: String::new(), body: serde_json::from_slice(&buffer[..length]).unwrap() })
 }
 
 async fn attach(world: &World, uid: u32, id: &str, body: Value) -> Live {

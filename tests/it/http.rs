@@ -109,6 +109,14 @@ async fn every_path_becomes_its_request() {
         ("GET", "/api/v1/agents".to_owned(), "", "ListAgents"),
         ("GET", "/api/v1/computers".to_owned(), "", "ListComputers"),
         (
+            "GET",
+            "/api/v1/docs?ids=a&ids=b%2Fc&include_requirements=false".to_owned(),
+            "",
+            "ReadDocs(GetContext { ids: Some([\"a\", \"b/c\"]), types: None, include_requirements: Some(false)",
+        ),
+        ("GET", "/api/v1/docs/b%2Fc".to_owned(), "", "ReadDocument(DocRef { id: \"b/c\" })"),
+        ("GET", "/api/v1/health/docs".to_owned(), "", "DocProblems"),
+        (
             "POST",
             "/api/v1/sessions".to_owned(),
             r#"{"project":"p"}"#,
@@ -134,6 +142,10 @@ async fn every_path_becomes_its_request() {
         ("PATCH", format!("/api/v1/sessions/{SESSION}"), r#"{"title":"t"}"#, rename.as_str()),
         ("GET", "/api/v1/audit?limit=5&actor=a%20b".to_owned(), "", "actor: Some(\"a b\")"),
         ("POST", "/api/v1/audit/verify".to_owned(), "", "VerifyAudit"),
+        ("GET", "/api/v1/usage?by=day&limit=9".to_owned(), "", "ShowUsage(ShowUsage { by: Some(\"day\")"),
+        ("GET", "/api/v1/activity?person=bob".to_owned(), "", "person: Some(\"bob\")"),
+        ("GET", "/api/v1/metrics".to_owned(), "", "ReadMetrics"),
+        ("GET", "/metrics".to_owned(), "", "ReadMetrics"),
         ("GET", "/api/v1/config".to_owned(), "", "ShowConfig"),
         ("PUT", "/api/v1/me/config".to_owned(), "a: 1", "PutMyConfig(PutMyConfig { yaml: \"a: 1\""),
         (
@@ -148,7 +160,7 @@ async fn every_path_becomes_its_request() {
             "PUT",
             "/api/v1/credentials/A_KEY".to_owned(),
             r#"{"value":"invented"}"#,
-            "PutCredential { name: \"A_KEY\", value: [secret], system: None }",
+            "PutCredential { name: \"A_KEY\", value: [secret], system: None, ",
         ),
         ("DELETE", "/api/v1/credentials/A_KEY".to_owned(), "", "DeleteCredential { name: \"A_KEY\""),
         (

@@ -2,7 +2,7 @@
 //! stop in between leaves, and how people see it. The clock is an argument.
 
 use crate::postgres::on_both;
-use crate::world::{ANN, BOB, World};
+use crate::world::{ANN, BOB, STRANGER, World};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use teleclaude::daemon::jobs;
 use teleclaude::domain::job::{Job, JobState};
 use teleclaude::domain::timestamp::Timestamp;
 use teleclaude::store::error::StoreError;
-use teleclaude::store::job;
+use teleclaude::store::{job, person};
 use teleclaude::wire::fault::FaultCode;
 use teleclaude::wire::job::JobRow;
 use tokio::task::JoinSet;
@@ -131,6 +131,29 @@ async fn a_job_that_fails_or_panics_stops_no_other_and_health_says_why_until_it_
         assert_eq!((shown(&world, Job::Checkpoint).error, shown(&world, Job::Retention).error), (None, None));
         let health = world.rest(ANN, "GET", "/health", None).await.body;
         assert_eq!(health["status"], "ok", "{health}");
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn visitors_are_forgotten_after_the_days_of_the_config() {
+    on_both(async |db| {
+        let world = World::everybody(db).config("retention: { anonymous_days: 3 }").start().await;
+        assert_eq!(world.rest(STRANGER, "GET", "/whoami", None).await.status, 200);
+        let known = async || person::by_uid(world.app.store().reader(), STRANGER).await.unwrap().is_some();
+        let deadline = soon();
+        while !known().await {
+            assert!(Instant::now() < deadline, "the contact is never written down");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let days = |days: u64| world.app.now().plus(Duration::from_secs(days * 86_400));
+        due(&world, days(2)).await;
+        assert!(known().await);
+        due(&world, days(4)).await;
+        assert!(!known().await);
+        let row = shown(&world, Job::Visitors);
+        assert_eq!((row.runs, row.error), (2, None));
         world.end().await;
     })
     .await;

@@ -1,6 +1,8 @@
 //! The one integration test binary. One file a noun; `tidy` checks the architecture itself.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod access;
+mod activity;
 mod attach;
 mod audit;
 mod bridge;
@@ -8,6 +10,7 @@ mod children;
 mod cli;
 mod config;
 mod credentials;
+mod docs;
 mod doctor;
 mod doors;
 mod export;
@@ -22,12 +25,16 @@ mod jobs;
 mod kill;
 mod letters;
 mod mcp;
+mod metrics;
 mod orphans;
 mod owner;
 mod parity;
+mod people;
+mod people_change;
 mod postgres;
 mod process;
 mod queue;
+mod rest;
 mod resume;
 mod retention;
 mod review;
@@ -39,8 +46,10 @@ mod sessions;
 mod socket;
 mod store;
 mod streams;
+mod tasks;
 mod tidy;
 mod transcripts;
+mod usage;
 mod users;
 mod worktree;
 mod world;

@@ -108,7 +108,8 @@ async fn a_client_of_2025_learns_who_it_is() {
     assert_eq!(result["serverInfo"]["name"], "teleclaude");
     assert_eq!(result["serverInfo"]["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(result["capabilities"]["tools"]["listChanged"], true);
-    assert_eq!(result["capabilities"]["resources"]["subscribe"], true);
+    assert_eq!(result["capabilities"]["resources"], json!({"subscribe": true, "listChanged": true}));
+    assert_eq!(result["capabilities"]["prompts"]["listChanged"], true);
     let instructions = result["instructions"].as_str().unwrap();
     assert!(instructions.contains("ann (role member)"), "{instructions}");
     assert_eq!(instructions.lines().count(), 5);
@@ -121,7 +122,7 @@ async fn a_client_of_2025_learns_who_it_is() {
         .iter()
         .map(|tool| tool["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names.len(), 20);
+    assert_eq!(names.len(), teleclaude::daemon::mcp::tools::TOOLS.len());
     assert_eq!(names[0], "whoami");
     assert!(tools["result"].get("cacheScope").is_none(), "not a word of 2025");
 
@@ -406,7 +407,8 @@ async fn methods_that_are_not_there_say_so_and_wrong_parameters_are_not_taken_fo
     let daemon = Daemon::start();
     let mut client = Client::legacy(&daemon).await;
     let cases = [
-        ("prompts/list", json!({}), -32601),
+        ("prompts/get", json!({"name": "nobody"}), -32602),
+        ("prompts/get", json!({"name": 5}), -32602),
         (
             "completion/complete",
             json!({"ref": {"type": "ref/prompt", "name": "x"}, "argument": {"name": "a", "value": ""}}),

@@ -4,7 +4,11 @@
 use crate::postgres::{Db, on_both};
 use crate::world::{ANN, BOB, CID, DOT, ERAS, EVE, SHELL, STRANGER, World};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::fmt::Write as _;
+use teleclaude::daemon::http::routes;
+use teleclaude::daemon::mcp::tools::TOOLS;
+use teleclaude::domain::verb::Verb;
 
 /// One action, as each mouth spells it.
 struct Spelling {
@@ -37,6 +41,50 @@ fn actions(own: Option<&str>, bobs: &str) -> Vec<Spelling> {
         spelling("projects", Some("list_projects"), json!({}), "GET", "/projects", None),
         spelling("agents", Some("list_agents"), json!({}), "GET", "/agents", None),
         spelling("computers", Some("list_computers"), json!({}), "GET", "/computers", None),
+        spelling("docs", Some("get_context"), json!({}), "GET", "/docs", None),
+        spelling(
+            "docs, types",
+            Some("get_context"),
+            json!({ "types": ["policy", "A"] }),
+            "GET",
+            "/docs?types=policy&types=A",
+            None,
+        ),
+        spelling(
+            "docs, for all",
+            Some("get_context"),
+            json!({ "ids": ["open"] }),
+            "GET",
+            "/docs?ids=open",
+            None,
+        ),
+        spelling(
+            "docs, for newcomers",
+            Some("get_context"),
+            json!({ "ids": ["team/rules"] }),
+            "GET",
+            "/docs?ids=team%2Frules",
+            None,
+        ),
+        spelling(
+            "docs, for admins",
+            Some("get_context"),
+            json!({ "ids": ["secret"] }),
+            "GET",
+            "/docs?ids=secret",
+            None,
+        ),
+        spelling(
+            "docs, none such",
+            Some("get_context"),
+            json!({ "ids": ["none"] }),
+            "GET",
+            "/docs?ids=none",
+            None,
+        ),
+        spelling("one doc, for admins", None, json!({}), "GET", "/docs/secret", None),
+        spelling("one doc, for newcomers", None, json!({}), "GET", "/docs/team%2Frules", None),
+        spelling("docs, what is wrong", None, json!({}), "GET", "/health/docs", None),
         spelling("sessions", Some("list_sessions"), json!({}), "GET", "/sessions", None),
         spelling(
             "sessions of bob",
@@ -269,6 +317,14 @@ fn actions(own: Option<&str>, bobs: &str) -> Vec<Spelling> {
             Some(json!({ "reason": "the case is closed" })),
         ),
         spelling("audit export", None, json!({}), "GET", "/audit/export?since=2100-01-01T00:00:00Z", None),
+        spelling("usage", None, json!({}), "GET", "/usage?by=person,day", None),
+        spelling("usage of bob", None, json!({}), "GET", "/usage?person=bob", None),
+        spelling("usage by nothing known", None, json!({}), "GET", "/usage?by=people", None),
+        spelling("activity", None, json!({}), "GET", "/activity", None),
+        spelling("activity of bob", None, json!({}), "GET", "/activity?person=bob", None),
+        spelling("activity in own", None, json!({}), "GET", &format!("/activity?session_id={own}"), None),
+        spelling("activity in bob's", None, json!({}), "GET", &format!("/activity?session_id={bobs}"), None),
+        spelling("metrics", None, json!({}), "GET", "/metrics", None),
         spelling("config", None, json!({}), "GET", "/config", None),
         spelling(
             "put my config",
@@ -278,7 +334,92 @@ fn actions(own: Option<&str>, bobs: &str) -> Vec<Spelling> {
             "/me/config",
             Some(json!({ "yaml": "thinking_mode: fast\n" })),
         ),
+        spelling("people", Some("list_users"), json!({}), "GET", "/people", None),
+        spelling(
+            "people with a text",
+            Some("list_users"),
+            json!({ "query": "%", "status": "active", "role": "member", "sessions": true }),
+            "GET",
+            "/people?query=%25&status=active&role=member&sessions=true",
+            None,
+        ),
+        spelling(
+            "people, blank",
+            Some("list_users"),
+            json!({ "query": " @" }),
+            "GET",
+            "/people?query=%20@",
+            None,
+        ),
+        spelling(
+            "find bob",
+            Some("resolve_user"),
+            json!({ "query": "bob" }),
+            "GET",
+            "/people/find?query=bob",
+            None,
+        ),
+        spelling(
+            "find nothing",
+            Some("resolve_user"),
+            json!({ "query": "@" }),
+            "GET",
+            "/people/find?query=@",
+            None,
+        ),
+        spelling("show oneself", Some("user_info"), json!({}), "GET", "/people/me", None),
+        spelling("show bob", Some("user_info"), json!({ "person": "bob" }), "GET", "/people/bob", None),
+        spelling("show nobody", Some("user_info"), json!({ "person": "qqq" }), "GET", "/people/qqq", None),
+        spelling("people counted", None, json!({}), "GET", "/people/stats", None),
         spelling("explain bob", None, json!({}), "GET", &format!("/people/{BOB}/explain"), None),
+        spelling("add person", None, json!({}), "POST", "/people", Some(json!({ "name": "bob", "uid": 7 }))),
+        spelling("update person", None, json!({}), "PATCH", "/people/bob", Some(json!({ "uid": 7 }))),
+        spelling("role of bob", None, json!({}), "PUT", "/people/bob/role", Some(json!({ "role": "admin" }))),
+        spelling(
+            "status of bob",
+            None,
+            json!({}),
+            "PUT",
+            "/people/bob/status",
+            Some(json!({ "status": "active" })),
+        ),
+        spelling("delete nobody", None, json!({}), "DELETE", "/people/nobody%20at%20all", None),
+        spelling("purge bob", None, json!({}), "POST", "/people/bob/purge", None),
+        spelling("merge bob", None, json!({}), "POST", "/people/bob/merge", Some(json!({ "into": "bob" }))),
+        spelling(
+            "bulk of nobody",
+            None,
+            json!({}),
+            "POST",
+            "/people/bulk",
+            Some(json!({ "deed": "delete", "last_seen_before": "2001-01-01T00:00:00Z" })),
+        ),
+        spelling(
+            "bulk, no filter",
+            None,
+            json!({}),
+            "POST",
+            "/people/bulk",
+            Some(json!({ "deed": "delete" })),
+        ),
+        spelling(
+            "warn, no reason",
+            None,
+            json!({}),
+            "POST",
+            "/people/bob/warnings",
+            Some(json!({ "reason": "x" })),
+        ),
+        spelling(
+            "ban",
+            None,
+            json!({}),
+            "POST",
+            "/bans",
+            Some(json!({ "uid": 7, "until": "1h", "reason": why })),
+        ),
+        spelling("lift ban", None, json!({}), "POST", "/bans/lift", Some(json!({ "uid": 7 }))),
+        spelling("bans", None, json!({}), "GET", "/bans", None),
         spelling("reload", None, json!({}), "POST", "/reload", None),
         spelling("generate key", None, json!({}), "POST", "/keys", Some(json!({}))),
         spelling("keys", None, json!({}), "GET", "/keys", None),
@@ -353,6 +494,49 @@ fn actions(own: Option<&str>, bobs: &str) -> Vec<Spelling> {
         add("subscribe", "subscribe", json!({}), "PUT", "/watch", None);
         add("stop", "stop_notifications", json!({}), "DELETE", "/watch", None);
     }
+    // Last: what is ended cannot be asked anything else.
+    for (name, id) in [("end: own", own), ("end: none", missing)] {
+        all.push(spelling(name, Some("end_session"), on(id), "POST", &format!("/sessions/{id}/end"), None));
+    }
+    all
+}
+
+/// Every action on tasks. `own` is a task of the asker's, `bobs` one of bob's; ann gave both.
+fn on_tasks(own: &str, bobs: &str) -> Vec<Spelling> {
+    let missing = "0193b2a0-0000-7000-8000-00000000dead";
+    let mut all = Vec::new();
+    let mut add = |name: &str, tool, arguments: Value, method, path: &str, body| {
+        let name = Box::leak(name.to_owned().into_boxed_str());
+        all.push(Spelling { name, tool, arguments, method, path: path.to_owned(), body });
+    };
+    for (name, asked) in [
+        ("give task", json!({ "user": "bob", "description": "x", "deadline": "2090-12-01" })),
+        ("give task, to nobody", json!({ "user": "nobody", "description": "x" })),
+        ("give task, empty", json!({ "user": "bob", "description": " " })),
+        ("give task, past", json!({ "user": "bob", "description": "x", "deadline": "2001-01-01" })),
+        ("give task, 02-30", json!({ "user": "bob", "description": "x", "deadline": "2090-02-30" })),
+    ] {
+        add(name, Some("create_user_task"), asked.clone(), "POST", "/tasks", Some(asked));
+    }
+    let mut get = |name, tool, arguments, path: &str| add(name, Some(tool), arguments, "GET", path, None);
+    get("tasks of bob", "get_user_tasks", json!({ "user": "bob" }), "/tasks?user=bob");
+    get("tasks of nobody", "get_user_tasks", json!({ "user": "nobody" }), "/tasks?user=nobody");
+    get("overdue", "get_overdue_tasks", json!({}), "/tasks?overdue=true");
+    get("my tasks", "get_my_tasks", json!({}), "/tasks/mine");
+    get("my tasks, late", "get_my_tasks", json!({ "status": "late" }), "/tasks/mine?status=late");
+    for (whose, id) in [("own", own), ("bob's", bobs), ("none", missing), ("no id", "x")] {
+        let path = format!("/tasks/{id}");
+        for status in ["accepted", "completed", "pending"] {
+            let mut arguments = json!({ "status": status });
+            let body = Some(arguments.clone());
+            arguments["task_id"] = json!(id);
+            add(&format!("{status}: {whose}"), Some("update_task_status"), arguments, "PATCH", &path, body);
+        }
+        add(&format!("task: {whose}"), None, json!({}), "GET", &path, None);
+        let body = Some(json!({ "description": "y" }));
+        add(&format!("edit task: {whose}"), None, json!({}), "PATCH", &path, body);
+    }
+    add("delete task: none", None, json!({}), "DELETE", &format!("/tasks/{missing}"), None);
     all
 }
 
@@ -395,6 +579,9 @@ async fn table(db: Db) -> String {
              newcomer: *often\n  public: *often",
         )
         .config(SHELL)
+        .doc("open.md", "id: open\nrole: public", "# For all")
+        .doc("rules.md", "id: team/rules", "# For the team")
+        .doc("secret.md", "id: secret\nrole: admin", "# For admins")
         .start()
         .await;
     let bobs = world.shell(BOB).await;
@@ -409,7 +596,14 @@ async fn table(db: Db) -> String {
     ];
     let mut rows: Vec<String> = Vec::new();
     for (asker, (_, uid, own)) in askers.iter().enumerate() {
-        for (row, action) in actions(*own, &bobs).into_iter().enumerate() {
+        let mut tasks = Vec::new();
+        for user in [if *uid == STRANGER { "cid" } else { ["ann", "cid", "dot", "eve"][asker] }, "bob"] {
+            let given = json!({ "user": user, "description": "x" });
+            let given = world.rest(ANN, "POST", "/tasks", Some(given)).await;
+            tasks.push(given.body["task_id"].as_str().unwrap().to_owned());
+        }
+        let actions = actions(*own, &bobs).into_iter().chain(on_tasks(&tasks[0], &tasks[1]));
+        for (row, action) in actions.enumerate() {
             let rest = world.rest(*uid, action.method, &action.path, action.body.clone()).await;
             let word = word_of_rest(rest.status, &rest.body);
             if let Some(tool) = action.tool {
@@ -436,6 +630,36 @@ async fn table(db: Db) -> String {
     rows.insert(0, text);
     world.end().await;
     rows.iter().map(|row| row.trim_end()).collect::<Vec<_>>().join("\n")
+}
+
+/// What is not in the table above, and where it is tried instead.
+const ELSEWHERE: [(Verb, &str); 3] = [
+    (Verb::AttachReadOnly, "a connection of another protocol: attach.rs, doors.rs"),
+    (Verb::Attach, "a connection of another protocol: attach.rs, doors.rs"),
+    (Verb::FollowAudit, "an answer without an end: audit.rs"),
+];
+
+#[test]
+fn nothing_that_can_be_asked_is_left_out() {
+    let asked: HashSet<Verb> = actions(None, "0193b2a0-0000-7000-8000-00000000beef")
+        .iter()
+        .map(|action| {
+            let path = format!("/api/v1{}", action.path.split('?').next().unwrap());
+            let rows = routes::at(&routes::segments(&path).unwrap());
+            let row = rows.into_iter().find(|row| row.method == action.method);
+            row.unwrap_or_else(|| panic!("{}: there is no {} {path}", action.name, action.method)).verb
+        })
+        .collect();
+    let elsewhere: HashSet<Verb> = ELSEWHERE.into_iter().map(|(verb, _)| verb).collect();
+    let mouths = routes::TABLE.iter().map(|row| row.verb).chain(TOOLS.iter().map(|tool| tool.verb));
+    let left_out: Vec<&str> =
+        mouths.filter(|verb| !asked.contains(verb) && !elsewhere.contains(verb)).map(Verb::name).collect();
+    assert!(left_out.is_empty(), "say in `actions` how these are asked: {left_out:?}");
+    assert!(
+        elsewhere.is_disjoint(&asked),
+        "what is asked is not left out: {:?}",
+        elsewhere.intersection(&asked)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -254,6 +254,11 @@ impl Db {
         Self { engine, cluster: Some(cluster), folder: tempfile::tempdir().unwrap() }
     }
 
+    /// The same database, for a daemon beside the one that has this. Lives no longer than it.
+    pub fn beside(&self) -> Self {
+        Self { engine: self.engine.clone(), cluster: None, folder: tempfile::tempdir().unwrap() }
+    }
+
     /// The test's folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()

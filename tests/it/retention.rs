@@ -9,11 +9,13 @@ use std::path::Path;
 use std::time::Duration;
 use teleclaude::daemon::retention;
 use teleclaude::domain::export::ExportFormat;
+use teleclaude::domain::person::PersonId;
 use teleclaude::domain::question::Asked;
 use teleclaude::domain::session::SessionId;
+use teleclaude::domain::task::{TaskEvent, TaskEventKind, TaskId};
 use teleclaude::domain::timestamp::Timestamp;
 use teleclaude::domain::transcript::EntryKind;
-use teleclaude::store::{self, activity, outbox, question};
+use teleclaude::store::{self, activity, outbox, question, task_event};
 use teleclaude::usecase::export::Export;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -87,10 +89,24 @@ async fn what_is_old_goes_and_the_session_stays() {
             at: Timestamp::from_micros(ended),
             kind: "x".to_owned(),
             detail: None,
+            actor: None,
+        };
+        let done = TaskEvent {
+            id: Uuid::now_v7(),
+            task: TaskId(Uuid::now_v7()),
+            at: Timestamp::from_micros(ended),
+            actor: None,
+            actor_name: "ann".to_owned(),
+            assignee: PersonId(Uuid::nil()),
+            kind: TaskEventKind::Created,
+            detail: None,
         };
         crate::store::change(world.app.store(), move |tx| {
-            let row = row.clone();
-            Box::pin(async move { activity::insert(tx.conn(), &row).await })
+            let (row, done) = (row.clone(), done.clone());
+            Box::pin(async move {
+                task_event::insert(tx.conn(), &done).await?;
+                activity::insert(tx.conn(), &row).await
+            })
         })
         .await
         .unwrap();
@@ -119,7 +135,9 @@ async fn what_is_old_goes_and_the_session_stays() {
         assert!(!file.exists() && other.exists());
         retention::delete_old(&world.app, after(29), &stop).await.unwrap();
         assert_eq!(rows(&world.db, "activity").await, kept_activity + 1);
+        assert_eq!(rows(&world.db, "task_events").await, 1);
         retention::delete_old(&world.app, after(31), &stop).await.unwrap();
+        assert_eq!(rows(&world.db, "task_events").await, 0);
         assert!(rows(&world.db, "activity").await <= kept_activity);
         // Twice is once.
         retention::delete_old(&world.app, after(31), &stop).await.unwrap();
@@ -327,6 +345,7 @@ async fn what_is_on_hold_is_neither_old_nor_purged() {
                 at: crate::store::at(5),
                 kind: "x".to_owned(),
                 detail: None,
+                actor: None,
             };
             crate::store::change(world.app.store(), move |tx| {
                 let row = row.clone();

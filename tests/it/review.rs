@@ -184,8 +184,9 @@ async fn a_session_that_ends_before_it_begins_ends_like_any_other() {
             message::by_id(reader, message).await.unwrap().unwrap().state == message::MessageState::Failed
         })
         .await;
-        let happened = activity::page(reader, id_of(&id), None, 9).await.unwrap();
-        assert!(happened.iter().any(|event| event.kind == "ended"), "{happened:?}");
+        let of = activity::Filter { session: Some(id_of(&id)), ..Default::default() };
+        let happened = activity::page(reader, &of, None, 9).await.unwrap();
+        assert!(happened.iter().any(|(event, _)| event.kind == "ended"), "{happened:?}");
         let ends = world.audit().await;
         let ends: Vec<&Value> = ends
             .iter()

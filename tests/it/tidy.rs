@@ -39,12 +39,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("libc", &["platform", "daemon/peer.rs", "daemon/listen.rs", "host", "runner", "bridge"]),
     ("rmcp", &["daemon/mcp"]),
+    ("prometheus_client", &["daemon/metrics.rs"]),
     ("axum", &["daemon/http"]),
     ("figment", &["config"]),
     ("serde_yaml", &["config"]),
     ("users", &["daemon/peer.rs", "platform", "runner"]),
     ("clap", &["cli", "bridge/clients.rs"]),
     ("avt", &["host"]),
+    ("jiff", &["domain/deadline.rs", "config/zone.rs"]),
 ];
 
 fn sources(below: &Path, found: &mut Vec<PathBuf>) {

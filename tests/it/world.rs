@@ -5,7 +5,7 @@
 use crate::postgres::Db;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use teleclaude::config::load;
@@ -13,7 +13,7 @@ use teleclaude::config::paths::{Environment, Os};
 use teleclaude::daemon::app::{App, Parts};
 use teleclaude::daemon::front::Front;
 use teleclaude::daemon::hosts::Hosts;
-use teleclaude::daemon::{children, connection, effects, http, keys, life};
+use teleclaude::daemon::{children, connection, docs as daemon_docs, effects, http, keys, life, people};
 use teleclaude::domain::caller::Peer;
 use teleclaude::domain::timestamp::Timestamp;
 use teleclaude::store::connect::{Clock, Options, Store};
@@ -44,6 +44,7 @@ pub struct Builder {
     db: Db,
     people: String,
     more: String,
+    computer: String,
     folder: tempfile::TempDir,
 }
 
@@ -63,7 +64,19 @@ pub struct World {
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
+    /// The status line and the headers.
+    pub head: String,
     pub body: Value,
+}
+
+impl Answer {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (of, value) = line.split_once(": ")?;
+            of.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
 }
 
 /// Which of MCP's two ways of beginning a conversation.
@@ -90,15 +103,35 @@ impl World {
     }
 }
 
+/// Where the shared documents of a world lie.
+fn docs(root: &Path) -> PathBuf {
+    root.join("usr/local/share/teleclaude/docs")
+}
+
+fn lay(folder: &Path, path: &str, front: &str, text: &str) -> PathBuf {
+    let path = folder.join(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let kind = if front.contains("type:") { "" } else { "type: guide\n" };
+    std::fs::write(&path, format!("---\n{kind}description: about it\n{front}\n---\n{text}\n")).unwrap();
+    path
+}
+
 impl Builder {
     /// A world on this database, with nobody in it yet.
     pub fn on(db: Db) -> Self {
-        Self { db, people: String::new(), more: String::new(), folder: tempfile::tempdir().unwrap() }
+        let folder = tempfile::tempdir().unwrap();
+        Self { db, people: String::new(), more: String::new(), computer: "here".to_owned(), folder }
     }
 
     /// Adds a person, mapped by uid.
     pub fn person(mut self, name: &str, uid: u32, role: &str) -> Self {
         let _ = writeln!(self.people, "  - {{ name: {name}, os_uid: {uid}, role: {role} }}");
+        self
+    }
+
+    /// As another machine than `here`.
+    pub fn computer(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.computer);
         self
     }
 
@@ -109,9 +142,15 @@ impl Builder {
         self
     }
 
+    /// Lays a shared document down. `front` is the rest of its front matter, besides a description and a type.
+    pub fn doc(self, path: &str, front: &str, text: &str) -> Self {
+        lay(&docs(self.folder.path()), path, front, text);
+        self
+    }
+
     /// Starts it.
     pub async fn start(self) -> World {
-        let Self { db, people, more, folder } = self;
+        let Self { db, people, more, computer, folder } = self;
         let root = folder.path();
         for name in ["state", "run", "home", "project"] {
             std::fs::create_dir_all(root.join(name)).unwrap();
@@ -119,7 +158,7 @@ impl Builder {
         let people = if people.is_empty() { String::new() } else { format!("people:\n{people}") };
         let project = root.join("project").display().to_string();
         let yaml = format!(
-            "{people}computer: {{ name: here }}\nprojects:\n  - {{ name: work, path: {project} }}\n\
+            "{people}computer: {{ name: {computer} }}\nprojects:\n  - {{ name: work, path: {project} }}\n\
              sessions: {{ run_as: service }}\n{more}"
         );
         let config = root.join("config.yml");
@@ -132,7 +171,7 @@ impl Builder {
             .into(),
             home: root.join("home"),
             uid: 0,
-            hostname: "here".to_owned(),
+            hostname: computer.clone(),
             os: Os::HERE,
             root: root.to_owned(),
             socket: None,
@@ -141,7 +180,7 @@ impl Builder {
         loaded.paths.state_dir = root.join("state");
         loaded.paths.run_dir = root.join("run");
         let clock: Clock = Arc::new(|| Timestamp::from(SystemTime::now()));
-        let options = Options { engine: db.engine.clone(), computer: "here".to_owned(), auto_migrate: true };
+        let options = Options { engine: db.engine.clone(), computer, auto_migrate: true };
         let store = Store::open(options, Arc::clone(&clock)).await.unwrap();
         let (events, happened) = tokio::sync::mpsc::channel(64);
         let exe = PathBuf::from(env!("CARGO_BIN_EXE_teleclaude"));
@@ -155,6 +194,8 @@ impl Builder {
             tokio::spawn(effects::run(Arc::clone(&app), stop.clone())),
             tokio::spawn(children::run(Arc::clone(&app), stop.clone())),
             tokio::spawn(keys::run(Arc::clone(&app), stop.clone())),
+            tokio::spawn(daemon_docs::run(Arc::clone(&app), stop.clone())),
+            tokio::spawn(people::run(Arc::clone(&app), stop.clone())),
         ];
         let front = Arc::new(Front::new(
             Arc::<App>::clone(&app),
@@ -167,6 +208,16 @@ impl Builder {
 }
 
 impl World {
+    /// Lays a shared document down, as [`Builder::doc`]; gives its path.
+    pub fn doc(&self, path: &str, front: &str, text: &str) -> PathBuf {
+        lay(&self.docs(), path, front, text)
+    }
+
+    /// The folder of the shared documents.
+    pub fn docs(&self) -> PathBuf {
+        docs(self.folder.path())
+    }
+
     /// A folder of the test's.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
@@ -202,12 +253,25 @@ impl World {
         body: Option<Value>,
         token: Option<&str>,
     ) -> Answer {
+        let token = token.map(|token| ("Teleclaude-Session-Token", token));
+        self.rest_saying(uid, method, path, body, token.as_slice()).await
+    }
+
+    /// Asks over HTTP with these headers.
+    pub async fn rest_saying(
+        &self,
+        uid: u32,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let mut stream = self.connect(uid);
         let body = body.map(|b| b.to_string()).unwrap_or_default();
         let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
-        let token = token.map(|t| format!("Teleclaude-Session-Token: {t}\r\n")).unwrap_or_default();
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let head = format!(
-            "{method} /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{kind}{token}\
+            "{method} /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{kind}{headers}\
              Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
@@ -221,7 +285,7 @@ impl World {
         let text = String::from_utf8(answer).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer { status, body: serde_json::from_str(body).unwrap_or(Value::Null) }
+        Answer { status, head: head.to_owned(), body: serde_json::from_str(body).unwrap_or(Value::Null) }
     }
 
     /// Calls a tool over raw MCP in this era; the JSON-RPC answer.
@@ -284,6 +348,20 @@ impl World {
             }
             assert!(tokio::time::Instant::now() < deadline, "it never came to be so: {row:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until it is written down that these uids were here.
+    pub async fn until_seen(&self, uids: &[u32]) {
+        for uid in uids {
+            // Asking is being here.
+            self.rest(*uid, "GET", "/whoami", None).await;
+            let until = tokio::time::Instant::now() + PATIENCE;
+            while teleclaude::store::person::by_uid(self.app.store().reader(), *uid).await.unwrap().is_none()
+            {
+                assert!(tokio::time::Instant::now() < until, "{uid} was never written down");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Claude Code's JSONL: one record a line with a type, a moment and, for what was said, a message of blocks. An answer of
-//! several blocks is several lines that repeat the message's id and usage.
+//! several blocks is several lines that repeat the message's id, and its usage as far as it was known: the last line's is
+//! the whole.
 
 use super::{Known, Read, is_injected, moment, notice, number};
 use crate::domain::timestamp::Timestamp;
@@ -24,11 +25,15 @@ const SILENT: [&str; 12] = [
 ];
 /// Calls whose results may still come.
 const CALLS_MAX: usize = 256;
+/// Messages whose further lines may still come.
+const MESSAGES_MAX: usize = 64;
+/// Characters of a message's id that tell it from others.
+const ID_CHARS: usize = 128;
 
 #[derive(Debug, Default)]
 pub(super) struct Parser {
-    /// Whose usage was counted.
-    counted: Option<String>,
+    /// By message what was counted of it: input, cached, to the cache, output.
+    counted: VecDeque<(String, [u64; 4])>,
     /// Ids and names of calls.
     calls: VecDeque<(String, String)>,
 }
@@ -135,22 +140,36 @@ impl Parser {
                 _ => {}
             }
         }
-        let id = message["id"].as_str();
-        if id.is_some() && self.counted.as_deref() == id {
-            return;
-        }
-        self.counted = id.map(str::to_owned);
         let usage = &message["usage"];
         if usage.is_object() {
-            read.usage.push(Usage {
+            let usage = Usage {
                 at,
                 model: message["model"].as_str().map(str::to_owned),
-                input: number(usage, "input_tokens")
-                    .saturating_add(number(usage, "cache_creation_input_tokens")),
+                input: number(usage, "input_tokens"),
                 cached: number(usage, "cache_read_input_tokens"),
+                cache_write: number(usage, "cache_creation_input_tokens"),
                 output: number(usage, "output_tokens"),
-            });
+            };
+            read.usage.extend(self.not_counted(message["id"].as_str(), usage));
         }
+    }
+
+    /// What a line adds to what was counted of its message.
+    fn not_counted(&mut self, id: Option<&str>, usage: Usage) -> Option<Usage> {
+        let Some(id) = id else { return Some(usage) };
+        let id: String = id.chars().take(ID_CHARS).collect();
+        let now = [usage.input, usage.cached, usage.cache_write, usage.output];
+        let Some((_, counted)) = self.counted.iter_mut().find(|(message, _)| *message == id) else {
+            self.counted.push_back((id, now));
+            if self.counted.len() > MESSAGES_MAX {
+                self.counted.pop_front();
+            }
+            return Some(usage);
+        };
+        let more: [u64; 4] = std::array::from_fn(|i| now[i].saturating_sub(counted[i]));
+        *counted = std::array::from_fn(|i| now[i].max(counted[i]));
+        let [input, cached, cache_write, output] = more;
+        (more != [0; 4]).then_some(Usage { input, cached, cache_write, output, ..usage })
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) struct Parser {
     model: Option<String>,
     /// Usage comes in records of its own; the counts in events are the same again.
     has_records: bool,
+    /// The sum of the last count: one that is told again is not another.
+    total: Option<u64>,
     /// Ids and names of calls.
     calls: VecDeque<(String, String)>,
 }
@@ -106,10 +108,13 @@ impl Parser {
         Entry { tool, failed, ..Entry::new(at, Speaker::Tool, EntryKind::ToolResult, text) }
     }
 
-    fn event(&self, event: &Value, at: Option<Timestamp>, read: &mut Read) -> Known {
+    fn event(&mut self, event: &Value, at: Option<Timestamp>, read: &mut Read) -> Known {
         match event["type"].as_str() {
             Some("token_count") => {
-                if !self.has_records {
+                let total = event["info"]["total_token_usage"]["total_tokens"].as_u64();
+                let again = total.is_some() && self.total == total;
+                self.total = total;
+                if !self.has_records && !again {
                     self.usage(&event["info"]["last_token_usage"], at, read);
                 }
             }
@@ -132,12 +137,14 @@ impl Parser {
             return;
         }
         let cached = number(usage, "cached_input_tokens");
+        let cache_write = number(usage, "cache_write_input_tokens");
         read.usage.push(Usage {
             at,
             model: self.model.clone(),
-            // Here, what came from the cache is part of the input.
-            input: number(usage, "input_tokens").saturating_sub(cached),
+            // Here, what came from the cache, or was put into it, is part of the input.
+            input: number(usage, "input_tokens").saturating_sub(cached).saturating_sub(cache_write),
             cached,
+            cache_write,
             output: number(usage, "output_tokens"),
         });
     }

@@ -96,6 +96,7 @@ impl Parser {
                 model: message["model"].as_str().map(str::to_owned),
                 input: number(tokens, "input").saturating_sub(cached),
                 cached,
+                cache_write: 0,
                 output: number(tokens, "output").saturating_add(number(tokens, "thoughts")),
             });
         }

@@ -38,8 +38,8 @@ fn shown(read: &Read) -> String {
     for usage in &read.usage {
         let model = usage.model.as_deref().unwrap_or("-");
         out.push_str(&format!(
-            "usage {model}: {} + {} cached, {}\n",
-            usage.input, usage.cached, usage.output
+            "usage {model}: {} + {} cached + {} to the cache, {}\n",
+            usage.input, usage.cached, usage.cache_write, usage.output
         ));
     }
     out
@@ -164,7 +164,41 @@ fn results_know_their_calls_and_an_answer_is_counted_once() {
     assert_eq!((result.tool.as_deref(), result.failed, result.sub_agent), (Some("Read"), true, true));
     assert_eq!(result.text, "no\n[image]");
     assert_eq!(read.usage.len(), 1);
-    assert_eq!((read.usage[0].input, read.usage[0].cached, read.usage[0].output), (3, 3, 4));
+    let usage = &read.usage[0];
+    assert_eq!((usage.input, usage.cached, usage.cache_write, usage.output), (1, 3, 2, 4));
+}
+
+/// The whole of what a log says was used: input, cached, to the cache, output.
+fn used(format: TranscriptFormat, text: &str) -> [u64; 4] {
+    read(format, text).0.usage.iter().fold([0; 4], |sum, usage| {
+        let one = [usage.input, usage.cached, usage.cache_write, usage.output];
+        std::array::from_fn(|i| sum[i] + one[i])
+    })
+}
+
+#[test]
+fn the_last_line_of_an_answer_says_what_it_cost() {
+    let line = |id: &str, output: u64| {
+        format!(
+            "{{\"type\":\"assistant\",\"message\":{{\"id\":\"{id}\",\"model\":\"made-up\",\"usage\":{{\"input_tokens\":9,\"cache_creation_input_tokens\":20,\"cache_read_input_tokens\":300,\"output_tokens\":{output}}},\"content\":[]}}}}\n"
+        )
+    };
+    // A sub-agent's answer comes in between.
+    let text = [line("a", 1), line("a", 1), line("b", 5), line("a", 170), line("b", 5), line("a", 170)];
+    assert_eq!(used(TranscriptFormat::Claude, &text.concat()), [18, 600, 40, 175]);
+    let (read, _) = read(TranscriptFormat::Claude, &text.concat());
+    assert_eq!(read.usage.len(), 3, "what adds nothing is no row");
+}
+
+#[test]
+fn a_count_that_codex_tells_again_is_counted_once() {
+    let count = |total: u64, last: u64| {
+        format!(
+            "{{\"type\":\"event_msg\",\"payload\":{{\"type\":\"token_count\",\"info\":{{\"total_token_usage\":{{\"total_tokens\":{total}}},\"last_token_usage\":{{\"input_tokens\":{last},\"cached_input_tokens\":40,\"cache_write_input_tokens\":8,\"output_tokens\":7}}}}}}}}\n"
+        )
+    };
+    let text = [count(107, 100), count(107, 100), count(164, 50)].concat();
+    assert_eq!(used(TranscriptFormat::Codex, &text), [54, 80, 16, 14]);
 }
 
 proptest! {

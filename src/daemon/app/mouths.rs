@@ -96,6 +96,22 @@ impl Backend for App {
         })
     }
 
+    fn prompt(&self, caller: &Caller) -> Option<String> {
+        // An agent's is ours alone: it says what narrows it.
+        let settings = self.settings();
+        settings
+            .loaded
+            .config
+            .prompts
+            .of(caller.role)
+            .filter(|_| caller.agent_of.is_none())
+            .map(str::to_owned)
+    }
+
+    fn answered(&self, verb: Verb, fault: Option<FaultCode>, took: Duration) {
+        self.counts.answered(verb, fault, took);
+    }
+
     fn limits(&self) -> Arc<Limits> {
         Arc::clone(&self.settings.load().limits)
     }

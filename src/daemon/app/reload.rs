@@ -12,8 +12,8 @@ use crate::domain::person::PersonId;
 use crate::domain::timestamp::Timestamp;
 use crate::store::connect::Store;
 use crate::store::error::StoreError;
-use crate::store::person;
 use crate::store::writer::WriteError;
+use crate::store::{ban, person, version};
 use crate::usecase::{Facts, witness};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::ReloadedReply;
@@ -54,15 +54,16 @@ impl App {
         };
         let old = self.settings();
         let (changed, needs_restart) = Loaded::differences(&old.loaded, &loaded);
-        let people = people_map(&self.store, &loaded, &self.names, self.own_uid, self.now())
-            .await
-            .map_err(crate::usecase::resolve::unavailable)?;
+        let (people, people_version) =
+            people_map(&self.store, &loaded, &self.names, self.own_uid, self.now())
+                .await
+                .map_err(crate::usecase::resolve::unavailable)?;
         let row = draft("config.reload", AuditOutcome::Success)
             .with_detail(&serde_json::json!({ "changed": changed, "needs_restart": needs_restart }));
         self.store.append(deadline, row).await.map_err(witness::unavailable)?;
         let limits = settings::limits(&loaded);
         let redactor = settings::redactor(&loaded);
-        self.settings.store(Arc::new(Settings { people, limits, redactor, loaded }));
+        self.settings.store(Arc::new(Settings { people, people_version, limits, redactor, loaded }));
         // Whoever comes next is written down as what they are now.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
         // A key that is just being made is taken out of its file again if it cannot be written down.
@@ -85,29 +86,39 @@ impl App {
             })
             .await
             .map_err(unwritten)?;
+        self.read_people().await.map_err(crate::usecase::resolve::unavailable)
+    }
+
+    /// Puts people and bans in force as the database has them now, with the config as it is, and tells whoever lives on
+    /// a permit from before. After every change of them, whoever made it.
+    ///
+    /// # Errors
+    /// The database; then what was in force stays so.
+    pub async fn refresh_people(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = self.reloading.lock().await;
+        self.read_people().await?;
+        self.tell(Event::Catalogue);
+        Ok(())
+    }
+
+    /// The same, by whoever has the turn.
+    async fn read_people(&self) -> Result<(), StoreError> {
         let old = self.settings();
-        let people = people_map(&self.store, &old.loaded, &self.names, self.own_uid, now)
-            .await
-            .map_err(crate::usecase::resolve::unavailable)?;
-        let limits = Arc::clone(&old.limits);
-        self.settings.store(Arc::new(Settings {
-            people,
-            limits,
-            redactor: old.redactor.clone(),
-            loaded: old.loaded.clone(),
-        }));
+        let (directory, bans, people_version) = as_kept(&self.store, self.now()).await?;
+        let people = Arc::new(old.people.with(directory, bans));
+        self.settings.store(Arc::new(Settings { people, people_version, ..(*old).clone() }));
         Ok(())
     }
 }
 
-/// Binds every person of the config to a key and makes the map of all.
+/// Binds every person of the config to a key and makes the map of all. Also says how often people had changed by then.
 pub(super) async fn people_map(
     store: &Store,
     loaded: &Loaded,
     names: &Names,
     own_uid: u32,
     now: Timestamp,
-) -> Result<PeopleMap, StoreError> {
+) -> Result<(Arc<PeopleMap>, i64), StoreError> {
     let mut sources = settings::sources(loaded, names, own_uid).await;
     let known = person::directory(store.reader()).await?;
     let new: Vec<(String, PersonId)> = PeopleMap::config_names(&sources)
@@ -133,13 +144,21 @@ pub(super) async fn people_map(
                 WriteError::Busy | WriteError::OutcomeUnknown | WriteError::Panicked => StoreError::Timeout,
             })?;
     }
-    sources.directory = person::directory(store.reader()).await?;
-    let bans = person::active_bans(store.reader(), now).await?;
-    sources.bans = bans
-        .into_iter()
-        .map(|b| people::Ban { person: b.person, uid: b.uid, until: b.until, reason: b.reason })
-        .collect();
-    Ok(PeopleMap::new(sources))
+    let (directory, bans, version) = as_kept(store, now).await?;
+    (sources.directory, sources.bans) = (directory, bans);
+    Ok((Arc::new(PeopleMap::new(sources)), version))
+}
+
+/// Everybody the database knows, the bans in force, and how often either had changed when they were read at the latest.
+async fn as_kept(
+    store: &Store,
+    now: Timestamp,
+) -> Result<(Vec<people::Known>, Vec<people::Ban>, i64), StoreError> {
+    // The number first: what changes after it is read again.
+    let version = version::of_people(store.reader()).await?;
+    let directory = person::directory(store.reader()).await?;
+    let bans = ban::active(store.reader(), now).await?;
+    Ok((directory, bans.into_iter().map(ban::Ban::in_map).collect(), version))
 }
 
 fn unwritten<E: std::fmt::Display>(error: WriteError<E>) -> Fault {

@@ -261,7 +261,7 @@ impl Live<'_> {
                 frame = self.attachment.receiver.next(), if room => Happened::Host(frame.ok().flatten()),
                 Ok(()) = presence.changed(), if open => Happened::Presence,
                 event = events.recv(), if open => match event {
-                    Ok(Event::Session(_) | Event::Inbox { .. }) => continue,
+                    Ok(Event::Session(_) | Event::Inbox { .. } | Event::Documents(_)) => continue,
                     Ok(Event::Catalogue) | Err(_) => Happened::Look,
                 },
                 _ = look.tick() => Happened::Look,

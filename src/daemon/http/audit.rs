@@ -17,7 +17,11 @@ use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// How often it is looked whether the client still may, while there is nothing to send.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 struct Sending {
     front: Arc<Front>,
@@ -78,13 +82,19 @@ impl Sending {
         if self.over {
             return None;
         }
-        let piece = tokio::select! {
-            biased;
-            () = self.front.drain.cancelled() => return None,
-            piece = self.stream.pieces.recv() => piece?,
+        let piece = loop {
+            let piece = tokio::select! {
+                biased;
+                () = self.front.drain.cancelled() => return None,
+                piece = self.stream.pieces.recv() => Some(piece?),
+                () = tokio::time::sleep(LOOK_EVERY) => None,
+            };
+            // Whoever may no longer read the log gets no more of it, and is not kept waiting for more.
+            self.front.backend.may_still(&self.peer, self.token.as_ref(), &self.stream.action).ok()?;
+            if let Some(piece) = piece {
+                break piece;
+            }
         };
-        // Whoever may no longer read the log gets no more of it.
-        self.front.backend.may_still(&self.peer, self.token.as_ref(), &self.stream.action).ok()?;
         match piece {
             Piece::Bytes(bytes) => Some(Frame::data(Bytes::from(bytes))),
             Piece::End(rows) => {

@@ -5,6 +5,7 @@ use crate::daemon::backend::Event;
 use crate::daemon::front::Front;
 use crate::daemon::http::{Body, problem};
 use crate::domain::caller::{Peer, Via};
+use crate::domain::verb::Verb;
 use futures_util::stream;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
@@ -60,23 +61,30 @@ impl Listening {
             let event = tokio::select! {
                 biased;
                 () = self.front.drain.cancelled() => return None,
-                event = self.events.recv() => event,
-                () = tokio::time::sleep(KEEP_ALIVE) => return Some(": \n\n".to_owned()),
+                event = self.events.recv() => Some(event),
+                () = tokio::time::sleep(KEEP_ALIVE) => None,
             };
+            let caller = self.front.caller(&self.peer, Via::Http, self.token.as_ref());
+            // Who may no longer list sessions hears no more of them.
+            if self.front.backend.turns_away(&self.peer)
+                || !self.front.backend.may(&caller, Verb::ListSessions)
+            {
+                return None;
+            }
+            let Some(event) = event else { return Some(": \n\n".to_owned()) };
             match event {
                 Ok(Event::Catalogue) => return Some("event: catalogue\ndata: {}\n\n".to_owned()),
-                Ok(Event::Session(event)) => {
-                    let caller = self.front.caller(&self.peer, Via::Http, self.token.as_ref());
-                    if event.visible_to(&caller) {
-                        let (kind, id) = (event.kind.name(), event.session_id);
-                        return Some(format!("event: {kind}\ndata: {{\"session_id\":\"{id}\"}}\n\n"));
-                    }
+                Ok(Event::Session(event)) if event.visible_to(&caller) => {
+                    let (kind, id) = (event.kind.name(), event.session_id);
+                    return Some(format!("event: {kind}\ndata: {{\"session_id\":\"{id}\"}}\n\n"));
                 }
-                Ok(event @ Event::Inbox { .. }) => {
-                    if event.visible_to(&self.front.caller(&self.peer, Via::Http, self.token.as_ref())) {
-                        return Some("event: inbox\ndata: {}\n\n".to_owned());
-                    }
+                Ok(event @ Event::Inbox { .. }) if event.visible_to(&caller) => {
+                    return Some("event: inbox\ndata: {}\n\n".to_owned());
                 }
+                Ok(event @ Event::Documents(_)) if event.visible_to(&caller) => {
+                    return Some("event: docs\ndata: {}\n\n".to_owned());
+                }
+                Ok(Event::Session(_) | Event::Inbox { .. } | Event::Documents(_)) => {}
                 Err(RecvError::Lagged(_)) => return Some(RESYNC.to_owned()),
                 Err(RecvError::Closed) => return None,
             }

@@ -159,7 +159,7 @@ impl Live {
                         self.judged = None;
                         false
                     }
-                    Ok(Event::Inbox { .. }) => false,
+                    Ok(Event::Inbox { .. } | Event::Documents(_)) => false,
                     Err(RecvError::Lagged(_)) => {
                         self.more = true;
                         false

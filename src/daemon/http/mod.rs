@@ -3,6 +3,7 @@
 
 pub mod attach;
 pub mod audit;
+mod etag;
 pub mod events;
 pub mod export;
 pub mod follow;
@@ -11,6 +12,7 @@ pub mod openapi;
 pub mod problem;
 pub mod rest;
 pub mod routes;
+mod usage;
 
 use crate::daemon::front::Front;
 use crate::daemon::http::attach::{Upgrades, Way};

@@ -42,6 +42,7 @@ const FAULTS: &[(u16, &str, &str)] = &[
     (404, "NotFound", "There is no such thing, as far as you may know; or no such path for you."),
     (408, "Late", "The body did not come in time."),
     (409, "Conflict", "It cannot be done in the state things are in."),
+    (412, "Outdated", "It was changed since you read it: read it again."),
     (413, "TooLarge", "The body is too large."),
     (422, "Invalid", "An argument is wrong; `field` names it."),
     (426, "UpgradeRequired", "This path takes `Upgrade`."),
@@ -141,7 +142,7 @@ impl Assembler {
             .filter(|(name, place)| *place == "path" || row.names_in_path().all(|other| other != *name))
             .map(|(name, place)| {
                 let (schema, required) = properties.get(name).cloned().unwrap_or_default();
-                parameter(name, place, schema, required || place == "path")
+                parameter(row.path, (name, place), schema, required || place == "path")
             })
             .chain(conditions(row))
             .collect();
@@ -200,7 +201,7 @@ impl Assembler {
         };
         let mut content = json!({ "application/json": { "schema": reference(&name) } });
         if let Some(media) = text {
-            content[media] = json!({ "schema": { "type": "string" } });
+            content[media] = json!({ "schema": { "type": "string", "minLength": 1 } });
         }
         self.bodies.insert(name, schema);
         Some(json!({ "required": is_required, "content": content }))
@@ -234,6 +235,15 @@ impl Assembler {
         let mut done = json!({ "description": described.join(" ") });
         if !content.is_empty() {
             done["content"] = content.into();
+        }
+        if row.version.is_some() {
+            done["headers"] = json!({ "ETag": {
+                "description": "For `If-Match` of a change, and `If-None-Match`.",
+                "schema": { "type": "string" },
+            } });
+            if row.method == Method::GET {
+                all.insert("304".to_owned(), json!({ "description": "It is as you have it." }));
+            }
         }
         all.insert(row.status.as_u16().to_string(), done);
         for (status, name, _) in FAULTS.iter().filter(|(status, ..)| can_happen(row, *status)) {
@@ -309,22 +319,33 @@ fn who_may(row: &Route) -> String {
     format!("Action `{}`: {who}{agents}.", verb.name())
 }
 
-fn parameter(name: &str, place: &str, mut schema: Value, required: bool) -> Value {
+fn parameter(path: &str, (name, place): (&str, &str), mut schema: Value, required: bool) -> Value {
     let about = schema.as_object_mut().and_then(|schema| schema.remove("description"));
     for_each_object(&mut schema, &mut words);
     let mut parameter = json!({ "name": name, "in": place, "required": required, "schema": schema });
     if let Some(about) = about {
         parameter["description"] = about;
     }
-    if let Some(example) = examples::of_parameter(name) {
+    if let Some(example) = examples::of_parameter(path, name) {
         parameter["example"] = example;
     }
     parameter
 }
 
 /// Headers that make an answer depend on what the asker has already.
-fn conditions(_row: &Route) -> Vec<Value> {
-    Vec::new()
+fn conditions(row: &Route) -> Vec<Value> {
+    let header = |name: &str, about: &str| json!({ "name": name, "in": "header", "required": false, "description": about, "schema": { "type": "string" } });
+    let mut all = Vec::new();
+    if row.guard.is_some() {
+        all.push(header(
+            "If-Match",
+            "An `ETag`: change it only if it is of that version still, or else say 412. `*` is any.",
+        ));
+    }
+    if row.version.is_some() && row.method == Method::GET {
+        all.push(header("If-None-Match", "An `ETag`: say 304 if nothing has changed since."));
+    }
+    all
 }
 
 /// Whether a request for this row may end with that status.
@@ -332,6 +353,7 @@ fn can_happen(row: &Route, status: u16) -> bool {
     let takes_body = matches!(row.whence, Whence::Body | Whence::Text(..));
     match status {
         400 | 408 | 413 => takes_body,
+        412 => row.guard.is_some(),
         409 | 502 => row.method != Method::GET,
         426 => row.status == StatusCode::SWITCHING_PROTOCOLS,
         _ => true,

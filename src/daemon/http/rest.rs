@@ -3,7 +3,8 @@
 use crate::daemon::front::Front;
 use crate::daemon::http::attach::{self, Way};
 use crate::daemon::http::routes::row::Does;
-use crate::daemon::http::{Body, audit, events, export, follow, problem, routes};
+use crate::daemon::http::{Body, audit, etag, events, export, follow, problem, routes, usage};
+use crate::daemon::metrics;
 use crate::domain::caller::{Caller, Peer, Via};
 use crate::domain::verb::Verb;
 use crate::wire::limits::TOKEN_HEADER;
@@ -38,6 +39,8 @@ pub async fn answer(
         };
         return problem::bytes(status, "text/plain; charset=utf-8", format!("{word}\n").into_bytes());
     }
+    // Where monitoring systems look for it.
+    let path = if path == "/metrics" { "/api/v1/metrics" } else { path };
     let Some(segments) = routes::segments(path) else { return problem::unknown_path() };
     let rows = routes::at(&segments);
     let caller = front.caller(&peer, Via::Http, token.as_ref());
@@ -59,7 +62,7 @@ pub async fn answer(
     };
     let request = match row.request(make, &segments, parts, body) {
         Ok(request) => request,
-        Err(fault) => return problem::response(&fault),
+        Err(fault) => return etag::refusal(row, &parts.headers, &fault),
     };
     match request {
         Request::Attach(asked) => attach::answer(&front, &peer, &caller, token, (parts, way), asked).await,
@@ -70,9 +73,14 @@ pub async fn answer(
         }
         request => {
             debug_assert_eq!(request.verb(), row.verb, "what a path does is what its request does");
+            let csv = matches!(&request, Request::ShowUsage(asked) if usage::wants_csv(parts, asked));
             match front.ask(&peer, &caller, token, request, &gone).await {
-                Ok(reply) => problem::json(row.status, &reply),
-                Err(fault) => problem::response(&fault),
+                Ok(Reply::Usage(reply)) if csv => usage::csv(&reply),
+                Ok(Reply::Metrics(text)) => {
+                    problem::bytes(StatusCode::OK, metrics::CONTENT_TYPE, text.into_bytes())
+                }
+                Ok(reply) => etag::answer(row, &parts.headers, &reply),
+                Err(fault) => etag::refusal(row, &parts.headers, &fault),
             }
         }
     }

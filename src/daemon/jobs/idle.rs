@@ -38,7 +38,8 @@ async fn end(app: &App, idle: Session, why: Exit, since: Timestamp) -> Result<()
         .about(&idle)
         .with_detail(&serde_json::json!({ "why": why.to_string() }));
     let detail = Some(serde_json::Value::String(why.to_string()).to_string());
-    let row = activity::Event { id: Uuid::now_v7(), session: id, at, kind: "idle_end".to_owned(), detail };
+    let kind = "idle_end".to_owned();
+    let row = activity::Event { id: Uuid::now_v7(), session: id, at, kind, detail, actor: None };
     let effect = outbox::Effect {
         id: Uuid::now_v7(),
         computer: idle.computer,

@@ -5,12 +5,14 @@ use crate::daemon::backend::Event;
 use crate::daemon::front::Front;
 use crate::daemon::mcp::elicit;
 use crate::daemon::mcp::pace::Pace;
-use crate::daemon::mcp::resources::{INBOX, Resource, session_uri, transcript_uri};
+use crate::daemon::mcp::prompts::{self, Kind};
+use crate::daemon::mcp::resources::{INBOX, Resource, document_uri, session_uri, transcript_uri};
 use crate::daemon::mcp::tools::{Entry, TOOLS, find};
 use crate::daemon::mcp::transport::Asker;
 use crate::daemon::mcp::watch::{self, Connection};
 use crate::domain::caller::{Caller, Peer, Via};
 use crate::domain::verb::Verb;
+use crate::wire::docs::{DocRef, GetContext};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::inbox::Inbox;
 use crate::wire::limits::{ANSWER_BYTES_MAX, CONTENT_CHARS_MAX, TOKEN_HEADER, TOKEN_META};
@@ -19,12 +21,12 @@ use crate::wire::request::{ContentFormat, GetSessionData, ListSessions, Request,
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestMethod,
     CompleteRequestParams, CompleteResult, ContentBlock, CustomRequest, CustomResult, DiscoverResult,
-    ErrorCode, ErrorData, Implementation, InitializeRequestParams, InitializeResult, JsonObject,
-    ListPromptsRequestMethod, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
-    ListToolsResult, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
-    ReadResourceResponse, ReadResourceResult, ResourceContents, ResourceTemplate, ServerCapabilities,
-    ServerConfig, SubscribeRequestMethod, SubscribeRequestParams, SubscriptionFilter, Tool,
-    UnsubscribeRequestMethod, UnsubscribeRequestParams,
+    ErrorCode, ErrorData, GetPromptRequestParams, GetPromptResponse, GetPromptResult, Implementation,
+    InitializeRequestParams, InitializeResult, JsonObject, ListPromptsResult, ListResourceTemplatesResult,
+    ListResourcesResult, ListToolsResult, PaginatedRequestParams, PromptMessage, ProtocolVersion,
+    ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ResourceContents, ResourceTemplate,
+    ServerCapabilities, ServerConfig, SubscribeRequestMethod, SubscribeRequestParams, SubscriptionFilter,
+    Tool, UnsubscribeRequestMethod, UnsubscribeRequestParams,
 };
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
@@ -35,12 +37,14 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until};
 
 /// Method names of MCP: what reaches us under one of them as unknown had the wrong parameters.
-const METHODS: [&str; 11] = [
+const METHODS: [&str; 13] = [
     "initialize",
     "server/discover",
     "ping",
     "tools/list",
     "tools/call",
+    "prompts/list",
+    "prompts/get",
     "resources/list",
     "resources/templates/list",
     "resources/read",
@@ -145,6 +149,15 @@ impl McpHandler {
         let (Some(resource), Some(connection)) = (Resource::parse(uri), &self.connection) else {
             return Err(no_resource(uri));
         };
+        if let Resource::Document(id) = &resource {
+            let request = Request::ReadDocument(DocRef { id: id.to_string() });
+            self.ask(cx, &peer, &caller, request).await.map_err(|fault| as_error(&fault))?;
+            self.keep_watch(connection, document_uri(id.as_str()), on).map_err(|fault| as_error(&fault))?;
+            if on {
+                watch::tell(Arc::clone(&self.front), Arc::clone(connection), peer, cx.peer.clone());
+            }
+            return Ok(());
+        }
         let Some(id) = resource.id() else {
             if !self.front.backend.may(&caller, Verb::ReadInbox) {
                 return Err(no_resource(uri));
@@ -163,7 +176,7 @@ impl McpHandler {
             return Err(defect());
         };
         let uri = match resource {
-            Resource::Session(_) | Resource::Inbox => session_uri(&reply.session_id),
+            Resource::Session(_) | Resource::Document(_) | Resource::Inbox => session_uri(&reply.session_id),
             Resource::Transcript(_) => transcript_uri(&reply.session_id),
         };
         self.keep_watch(connection, uri, on).map_err(|fault| as_error(&fault))?;
@@ -235,6 +248,7 @@ impl ServerHandler for McpHandler {
         if self.connection.is_none() {
             // Over HTTP nothing can be told to a client of the older era between its requests.
             info.capabilities.resources = Some(Default::default());
+            info.capabilities.prompts = Some(Default::default());
         }
         info.instructions = self.instructions(&cx);
         Ok(info)
@@ -342,7 +356,8 @@ impl ServerHandler for McpHandler {
         let mut result = ListResourcesResult::default();
         let cursor = page.and_then(|page| page.cursor);
         let first_page = cursor.is_none();
-        if self.front.backend.may(&caller, Verb::ListSessions) {
+        let in_documents = cursor.as_deref().filter(|cursor| cursor.starts_with('d')).map(str::to_owned);
+        if in_documents.is_none() && self.front.backend.may(&caller, Verb::ListSessions) {
             let request = Request::ListSessions(ListSessions { cursor, ..Default::default() });
             let Reply::Sessions(reply) =
                 self.ask(&cx, &peer, &caller, request).await.map_err(|f| as_error(&f))?
@@ -360,6 +375,20 @@ impl ServerHandler for McpHandler {
                         .with_mime_type("application/json")
                 })
                 .collect();
+        }
+        if result.next_cursor.is_none() && self.front.backend.may(&caller, Verb::ReadDocs) {
+            let request = Request::ReadDocs(GetContext { cursor: in_documents, ..GetContext::default() });
+            let Reply::Context(reply) =
+                self.ask(&cx, &peer, &caller, request).await.map_err(|f| as_error(&f))?
+            else {
+                return Err(defect());
+            };
+            result.next_cursor = reply.next_cursor;
+            result.resources.extend(reply.index.into_iter().map(|row| {
+                rmcp::model::Resource::new(document_uri(&row.id), row.id)
+                    .with_description(row.description)
+                    .with_mime_type("text/markdown")
+            }));
         }
         if first_page && self.front.backend.may(&caller, Verb::ReadInbox) {
             let inbox = rmcp::model::Resource::new(INBOX, "inbox")
@@ -383,6 +412,9 @@ impl ServerHandler for McpHandler {
             ResourceTemplate::new(transcript_uri("{session_id}"), "transcript")
                 .with_description("The end of what a session showed")
                 .with_mime_type("text/markdown"),
+            ResourceTemplate::new(document_uri("{+id}"), "document")
+                .with_description("A shared document")
+                .with_mime_type("text/markdown"),
         ]);
         result.cache_scope = private(&cx);
         Ok(result)
@@ -402,6 +434,7 @@ impl ServerHandler for McpHandler {
                 }
                 (Request::Inbox(Inbox::default()), "application/json")
             }
+            Resource::Document(id) => (Request::ReadDocument(DocRef { id: id.to_string() }), "text/markdown"),
             Resource::Session(session_id) => {
                 (Request::ShowSession(SessionRef { session_id }), "application/json")
             }
@@ -417,6 +450,7 @@ impl ServerHandler for McpHandler {
         };
         let text = match self.ask(&cx, &peer, &caller, request).await.map_err(|fault| as_error(&fault))? {
             Reply::Content(reply) => reply.content,
+            Reply::Document(reply) => reply.content,
             reply => serde_json::to_string(&reply).map_err(|_| defect())?,
         };
         let contents = ResourceContents::text(text, params.uri).with_mime_type(mime);
@@ -450,6 +484,8 @@ impl ServerHandler for McpHandler {
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
         let mut accepted = SubscriptionFilter::new();
         accepted.tools_list_changed = requested.tools_list_changed;
+        accepted.prompts_list_changed = requested.prompts_list_changed;
+        accepted.resources_list_changed = requested.resources_list_changed;
         accepted.resource_subscriptions = requested.resource_subscriptions.as_ref().map(|uris| {
             let most = self.front.backend.limits().watched;
             uris.iter().filter(|uri| Resource::parse(uri).is_some()).take(most).cloned().collect()
@@ -464,7 +500,9 @@ impl ServerHandler for McpHandler {
         let mut events = self.front.backend.watch();
         let uris = subscription.accepted().resource_subscriptions.clone().unwrap_or_default();
         let tools = subscription.accepted().tools_list_changed == Some(true);
-        let mut listed = watch::catalogue(&self.front, &peer, token.as_ref());
+        let prompts = subscription.accepted().prompts_list_changed == Some(true);
+        let resources = subscription.accepted().resources_list_changed == Some(true);
+        let mut listed = watch::listed(&self.front, &peer, token.as_ref());
         let mut pace = Pace::default();
         loop {
             let late = pace.due_at();
@@ -487,14 +525,29 @@ impl ServerHandler for McpHandler {
             };
             let due: Vec<String> = match event {
                 Ok(Event::Catalogue) => {
-                    let now = watch::catalogue(&self.front, &peer, token.as_ref());
-                    if std::mem::replace(&mut listed, now) != now
-                        && tools
-                        && subscription.sink().notify_tool_list_changed().await.is_err()
+                    let now = watch::listed(&self.front, &peer, token.as_ref());
+                    let was = std::mem::replace(&mut listed, now);
+                    let sink = subscription.sink();
+                    if (tools && was.tools != now.tools && sink.notify_tool_list_changed().await.is_err())
+                        || (prompts
+                            && was.prompt != now.prompt
+                            && sink.notify_prompt_list_changed().await.is_err())
+                        || (resources
+                            && was.documents != now.documents
+                            && sink.notify_resource_list_changed().await.is_err())
                     {
                         return Ok(());
                     }
                     continue;
+                }
+                Ok(Event::Documents(changes)) => {
+                    let (list, due) =
+                        watch::documents(&self.front, &peer, token.as_ref(), &changes, uris.iter());
+                    if list && resources && subscription.sink().notify_resource_list_changed().await.is_err()
+                    {
+                        return Ok(());
+                    }
+                    due
                 }
                 Ok(event @ (Event::Session(_) | Event::Inbox { .. })) => {
                     let due: Vec<String> =
@@ -518,9 +571,37 @@ impl ServerHandler for McpHandler {
     async fn list_prompts(
         &self,
         _page: Option<PaginatedRequestParams>,
-        _cx: RequestContext<RoleServer>,
+        cx: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        Err(ErrorData::method_not_found::<ListPromptsRequestMethod>())
+        let (_, caller) = self.who(&cx)?;
+        let prompts = Kind::of(&caller).map(Kind::listed).into_iter().collect();
+        let mut result = ListPromptsResult::with_all_items(prompts);
+        result.cache_scope = private(&cx);
+        Ok(result)
+    }
+
+    async fn get_prompt(
+        &self,
+        params: GetPromptRequestParams,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        let (_, caller) = self.who(&cx)?;
+        let kind = Kind::of(&caller)
+            .filter(|kind| kind.name() == params.name)
+            .ok_or_else(|| ErrorData::invalid_params("no such prompt", None))?;
+        let may = |entry: &&Entry| self.front.backend.may(&caller, entry.verb);
+        let tools: Vec<(&str, &str)> = TOOLS
+            .iter()
+            .filter(may)
+            .map(|entry| (entry.tool.name.as_ref(), entry.tool.description.as_deref().unwrap_or_default()))
+            .collect();
+        let configured = self.front.backend.prompt(&caller);
+        let text = prompts::text(kind, &caller, &tools, configured.as_deref(), params.arguments.as_ref())
+            .map_err(|why| ErrorData::invalid_params(why, None))?;
+        let message = PromptMessage::new_text(rmcp::model::Role::User, text);
+        let mut result = GetPromptResult::new(vec![message]);
+        result.description = kind.listed().description;
+        Ok(result.into())
     }
 
     async fn complete(
@@ -553,6 +634,9 @@ pub fn info() -> ServerConfig {
         .enable_tool_list_changed()
         .enable_resources()
         .enable_resources_subscribe()
+        .enable_resources_list_changed()
+        .enable_prompts()
+        .enable_prompts_list_changed()
         .build();
     InitializeResult::new(capabilities).with_server_info(
         Implementation::new("teleclaude", env!("CARGO_PKG_VERSION")).with_title("teleclaude"),

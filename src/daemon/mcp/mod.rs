@@ -5,6 +5,7 @@ pub mod handler;
 pub mod line;
 pub mod outbox;
 pub mod pace;
+pub mod prompts;
 pub mod resources;
 pub mod schema;
 pub mod serve;

@@ -1,9 +1,12 @@
-//! The URIs of resources: `teleclaude://sessions/{id}`, `teleclaude://sessions/{id}/transcript` and
-//! `teleclaude://inbox`. Pure.
+//! The URIs of resources: `teleclaude://sessions/{id}`, `teleclaude://sessions/{id}/transcript`,
+//! `teleclaude://docs/{id}` and `teleclaude://inbox`. Pure.
 
+use crate::domain::document::DocId;
 use crate::domain::session::SessionId;
 
-/// Begins every URI of ours.
+/// Begins the URI of a document.
+const DOCS: &str = "teleclaude://docs/";
+/// Begins the URIs of a session.
 const SESSIONS: &str = "teleclaude://sessions/";
 /// Ends the URI of a transcript.
 const TRANSCRIPT: &str = "/transcript";
@@ -18,6 +21,8 @@ pub enum Resource {
     Session(String),
     /// What a session showed.
     Transcript(String),
+    /// A shared document.
+    Document(DocId),
     /// The asker's inbox.
     Inbox,
 }
@@ -27,6 +32,10 @@ impl Resource {
     pub fn parse(uri: &str) -> Option<Self> {
         if uri == INBOX {
             return Some(Self::Inbox);
+        }
+        if let Some(id) = uri.strip_prefix(DOCS) {
+            // Templates are filled in by some with the `/` of an id encoded, by some without.
+            return DocId::parse(&id.replace("%2F", "/").replace("%2f", "/")).ok().map(Self::Document);
         }
         let rest = uri.strip_prefix(SESSIONS)?;
         let (id, transcript) = match rest.strip_suffix(TRANSCRIPT) {
@@ -41,7 +50,7 @@ impl Resource {
     pub fn id(&self) -> Option<&str> {
         match self {
             Self::Session(id) | Self::Transcript(id) => Some(id),
-            Self::Inbox => None,
+            Self::Document(_) | Self::Inbox => None,
         }
     }
 
@@ -49,6 +58,11 @@ impl Resource {
     pub fn is_about(&self, session: SessionId) -> bool {
         self.id().is_some_and(|id| id.eq_ignore_ascii_case(&session.to_string()))
     }
+}
+
+/// The URI of a document.
+pub fn document_uri(id: &str) -> String {
+    format!("{DOCS}{id}")
 }
 
 /// The URI of a session's metadata.
@@ -63,7 +77,8 @@ pub fn transcript_uri(id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{INBOX, Resource, session_uri, transcript_uri};
+    use super::{INBOX, Resource, document_uri, session_uri, transcript_uri};
+    use crate::domain::document::DocId;
 
     #[test]
     fn uris_are_read_back_and_nothing_else_is() {
@@ -71,6 +86,9 @@ mod tests {
         assert_eq!(Resource::parse(&session_uri(id)), Some(Resource::Session(id.to_owned())));
         assert_eq!(Resource::parse(&transcript_uri(id)), Some(Resource::Transcript(id.to_owned())));
         assert_eq!(Resource::parse(INBOX), Some(Resource::Inbox));
+        let doc = DocId::parse("team/review").unwrap();
+        assert_eq!(Resource::parse(&document_uri("team/review")), Some(Resource::Document(doc.clone())));
+        assert_eq!(Resource::parse("teleclaude://docs/team%2Freview"), Some(Resource::Document(doc)));
         assert!(Resource::parse("teleclaude://sessions/0193b2a0").is_some());
         for uri in [
             "",
@@ -79,6 +97,10 @@ mod tests {
             "teleclaude://sessions/../../etc/passwd",
             "teleclaude://sessions/0193b2a0/transcript/x",
             "teleclaude://inbox/",
+            "teleclaude://docs/",
+            "teleclaude://docs/../etc/passwd",
+            "teleclaude://docs/..%2fetc%2fpasswd",
+            "teleclaude://docs/a%00",
             "file:///etc/passwd",
         ] {
             assert_eq!(Resource::parse(uri), None, "{uri}");

@@ -2,8 +2,10 @@
 
 use crate::daemon::mcp::schema;
 use crate::domain::verb::Verb;
+use crate::wire::docs::{ContextReply, GetContext};
 use crate::wire::fault::Fault;
 use crate::wire::inbox::{DeliveredReply, Inbox, InboxReply, SendSummary, SendToPerson, WhoRead};
+use crate::wire::people::{FindPerson, FoundPersonReply, ListPeople, PeopleReply, PersonReply, ShowPerson};
 use crate::wire::reply::{
     AgentsReply, AnsweredReply, AuditReply, ComputersReply, ContentReply, EndedReply, ProjectsReply,
     SearchReply, SentReply, SessionReply, SessionsReply, StartedReply, WatchingReply, WhoamiReply,
@@ -11,6 +13,9 @@ use crate::wire::reply::{
 use crate::wire::request::{
     AnswerSession, EndSession, GetSessionData, ListAudit, ListSessions, Request, RunAgentCommand,
     SearchSessions, SendMessage, SessionRef, StartSession, Steering,
+};
+use crate::wire::task::{
+    CreateTask, ListMyTasks, OverdueTasks, TaskReply, TasksReply, UpdateTaskStatus, UserTasks,
 };
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde::de::DeserializeOwned;
@@ -70,6 +75,18 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
             schema::output::<ComputersReply>(),
             READ,
             |args| none(args, Request::ListComputers),
+        ),
+        entry(
+            "get_context",
+            Verb::ReadDocs,
+            "Read shared documents",
+            "Shows what is written down here about how things are done. Without ids it lists the documents: id, \
+             description, type. With ids it gives their texts, what they require before them; at most 48,000 \
+             characters, the rest with cursor.",
+            schema::input::<GetContext>(),
+            schema::output::<ContextReply>(),
+            READ,
+            |args| some(args, Request::ReadDocs),
         ),
         entry(
             "list_sessions",
@@ -256,6 +273,60 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
             |args| some(args, Request::WhoReadMine),
         ),
         entry(
+            "create_user_task",
+            Verb::CreateTask,
+            "Give somebody a task",
+            "Gives a person something to do, with a deadline if there is one. They find it in their inbox and among \
+             their tasks; you are told when they move it on.",
+            schema::input::<CreateTask>(),
+            schema::output::<TaskReply>(),
+            CHANGE,
+            |args| some(args, Request::CreateTask),
+        ),
+        entry(
+            "get_user_tasks",
+            Verb::ListTasks,
+            "List somebody's tasks",
+            "Lists the tasks of one person: open ones, those due first at the top, undated ones last. With completed \
+             ones among them the newest stand first.",
+            schema::input::<UserTasks>(),
+            schema::output::<TasksReply>(),
+            READ,
+            |args| some(args, |args: UserTasks| Request::ListTasks(args.into())),
+        ),
+        entry(
+            "get_overdue_tasks",
+            Verb::ListTasks,
+            "List overdue tasks",
+            "Lists everybody's open tasks whose deadline is over, the longest overdue first.",
+            schema::input::<OverdueTasks>(),
+            schema::output::<TasksReply>(),
+            READ,
+            |args| some(args, |args: OverdueTasks| Request::ListTasks(args.into())),
+        ),
+        entry(
+            "get_my_tasks",
+            Verb::ListMyTasks,
+            "List my tasks",
+            "Lists the tasks you were given: open ones, those due first at the top, undated ones last. An agent sees \
+             those of the person it works for.",
+            schema::input::<ListMyTasks>(),
+            schema::output::<TasksReply>(),
+            READ,
+            |args| some(args, Request::ListMyTasks),
+        ),
+        entry(
+            "update_task_status",
+            Verb::UpdateTask,
+            "Move a task",
+            "Moves a task on: to accepted once work on it begins, to completed once it is done. Whoever gave it is told. \
+             Only they can move it back. Moving it to where it is does nothing.",
+            schema::input::<UpdateTaskStatus>(),
+            schema::output::<TaskReply>(),
+            Hints { idempotent: true, ..CHANGE },
+            |args| some(args, |args: UpdateTaskStatus| Request::UpdateTask(args.into())),
+        ),
+        entry(
             "audit_query",
             Verb::ListAudit,
             "Query the audit log",
@@ -265,6 +336,39 @@ pub static TOOLS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
             schema::output::<AuditReply>(),
             READ,
             |args| some(args, Request::ListAudit),
+        ),
+        entry(
+            "list_users",
+            Verb::ListPeople,
+            "List people",
+            "Lists the people of this machine with role and status, 100 a page, the newest first; or those in whose \
+             name or address a text stands.",
+            schema::input::<ListPeople>(),
+            schema::output::<PeopleReply>(),
+            READ,
+            |args| some(args, Request::ListPeople),
+        ),
+        entry(
+            "resolve_user",
+            Verb::FindPerson,
+            "Find a person",
+            "Says which person some words mean: a name, an OS user, a uid, a part of a name or phone number, or \
+             something like a name. If it may be several, they are the candidates, the best first.",
+            schema::input::<FindPerson>(),
+            schema::output::<FoundPersonReply>(),
+            READ,
+            |args| some(args, Request::FindPerson),
+        ),
+        entry(
+            "user_info",
+            Verb::ShowPerson,
+            "Show a person",
+            "Shows what is known of a person: role, status, when they were seen, sessions and tasks. Without a person \
+             yourself; only admins see others.",
+            schema::input::<ShowPerson>(),
+            schema::output::<PersonReply>(),
+            READ,
+            |args| some(args, Request::ShowPerson),
         ),
     ]
 });

@@ -221,17 +221,22 @@ impl LineTransport {
         }
         match line::parse(line) {
             Ok(JsonRpcMessage::Request(request)) => self.admit_request(request),
-            Ok(JsonRpcMessage::Notification(message)) => {
+            Ok(JsonRpcMessage::Notification(mut message)) => {
                 match &message.notification {
                     ClientNotification::CancelledNotification(cancelled) => {
                         if let Some(id) = &cancelled.params.request_id {
                             self.in_flight.note(id, |pending| pending.answered = true);
                         }
                     }
-                    ClientNotification::InitializedNotification(_) => {}
+                    // From here on the client is told of changes: those that it may know of.
+                    ClientNotification::InitializedNotification(_) => {
+                        message.notification.extensions_mut().insert(self.asker.clone());
+                    }
                     // Nothing here listens to the others, and rmcp would spawn a task for each.
                     _ => return None,
                 }
+                // Whoever says that they are ready is told of changes from then on.
+                message.notification.extensions_mut().insert(self.asker.clone());
                 self.settled.then_some(JsonRpcMessage::Notification(message))
             }
             // Nothing that was not asked is answered.

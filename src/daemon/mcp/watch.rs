@@ -4,9 +4,12 @@
 use crate::daemon::backend::Event;
 use crate::daemon::front::Front;
 use crate::daemon::mcp::pace::Pace;
+use crate::daemon::mcp::prompts::Kind;
 use crate::daemon::mcp::resources::{Resource, session_uri};
 use crate::daemon::mcp::tools::TOOLS;
-use crate::domain::caller::{Peer, Via};
+use crate::domain::caller::{Peer, Role, Via};
+use crate::domain::library::Change;
+use crate::domain::verb::Verb;
 use rmcp::RoleServer;
 use rmcp::model::ResourceUpdatedNotificationParam;
 use secrecy::SecretString;
@@ -52,13 +55,48 @@ impl Connection {
     }
 }
 
-/// Which tools `peer` may use now, as a set of bits in the order of the table.
-pub fn catalogue(front: &Front, peer: &Peer, token: Option<&SecretString>) -> u64 {
+/// What is listed for a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Which tools, as a set of bits in the order of the table.
+    pub tools: u64,
+    /// Which prompt.
+    pub prompt: Option<Kind>,
+    /// Whose documents; `None` if it is nobody's.
+    pub documents: Option<Role>,
+}
+
+/// What is listed for `peer` now.
+pub fn listed(front: &Front, peer: &Peer, token: Option<&SecretString>) -> Listed {
     let caller = front.caller(peer, Via::Mcp, token);
-    TOOLS
-        .iter()
-        .enumerate()
-        .fold(0, |bits, (at, entry)| bits | (u64::from(front.backend.may(&caller, entry.verb)) << at))
+    let may = |verb| front.backend.may(&caller, verb);
+    Listed {
+        tools: TOOLS
+            .iter()
+            .enumerate()
+            .fold(0, |bits, (at, entry)| bits | (u64::from(may(entry.verb)) << at)),
+        prompt: Kind::of(&caller),
+        documents: may(Verb::ReadDocs).then_some(caller.role),
+    }
+}
+
+/// Which of `uris` are about documents that changed and that `peer` may or might know of, and whether the list of
+/// documents is another for them.
+pub fn documents<'u>(
+    front: &Front,
+    peer: &Peer,
+    token: Option<&SecretString>,
+    changes: &[Change],
+    uris: impl Iterator<Item = &'u String>,
+) -> (bool, Vec<String>) {
+    let Some(role) = listed(front, peer, token).documents else { return (false, Vec::new()) };
+    let seen = |change: &&Change| role >= change.role;
+    let about = |uri: &&String| {
+        let Some(Resource::Document(id)) = Resource::parse(uri) else { return false };
+        changes.iter().filter(seen).any(|change| change.id == id)
+    };
+    let list = changes.iter().filter(seen).any(|change| change.listed);
+    (list, uris.filter(about).cloned().collect())
 }
 
 /// Begins to tell the client of changes, once a connection.
@@ -68,7 +106,7 @@ pub fn tell(front: Arc<Front>, connection: Arc<Connection>, peer: Arc<Peer>, cli
     }
     let mut events = front.backend.watch();
     tokio::spawn(async move {
-        let mut listed = catalogue(&front, &peer, connection.token.get());
+        let mut before = listed(&front, &peer, connection.token.get());
         let mut pace = Pace::default();
         loop {
             let late = pace.due_at();
@@ -96,13 +134,25 @@ pub fn tell(front: Arc<Front>, connection: Arc<Connection>, peer: Arc<Peer>, cli
             };
             let uris = match event {
                 Ok(Event::Catalogue) => {
-                    let now = catalogue(&front, &peer, connection.token.get());
-                    if std::mem::replace(&mut listed, now) != now
-                        && client.notify_tool_list_changed().await.is_err()
+                    let now = listed(&front, &peer, connection.token.get());
+                    let was = std::mem::replace(&mut before, now);
+                    if (was.tools != now.tools && client.notify_tool_list_changed().await.is_err())
+                        || (was.prompt != now.prompt && client.notify_prompt_list_changed().await.is_err())
+                        || (was.documents != now.documents
+                            && client.notify_resource_list_changed().await.is_err())
                     {
                         return;
                     }
                     Vec::new()
+                }
+                Ok(Event::Documents(changes)) => {
+                    let watched: Vec<String> = connection.watched().iter().cloned().collect();
+                    let token = connection.token.get();
+                    let (list, uris) = documents(&front, &peer, token, &changes, watched.iter());
+                    if list && client.notify_resource_list_changed().await.is_err() {
+                        return;
+                    }
+                    uris
                 }
                 Ok(event @ (Event::Session(_) | Event::Inbox { .. })) => {
                     let uris = connection.about(&event);

@@ -402,14 +402,14 @@ async fn keep(app: &App, id: SessionId, log: &mut OpenLog, mut read: Read) -> Re
     if read.entries.is_empty() && read.usage.is_empty() {
         return Ok(false);
     }
-    let read = Arc::new(read);
+    let (read, now) = (Arc::new(read), app.now());
     write(app, move |tx| {
         let read = Arc::clone(&read);
         Box::pin(async move {
             // A session that was purged in the meantime keeps nothing.
             if session::by_id(tx.conn(), id).await?.is_some() {
                 kept::append(tx.conn(), id, first_entry, &read.entries).await?;
-                kept::add_usage(tx.conn(), id, first_cost, &read.usage).await?;
+                kept::add_usage(tx.conn(), id, first_cost, &read.usage, now).await?;
             }
             Ok(())
         })

@@ -5,19 +5,27 @@ use super::{Denied, Rules, judge};
 use crate::domain::action::{
     Action, NewAnswer, NewMessage, NewSession, Resumption, SearchQuery, SessionQuery, Window,
 };
+use crate::domain::activity::ActivityQuery;
 use crate::domain::audit_format::AuditFormat;
 use crate::domain::caller::{Caller, PersonRef, Role, Rule, Via};
 use crate::domain::credential::{CredentialChange, CredentialName, CredentialValue, Holder, Secret};
+use crate::domain::document::DocsQuery;
 use crate::domain::export::ExportFormat;
 use crate::domain::hold::HoldScope;
 use crate::domain::job::Job;
 use crate::domain::label::Labels;
 use crate::domain::letter::{Addressee, Into, Letter, LetterText};
 use crate::domain::notice::{InboxQuery, Mark, NoticeKind};
-use crate::domain::person::{PersonId, Standing};
+use crate::domain::people_change::{
+    Account, BanQuery, Banned, Bulk, Details, NewPerson, PeopleChange, PersonChange, PersonName,
+};
+use crate::domain::people_query::PeopleQuery;
+use crate::domain::person::{Person, PersonId, PersonStatus, Standing};
 use crate::domain::question::Answer;
 use crate::domain::session::{Profile, Session, SessionId, SessionStatus, SessionTitle, ThinkingMode};
+use crate::domain::task::{Task, TaskChange, TaskId, TaskStatus, TaskText};
 use crate::domain::timestamp::Timestamp;
+use crate::domain::usage::{Day, UsageQuery};
 use std::fmt::Write as _;
 use uuid::Uuid;
 
@@ -114,8 +122,27 @@ fn sessions_of(owner: Option<&str>) -> Action {
     }))
 }
 
+fn usage(person: Option<&str>) -> Box<UsageQuery> {
+    Box::new(UsageQuery {
+        by: vec![],
+        person: person.map(str::to_owned),
+        project: None,
+        agent: None,
+        model: None,
+        since: Day::from_number(0),
+        until: Day::from_number(1),
+        after: None,
+        limit: 1,
+    })
+}
+
+fn activity(session: Option<Box<Session>>, person: Option<&str>) -> Action {
+    let person = person.map(str::to_owned);
+    Action::ListActivity(Box::new(ActivityQuery { session, person, ..ActivityQuery::default() }))
+}
+
 fn labelling(session: Box<Session>, reason: Option<String>) -> Action {
-    Action::LabelSession { session, set: Labels::new(), remove: vec![], reason }
+    Action::LabelSession { session, set: Labels::new(), remove: vec![], seen: None, reason }
 }
 
 fn search(reason: Option<String>) -> Action {
@@ -126,14 +153,86 @@ fn title() -> SessionTitle {
     SessionTitle::parse("another one").unwrap()
 }
 
+fn person(id: PersonId) -> Box<Person> {
+    let at = Timestamp::from_micros(0);
+    Box::new(Person {
+        id,
+        name: "somebody".to_owned(),
+        visitor: false,
+        os_username: None,
+        uid: None,
+        role: None,
+        group_role: None,
+        status: PersonStatus::Active,
+        first_seen: at,
+        last_seen: at,
+        full_name: None,
+        email: None,
+        phone: None,
+        notes: String::new(),
+        warnings: 0,
+        created: at,
+        updated: at,
+    })
+}
+
+fn changing(change: PeopleChange) -> Action {
+    Action::ChangePeople(Box::new(change))
+}
+
+fn changing_bob(change: PersonChange) -> Action {
+    changing(PeopleChange::One { person: person(BOB), change })
+}
+
+fn new_person() -> Box<NewPerson> {
+    Box::new(NewPerson {
+        name: PersonName::parse("eve").unwrap(),
+        role: Role::Member,
+        details: Details::default(),
+        account: Account { uid: None, mapped: None },
+    })
+}
+
+fn update() -> PersonChange {
+    PersonChange::Update { details: Details::default(), version: None, account: None }
+}
+
+fn bulk(dry_run: bool) -> PeopleChange {
+    let to = PersonStatus::Inactive;
+    PeopleChange::Bulk(Bulk { role: Some(Role::Member), status: None, last_seen_before: None, to, dry_run })
+}
+
 fn held(person: PersonId, uid: u32) -> Holder {
     Holder::Person { person, uid }
+}
+
+fn somebody() -> Person {
+    let at = Timestamp::from_micros(0);
+    Person {
+        id: ANN,
+        name: "ann".to_owned(),
+        visitor: false,
+        os_username: None,
+        uid: None,
+        role: None,
+        group_role: None,
+        status: PersonStatus::Active,
+        first_seen: at,
+        last_seen: at,
+        full_name: None,
+        email: None,
+        phone: None,
+        notes: String::new(),
+        warnings: 0,
+        created: at,
+        updated: at,
+    }
 }
 
 fn put(holder: Holder) -> Action {
     let name = CredentialName::parse("A_KEY").unwrap();
     let value = CredentialValue::parse(Secret::from("invented".to_owned())).unwrap();
-    Action::ChangeCredentials { holder, change: Box::new(CredentialChange::Put { name, value }) }
+    Action::ChangeCredentials { holder, change: Box::new(CredentialChange::Put { name, value, seen: None }) }
 }
 
 /// That of an ended session whose owner is a member today, with one thing otherwise.
@@ -227,8 +326,13 @@ const ON_SESSION: &[(&str, Make)] = &[
     ("interrupt, reason", |s| Action::InterruptSession { session: s(), reason: why() }),
     ("label", |s| labelling(s(), None)),
     ("label, with reason", |s| labelling(s(), why())),
-    ("rename", |s| Action::RenameSession { session: s(), title: title(), reason: None }),
-    ("rename, with reason", |s| Action::RenameSession { session: s(), title: title(), reason: why() }),
+    ("rename", |s| Action::RenameSession { session: s(), title: title(), seen: None, reason: None }),
+    ("rename, with reason", |s| Action::RenameSession {
+        session: s(),
+        title: title(),
+        seen: None,
+        reason: why(),
+    }),
     ("answer", |s| answer(s(), None)),
     ("answer, with reason", |s| answer(s(), why())),
     ("watch", |s| Action::Attach { session: s(), input: false, reason: None }),
@@ -238,6 +342,38 @@ const ON_SESSION: &[(&str, Make)] = &[
     ("report hook", |s| Action::ReportHook { session: s(), event: Box::default() }),
     ("subscribe", |s| Action::Watch { session: s(), on: true }),
     ("stop_notifications", |s| Action::Watch { session: s(), on: false }),
+];
+
+fn task(assignee: PersonId, creator: PersonId) -> Task {
+    let person = |id| PersonRef { id, name: "somebody".to_owned() };
+    let at = Timestamp::from_micros(0);
+    Task {
+        id: TaskId(Uuid::nil()),
+        assignee: person(assignee),
+        creator: person(creator),
+        description: TaskText::parse("mow the lawn").unwrap(),
+        deadline: None,
+        status: TaskStatus::Accepted,
+        created: at,
+        updated: at,
+        completed: None,
+        version: 1,
+    }
+}
+
+fn moved(task: Task, status: Option<TaskStatus>, deadline: Option<Option<Timestamp>>) -> Action {
+    Action::UpdateTask(Box::new(TaskChange { task, seen: None, status, description: None, deadline }))
+}
+
+type Changing = fn(Task) -> Action;
+
+/// Changes of a task that is accepted.
+const TASK_CHANGES: [(&str, Changing); 5] = [
+    ("complete", |task| moved(task, Some(TaskStatus::Completed), None)),
+    ("accept again", |task| moved(task, Some(TaskStatus::Accepted), None)),
+    ("back to pending", |task| moved(task, Some(TaskStatus::Pending), None)),
+    ("edit", |task| moved(task, None, Some(None))),
+    ("complete and edit", |task| moved(task, Some(TaskStatus::Completed), Some(None))),
 ];
 
 fn word(caller: &Caller, action: Action, rules: &Rules) -> &'static str {
@@ -268,6 +404,13 @@ fn table(rules: &Rules) -> String {
         ("projects".to_owned(), Box::new(|| Action::ListProjects)),
         ("agents".to_owned(), Box::new(|| Action::ListAgents)),
         ("computers".to_owned(), Box::new(|| Action::ListComputers)),
+        (
+            "docs".to_owned(),
+            Box::new(|| {
+                Action::ReadDocs(Box::new(DocsQuery::Index { types: vec![], after: None, limit: 50 }))
+            }),
+        ),
+        ("docs: what is wrong".to_owned(), Box::new(|| Action::DocProblems)),
         ("sessions".to_owned(), Box::new(|| sessions_of(None))),
         ("sessions of another".to_owned(), Box::new(|| sessions_of(Some("bob")))),
         ("start".to_owned(), Box::new(|| Action::StartSession(Box::new(new_session())))),
@@ -324,6 +467,10 @@ fn table(rules: &Rules) -> String {
             }),
         ),
         ("who read mine".to_owned(), Box::new(|| Action::WhoReadMine(Box::default()))),
+        ("task create".to_owned(), Box::new(|| Action::CreateTask(Box::new(task(ANN, BOB))))),
+        ("tasks".to_owned(), Box::new(|| Action::ListTasks(Box::default()))),
+        ("tasks, own".to_owned(), Box::new(|| Action::ListMyTasks(Box::default()))),
+        ("task delete".to_owned(), Box::new(|| Action::DeleteTask(Box::new(task(ANN, ANN))))),
         ("audit list".to_owned(), Box::new(|| Action::ListAudit(Box::default()))),
         ("audit verify".to_owned(), Box::new(|| Action::VerifyAudit(Box::default()))),
         (
@@ -354,11 +501,35 @@ fn table(rules: &Rules) -> String {
             Box::new(|| Action::ReleaseHold { id: Uuid::nil(), reason: "it is over".to_owned() }),
         ),
         ("audit hold list".to_owned(), Box::new(|| Action::ListHolds { all: false })),
+        ("usage".to_owned(), Box::new(|| Action::ShowUsage(usage(None)))),
+        ("usage of own name".to_owned(), Box::new(|| Action::ShowUsage(usage(Some("ann"))))),
+        ("usage of another".to_owned(), Box::new(|| Action::ShowUsage(usage(Some("bob"))))),
+        ("activity".to_owned(), Box::new(|| activity(None, None))),
+        ("activity of another".to_owned(), Box::new(|| activity(None, Some("bob")))),
+        ("metrics".to_owned(), Box::new(|| Action::ReadMetrics)),
         ("config show".to_owned(), Box::new(|| Action::ShowConfig)),
         (
             "config put mine".to_owned(),
-            Box::new(|| Action::PutMyConfig { yaml: String::new(), keys: vec![] }),
+            Box::new(|| Action::PutMyConfig { yaml: String::new(), keys: vec![], seen: None }),
         ),
+        ("people list".to_owned(), Box::new(|| Action::ListPeople(Box::default()))),
+        (
+            "people export".to_owned(),
+            Box::new(|| Action::ListPeople(Box::new(PeopleQuery { export: true, ..PeopleQuery::default() }))),
+        ),
+        (
+            "people find".to_owned(),
+            Box::new(|| Action::FindPerson { query: "bob".to_owned(), deleted: false }),
+        ),
+        (
+            "person show: oneself".to_owned(),
+            Box::new(|| Action::ShowPerson { person: Box::new(somebody()), own: true }),
+        ),
+        (
+            "person show: another".to_owned(),
+            Box::new(|| Action::ShowPerson { person: Box::new(somebody()), own: false }),
+        ),
+        ("people stats".to_owned(), Box::new(|| Action::PeopleStats)),
         (
             "explain oneself".to_owned(),
             Box::new(|| Action::ExplainPerson { who: Box::new(ann(Role::Member)), own: true }),
@@ -367,6 +538,28 @@ fn table(rules: &Rules) -> String {
             "explain another".to_owned(),
             Box::new(|| Action::ExplainPerson { who: Box::new(ann(Role::Member)), own: false }),
         ),
+        ("person add".to_owned(), Box::new(|| changing(PeopleChange::Add(new_person())))),
+        ("person update".to_owned(), Box::new(|| changing_bob(update()))),
+        ("person role".to_owned(), Box::new(|| changing_bob(PersonChange::Role(Role::Admin)))),
+        ("person status".to_owned(), Box::new(|| changing_bob(PersonChange::Status(PersonStatus::Active)))),
+        ("person delete".to_owned(), Box::new(|| changing_bob(PersonChange::Delete))),
+        ("person purge".to_owned(), Box::new(|| changing_bob(PersonChange::Purge))),
+        (
+            "person merge".to_owned(),
+            Box::new(|| changing(PeopleChange::Merge { source: person(BOB), target: person(ANN) })),
+        ),
+        ("people bulk".to_owned(), Box::new(|| changing(bulk(false)))),
+        ("people bulk, dry run".to_owned(), Box::new(|| changing(bulk(true)))),
+        ("person warn".to_owned(), Box::new(|| changing_bob(PersonChange::Warn("a reason".to_owned())))),
+        (
+            "ban".to_owned(),
+            Box::new(|| {
+                let reason = "a reason".to_owned();
+                changing(PeopleChange::Ban { who: Banned::Person(person(BOB)), until: None, reason })
+            }),
+        ),
+        ("ban lift".to_owned(), Box::new(|| changing(PeopleChange::Lift(Banned::Uid(1001))))),
+        ("bans".to_owned(), Box::new(|| Action::ListBans(BanQuery::default()))),
         ("reload".to_owned(), Box::new(|| Action::Reload)),
         ("jobs list".to_owned(), Box::new(|| Action::ListJobs)),
         ("jobs run".to_owned(), Box::new(|| Action::RunJob(Job::Retention))),
@@ -385,6 +578,19 @@ fn table(rules: &Rules) -> String {
         ("key generate".to_owned(), Box::new(|| Action::GenerateKey)),
         ("key rotate".to_owned(), Box::new(|| Action::RotateKey)),
     ]);
+    type Given = fn() -> Task;
+    let tasks: [(&str, Given); 4] = [
+        ("own", || task(ANN, BOB)),
+        ("that one gave", || task(BOB, ANN)),
+        ("own, from oneself", || task(ANN, ANN)),
+        ("another's", || task(BOB, BOB)),
+    ];
+    for (whose, task) in tasks {
+        rows.push((format!("task show: {whose}"), Box::new(move || Action::ShowTask(Box::new(task())))));
+        for (name, change) in TASK_CHANGES {
+            rows.push((format!("task {name}: {whose}"), Box::new(move || change(task()))));
+        }
+    }
     let mut text = format!("{:44}", "");
     for (name, _) in &columns {
         let _ = write!(text, "{name:15}");

@@ -6,7 +6,7 @@ use crate::config::paths::client_socket;
 use crate::install::doctor::Found;
 use crate::install::doctor::facts::Facts;
 use crate::install::doctor::files::{bits, exposed, look, quoted};
-use crate::wire::reply::{HealthReply, WhoamiReply};
+use crate::wire::reply::{HealthDetail, HealthReply, WhoamiReply};
 use secrecy::SecretString;
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
@@ -31,6 +31,11 @@ impl Asked {
     /// Whether a daemon answers.
     pub const fn answers(&self) -> bool {
         self.whoami.is_ok()
+    }
+
+    /// What the daemon tells of itself; admins alone are told.
+    pub fn detail(&self) -> Option<&HealthDetail> {
+        self.health.as_ref()?.detail.as_ref()
     }
 }
 

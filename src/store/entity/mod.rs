@@ -1,6 +1,5 @@
 //! The tables as sea-orm sees them. Private to the store: no caller ever holds one of these.
 
-pub mod activity;
 pub mod audit;
 pub mod ban;
 pub mod checkpoint;
@@ -27,3 +26,4 @@ pub mod task_reminder;
 pub mod transcript_entry;
 pub mod transcript_file;
 pub mod usage;
+pub mod version;

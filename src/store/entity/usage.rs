@@ -17,6 +17,7 @@ pub struct Model {
     pub model: Option<String>,
     pub input: i64,
     pub cached: i64,
+    pub cache_write: i64,
     pub output: i64,
 }
 

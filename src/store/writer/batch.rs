@@ -5,7 +5,7 @@
 //! is told by its last audit row; without one it is run again, which units allow.
 
 use super::chain::{Fate, Head, fate};
-use super::{QUEUE, Queue, Tx, Unit, Verdict, Work};
+use super::{Meter, QUEUE, Queue, Tx, Unit, Verdict, Work};
 use crate::domain::audit::AuditEntry;
 use crate::store::audit;
 use crate::store::conn::Conn;
@@ -52,6 +52,7 @@ pub(in crate::store) struct Writer {
     units: mpsc::Receiver<Unit>,
     problem: Arc<Mutex<Option<StoreError>>>,
     closing: CancellationToken,
+    meter: Arc<Meter>,
     db: DatabaseConnection,
     opener: Opener,
     clock: Clock,
@@ -73,11 +74,14 @@ impl Writer {
         let problem = Arc::new(Mutex::new(None));
         let closing = CancellationToken::new();
         let file = OpenFile::of(&opener.engine);
-        let queue = Queue { units: sender, problem: problem.clone(), closing: closing.clone() };
+        let meter = Arc::new(Meter::default());
+        let queue =
+            Queue { units: sender, problem: problem.clone(), closing: closing.clone(), meter: meter.clone() };
         let writer = Self {
             units,
             problem,
             closing,
+            meter,
             db,
             opener,
             clock,
@@ -151,14 +155,17 @@ impl Writer {
             }
             self.progress = Progress::Running;
             self.verdicts.clear();
+            let began = Instant::now();
             let error = match tokio::time::timeout(ATTEMPT, self.attempt(&mut units)).await {
                 Ok(Ok(())) => {
+                    self.meter.commits.record(began.elapsed());
                     self.acknowledge(units);
                     return Vec::new();
                 }
                 Ok(Err(error)) => error,
                 Err(_) => StoreError::Timeout,
             };
+            self.meter.failures.one();
             let sqlite = matches!(self.opener.engine, Engine::Sqlite { .. });
             if is_stuck(&error) || sqlite {
                 // What was cut off in the middle is not used again; a Postgres pool drops dead connections itself. On
@@ -247,6 +254,7 @@ impl Writer {
             }
         }
         self.head = Some(after);
+        self.meter.audit_rows.add(entries.len() as u64);
         Ok(())
     }
 
@@ -359,6 +367,7 @@ impl Writer {
     /// Gives the verdicts out; the database is well.
     fn acknowledge(&mut self, units: Vec<Unit>) {
         let well = self.verdicts.iter().any(|v| matches!(v, Verdict::Done(_)));
+        self.meter.writes.add(self.verdicts.iter().filter(|v| matches!(v, Verdict::Done(_))).count() as u64);
         if well {
             *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }

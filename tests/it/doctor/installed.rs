@@ -237,6 +237,28 @@ fn faults_of_the_runner_and_the_people() {
             (&["access"], W, "access.allow: there is no @friends", |m| {
                 m.config("deny: [bob2]", "deny: [], allow: ['@friends', ann, bob]");
             }),
+            (&["docs"], W, "docs is not there: there are no shared documents", |m| {
+                m.remove("usr/local/share/teleclaude/docs");
+            }),
+            (&["docs"], E, "docs is not a folder", |m| {
+                m.remove("usr/local/share/teleclaude/docs");
+                m.write("usr/local/share/teleclaude/docs", "");
+            }),
+            (&["docs"], W, "has mode 0700: the service user cannot read it", |m| {
+                m.mode("usr/local/share/teleclaude/docs", 0o700)
+            }),
+            (&["docs"], W, "docs can be written by everybody", |m| {
+                m.mode("usr/local/share/teleclaude/docs", 0o777)
+            }),
+            (&["docs"], W, "lies where the daemon's unit does not let it look", |m| {
+                m.folder_at("home/docs");
+                let path = m.at("home/docs").display().to_string();
+                m.config("runner:", &format!("docs: {{ path: {path} }}\nrunner:"));
+            }),
+            (&["docs"], W, "a.md:3: role: must be one of, and more", |m| {
+                let problems = ["docs: a.md:3: role: must be one of", "docs: b.md: is a symbolic link"];
+                m.answers.lock().unwrap().health["detail"]["problems"] = serde_json::json!(problems);
+            }),
         ],
     );
 }

@@ -119,6 +119,7 @@ impl Machine {
             "home/ann",
             "home/bob",
             "srv/work",
+            "usr/local/share/teleclaude/docs",
         ] {
             m.folder_at(dir);
         }
@@ -263,7 +264,7 @@ impl Machine {
         self.folder.path().join(path)
     }
 
-    fn folder_at(&self, path: &str) {
+    pub fn folder_at(&self, path: &str) {
         let mut at = self.folder.path().to_owned();
         for part in Path::new(path) {
             at.push(part);

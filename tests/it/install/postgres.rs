@@ -272,7 +272,7 @@ async fn the_daemons_role_is_enough_for_all_that_a_daemon_does() {
     // What people write, and what is done now and then.
     let hello = json!({ "message": "hello", "into_session": id, "reason": "to say hello" });
     assert_eq!(ok(&world, ANN, "POST", "/people/bob/messages", Some(hello)).await["session_id"], json!(id));
-    for job in ["heartbeat", "retention", "idle_sessions", "search_index", "prune"] {
+    for job in ["heartbeat", "retention", "idle_sessions", "usage", "search_index", "prune"] {
         let done = ok(&world, ANN, "POST", &format!("/jobs/{job}/run"), None).await;
         assert_eq!(done["error"], Value::Null, "{done}");
     }

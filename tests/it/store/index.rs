@@ -9,6 +9,7 @@ use sea_orm::Statement;
 use std::time::Duration;
 use teleclaude::domain::audit::AuditOutcome;
 use teleclaude::domain::credential::KeyId;
+use teleclaude::domain::people_query::{PeoplePlace, PeopleQuery, Roles};
 use teleclaude::domain::task::{TaskFilter, TaskId, TaskPlace, TaskQuery};
 use teleclaude::domain::timestamp::Timestamp;
 use teleclaude::store::activity;
@@ -18,9 +19,12 @@ use teleclaude::store::credential;
 use teleclaude::store::inbox;
 use teleclaude::store::message;
 use teleclaude::store::outbox;
+use teleclaude::store::people;
+use teleclaude::store::people_list;
 use teleclaude::store::session;
 use teleclaude::store::task;
 use teleclaude::store::task_event::{self, Of};
+use teleclaude::store::visitor;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -48,7 +52,14 @@ async fn the_store_s_own_queries_use_their_indexes() {
     session::open_count(c, s.owner).await.unwrap();
     message::pending(c, s.id, 10).await.unwrap();
     outbox::pending(c, "here", 10).await.unwrap();
-    activity::page(c, s.id, Some((at(5), s.id.0)), 10).await.unwrap();
+    let last = Some(activity::Before::Row(at(5), s.id.0));
+    for of in [
+        activity::Filter::default(),
+        activity::Filter { session: Some(s.id), ..Default::default() },
+        activity::Filter { owner: Some(s.owner), uid: Some(s.owner_uid), ..Default::default() },
+    ] {
+        activity::page(c, &of, last, 10).await.unwrap();
+    }
     credential::under(c, "here", &KeyId("x".to_owned()), Some(("a", "B")), 10).await.unwrap();
     let before = audit::Place { at: at(5), computer: "here".to_owned(), seq: 5 };
     for filter in [
@@ -64,6 +75,11 @@ async fn the_store_s_own_queries_use_their_indexes() {
     }
     let own = inbox::Filter { person: s.owner, uid: 1, family: None, unread: false };
     inbox::page(c, &own, Some((5, Uuid::nil())), 50).await.unwrap();
+    people::names(c, Some((at(5), Uuid::nil())), 50).await.unwrap();
+    let place = PeoplePlace { named: false, created: at(5), id: Uuid::nil() };
+    let list = PeopleQuery { after: Some(place), limit: 50, ..PeopleQuery::default() };
+    people_list::page(c, &list, &Roles::default()).await.unwrap();
+    visitor::forget(c, at(5), 50).await.unwrap();
     inbox::page(c, &inbox::Filter { unread: true, ..own }, None, 50).await.unwrap();
     let (person, id) = (Some(s.owner), TaskId(s.id.0));
     let place = TaskPlace::Due(Some(Timestamp::from_micros(5)), id);
@@ -74,8 +90,10 @@ async fn the_store_s_own_queries_use_their_indexes() {
     let query = TaskQuery { status: TaskFilter::All, after: Some(TaskPlace::Newest(id)), ..query };
     task::page(c, &TaskQuery { assignee: person, ..query.clone() }, at(5)).await.unwrap();
     task::page(c, &TaskQuery { creator: person, ..query }, at(5)).await.unwrap();
-    for of in [Of::All, Of::Task(id), Of::Actor(s.owner)] {
-        task_event::page(c, of, Some((at(5), id.0)), 50).await.unwrap();
+    for of in [Of::All, Of::Task(id), Of::Actor(s.owner), Of::Assignee(s.owner)] {
+        task_event::page(c, of, &activity::Span::default(), Some(activity::Before::Row(at(5), id.0)), 50)
+            .await
+            .unwrap();
     }
     store.close().await;
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -95,6 +113,8 @@ async fn the_store_s_own_queries_use_their_indexes() {
             "messages_pending",
             "outbox_pending",
             "activity_page",
+            "activity_all",
+            "activity_mine",
             "credentials_key",
             "audit_log_page",
             "audit_log_actor",
@@ -103,6 +123,9 @@ async fn the_store_s_own_queries_use_their_indexes() {
             "audit_log_target",
             "inbox_page",
             "inbox_unread",
+            "people_updated",
+            "people_page",
+            "people_visitors",
             "audit_log_action",
             "audit_log_failed",
             "tasks_open",
@@ -112,6 +135,7 @@ async fn the_store_s_own_queries_use_their_indexes() {
             "tasks_of_creator",
             "task_events_of_task",
             "task_events_of_actor",
+            "task_events_of_assignee",
             "task_events_page",
         ]
         .into_iter()
@@ -171,6 +195,21 @@ async fn hot_queries_use_their_indexes() {
             (all.as_str(), "sessions_all"),
             (pending.as_str(), "messages_pending"),
             ("SELECT * FROM sessions WHERE computer = 'here' AND status <> 'ended' ORDER BY id", "sessions_open_on"),
+            (
+                &format!(
+                    "SELECT * FROM people WHERE name IS NOT NULL AND status <> 'deleted' AND (created, id) < (5, {one}) \
+                     ORDER BY created DESC, id DESC LIMIT 100"
+                ),
+                "people_page",
+            ),
+            (
+                &format!("SELECT id FROM people WHERE (updated, id) > (5, {one}) ORDER BY updated, id LIMIT 9"),
+                "people_updated",
+            ),
+            (
+                "SELECT id FROM people WHERE name_folded IS NULL AND last_seen < 5 ORDER BY last_seen, id LIMIT 9",
+                "people_visitors",
+            ),
             (
                 "SELECT * FROM outbox WHERE computer = 'here' AND done IS NULL ORDER BY created, id LIMIT 9",
                 "outbox_pending",

@@ -4,9 +4,11 @@ use crate::postgres::{Db, on_both};
 use crate::store::raw;
 use sea_orm::ConnectionTrait;
 use teleclaude::domain::directory::{Directory, Step, Words};
+use teleclaude::domain::people_query::{PeopleQuery, Roles};
 use teleclaude::domain::person::fold;
 use teleclaude::store::connect::Engine;
 use teleclaude::store::people;
+use teleclaude::store::people_list;
 use uuid::Uuid;
 
 /// Key (and the place in the table), name, OS user, uid, full name, email, phone, status.
@@ -113,6 +115,49 @@ const CASES: &[(&str, Expected)] = &[
     ("1008", None),
     ("perso", None),
 ];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_there_before_is_found_like_those_who_come() {
+    on_both(async |db| {
+        // As the program before made it, with somebody in it.
+        if let Engine::Sqlite { path, .. } = &db.engine {
+            std::fs::File::create(path).unwrap();
+        }
+        let old = raw(&db).await;
+        migrations::up_first(&old, 12).await.unwrap();
+        let sqlite = matches!(db.engine, Engine::Sqlite { .. });
+        let key = |n: u128| {
+            let key = Uuid::from_u128(n);
+            if sqlite { format!("x'{}'", key.simple()) } else { format!("'{key}'") }
+        };
+        let sql = format!(
+            "INSERT INTO people (id, name, os_username, uid, status, first_seen, last_seen) VALUES \
+             ({}, 'ЖАННА', 'Zhanna', 5, 'active', 7, 9), ({}, NULL, NULL, 6, 'active', 8, 9)",
+            key(1),
+            key(2)
+        );
+        old.execute_unprepared(&sql).await.unwrap();
+        let sql = format!(
+            "INSERT INTO bans (id, person, by_name, created) VALUES ({}, {}, 'ann', 11)",
+            key(3),
+            key(1)
+        );
+        old.execute_unprepared(&sql).await.unwrap();
+        old.close().await.unwrap();
+        let store = db.open().await;
+        let query =
+            |text: &str| PeopleQuery { text: Some(text.to_owned()), limit: 9, ..PeopleQuery::default() };
+        for text in ["жанна", "zhanna"] {
+            let found = people_list::page(store.reader(), &query(text), &Roles::default()).await.unwrap();
+            assert_eq!(found.len(), 1, "{text}");
+            let person = &found[0].0;
+            assert_eq!((person.created.micros(), person.updated.micros(), person.warnings), (7, 7, 0));
+        }
+        assert_eq!(people::names(store.reader(), None, 9).await.unwrap().0.len(), 2);
+        store.close().await;
+    })
+    .await;
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_person_is_found_by_five_steps() {

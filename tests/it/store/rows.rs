@@ -13,6 +13,7 @@ use teleclaude::domain::session::SessionId;
 use teleclaude::domain::session::SessionStatus;
 use teleclaude::store::activity;
 use teleclaude::store::audit;
+use teleclaude::store::ban::{self, Ban, Whose};
 use teleclaude::store::conn::Conn;
 use teleclaude::store::error::StoreError;
 use teleclaude::store::host;
@@ -217,13 +218,16 @@ async fn queues_leases_people_and_settings() {
                         at: at(1),
                         kind: "busy".to_owned(),
                         detail: None,
+                        actor: Some("ann".to_owned()),
                     };
                     activity::insert(c, &event).await?;
                 }
-                let events = activity::page(c, s, None, 2).await?;
-                assert_eq!(events.iter().map(|e| e.id).collect::<Vec<_>>(), [uuid(42), uuid(41)]);
-                let rest = activity::page(c, s, Some((events[1].at, events[1].id)), 2).await?;
-                assert_eq!(rest.iter().map(|e| e.id).collect::<Vec<_>>(), [uuid(40)]);
+                let of = activity::Filter { session: Some(s), ..Default::default() };
+                let events = activity::page(c, &of, None, 2).await?;
+                assert_eq!(events.iter().map(|(e, _)| e.id).collect::<Vec<_>>(), [uuid(42), uuid(41)]);
+                let last = activity::Before::Row(events[1].0.at, events[1].0.id);
+                let rest = activity::page(c, &of, Some(last), 2).await?;
+                assert_eq!(rest.iter().map(|(e, _)| e.id).collect::<Vec<_>>(), [uuid(40)]);
 
                 setting::put(c, 5, setting::CONFIG, "a: 1", at(1)).await?;
                 setting::put(c, 5, setting::CONFIG, "a: 2", at(2)).await?;
@@ -283,23 +287,39 @@ async fn people_keep_their_key_and_what_is_known() {
                 assert!(person::set_status(c, key(1), PersonStatus::Suspended).await?);
                 assert_eq!(person::by_name(c, "ann").await?.unwrap().status, PersonStatus::Suspended);
 
-                let ban = |n: u128, until| person::Ban {
+                let ban = |n: u128, whose, until| Ban {
                     id: Uuid::from_u128(n),
-                    person: Some(key(1)),
-                    uid: Some(u32::MAX),
+                    whose,
                     until,
                     reason: None,
                     by: "ann".to_owned(),
+                    by_person: Some(key(1)),
                     source: BanSource::Admin,
                     count: 1,
                     created: at(i64::try_from(n).unwrap()),
+                    updated: at(i64::try_from(n).unwrap()),
+                    lifted: None,
                 };
-                person::ban(c, &ban(1, Some(at(10)))).await?;
-                person::ban(c, &ban(2, None)).await?;
-                assert_eq!(person::active_bans(c, at(9)).await?, [ban(1, Some(at(10))), ban(2, None)]);
-                assert_eq!(person::active_bans(c, at(10)).await?, [ban(2, None)]);
-                assert!(person::lift_ban(c, Uuid::from_u128(2), at(11)).await?);
-                assert_eq!(person::active_bans(c, at(10)).await?, []);
+                let (one, two) = (ban(1, Whose::Person(key(1)), Some(at(10))), ban(2, Whose::Uid(7), None));
+                ban::put(c, &one).await?;
+                ban::put(c, &two).await?;
+                assert_eq!(ban::active(c, at(9)).await?, [one.clone(), two.clone()]);
+                assert_eq!(ban::active(c, at(10)).await?, std::slice::from_ref(&two));
+                assert_eq!(ban::active_of(c, &[key(1)], &[8], at(9)).await?, std::slice::from_ref(&one));
+                assert_eq!(ban::active_of(c, &[key(2)], &[7], at(9)).await?, std::slice::from_ref(&two));
+                assert_eq!(ban::active_of(c, &[], &[], at(9)).await?, []);
+                assert_eq!(ban::over(c, at(10), 5).await?, std::slice::from_ref(&one));
+                let lifted = Ban { lifted: Some((at(11), "bob".to_owned())), count: 2, ..two.clone() };
+                ban::put(c, &lifted).await?;
+                assert_eq!(ban::active(c, at(10)).await?, []);
+                assert_eq!(ban::page(c, None, None, 1).await?, std::slice::from_ref(&lifted));
+                assert_eq!(
+                    ban::page(c, None, Some((at(2), lifted.id)), 5).await?,
+                    std::slice::from_ref(&one)
+                );
+                assert_eq!(ban::page(c, Some(at(9)), None, 5).await?, [one]);
+                ban::purge(c, key(1)).await?;
+                assert_eq!(ban::page(c, None, None, 5).await?, [lifted]);
                 Ok(())
             }
             .boxed()

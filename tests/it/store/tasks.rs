@@ -9,6 +9,7 @@ use teleclaude::domain::person::PersonId;
 use teleclaude::domain::task::{
     Task, TaskEvent, TaskEventKind, TaskFilter, TaskId, TaskPlace, TaskQuery, TaskStatus, TaskText,
 };
+use teleclaude::store::activity::{Before, Span};
 use teleclaude::store::connect::Store;
 use teleclaude::store::task::{self, Due, Found};
 use teleclaude::store::task_event::{self, Of};
@@ -234,16 +235,19 @@ async fn the_trail_is_read_by_task_and_by_person_and_grows_old() {
         let read = async |of| {
             let (mut seen, mut before) = (Vec::new(), None);
             loop {
-                let page = task_event::page(store.reader(), of, before, 2).await.unwrap();
+                let page = task_event::page(store.reader(), of, &Span::default(), before, 2).await.unwrap();
                 let Some(last) = page.last() else { return seen };
-                before = Some((last.at, last.id));
+                before = Some(Before::Row(last.at, last.id));
                 seen.extend(page.iter().map(|event| event.id.as_u128()));
             }
         };
         assert_eq!(read(Of::All).await, [6, 5, 4, 3, 2, 1]);
         assert_eq!(read(Of::Task(a_task(1, None).id)).await, [6, 4, 2]);
         assert_eq!(read(Of::Actor(who(ANN).id)).await, [3, 2, 1]);
-        assert_eq!(task_event::page(store.reader(), Of::All, None, 1).await.unwrap(), events[5..]);
+        assert_eq!(
+            task_event::page(store.reader(), Of::All, &Span::default(), None, 1).await.unwrap(),
+            events[5..]
+        );
         let old =
             change(&store, |tx| async move { task_event::delete_old(tx.conn(), at(2), 2).await }.boxed());
         assert_eq!(old.await.unwrap(), 2);

@@ -91,8 +91,8 @@ async fn another_log_goes_on_where_the_last_one_ended() {
             let costs = costs.clone();
             Box::pin(async move {
                 transcript::append(tx.conn(), id, 1, &entries(1, 7)).await?;
-                transcript::add_usage(tx.conn(), id, 1, &costs).await?;
-                transcript::add_usage(tx.conn(), id, 1, &costs).await
+                transcript::add_usage(tx.conn(), id, 1, &costs, at(9)).await?;
+                transcript::add_usage(tx.conn(), id, 1, &costs, at(9)).await
             })
         })
         .await
@@ -106,6 +106,7 @@ async fn another_log_goes_on_where_the_last_one_ended() {
             model: model.map(str::to_owned),
             input: 10 * times,
             cached: 5 * times,
+            cache_write: 0,
             output,
         };
         let totals = transcript::totals(store.reader(), id).await.unwrap();

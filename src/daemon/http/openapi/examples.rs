@@ -12,7 +12,8 @@ pub fn of(schema: &str) -> Option<Value> {
     EXAMPLES["schemas"].get(schema).cloned()
 }
 
-/// That of a parameter.
-pub fn of_parameter(name: &str) -> Option<Value> {
-    EXAMPLES["parameters"].get(name).cloned()
+/// That of a parameter: of this path, else of any.
+pub fn of_parameter(path: &str, name: &str) -> Option<Value> {
+    let all = &EXAMPLES["parameters"];
+    all.get(format!("{path} {name}")).or_else(|| all.get(name)).cloned()
 }

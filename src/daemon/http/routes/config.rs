@@ -21,6 +21,8 @@ pub fn rows() -> Vec<Route> {
             .reads::<PutMyConfig>(Whence::Text("yaml", "application/yaml"), |fields| {
                 arguments(fields).map(Request::PutMyConfig)
             })
+            .guarded("if_version")
+            .versioned("version")
             .gives::<MyConfigReply>(),
     ]
 }

@@ -27,10 +27,13 @@ pub fn rows() -> Vec<Route> {
         put("/credentials/{name}", "put_credential", Verb::PutCredential, "Keeps a credential, encrypted.")
             .body(Request::PutCredential)
             .secret("{\"value\": TEXT, \"system\": true|false}")
+            .guarded("if_updated_at")
+            .versioned("updated_at")
             .gives::<CredentialRow>(),
         delete("/credentials/{name}", "delete_credential", Verb::DeleteCredential, "Deletes a credential.")
             .query(Request::DeleteCredential)
-            .gives::<CredentialDeletedReply>(),
+            .guarded("if_updated_at")
+        .gives::<CredentialDeletedReply>(),
         get("/keys", "show_keys", Verb::ShowKeys, "Shows how the encryption keys are.")
             .asks(Request::ShowKeys)
             .gives::<KeysReply>(),

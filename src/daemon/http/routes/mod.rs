@@ -10,6 +10,10 @@
 //!     .gives::<TaskRow>(),              // or .created::<TaskRow>(), .sends(MEDIA_TYPE)
 //! ```
 //!
+//! What two may change at once has a version: `.versioned(FIELD)` names the answer's field, and `.guarded(ARGUMENT)` the
+//! argument of a change that says which version was seen (a fault `conflict` with that field says that it was changed
+//! since). `ETag`, `If-Match` and `If-None-Match` then come by themselves.
+//!
 //! What is given to `.body` and the like is the variant of `Request`; its type says by its schema (`schemars`) which
 //! arguments there are and which of them are numbers, truths or lists. `{task_id}` in the path is a field of that type
 //! and is left out of the query and the body. Types of arguments are `#[serde(deny_unknown_fields)]`, and answers derive
@@ -19,13 +23,17 @@ mod audit;
 mod config;
 mod credentials;
 mod daemon;
+mod docs;
 mod inbox;
 mod jobs;
 mod people;
+mod people_change;
 mod read;
 pub mod row;
 mod sessions;
+mod tasks;
 mod transcripts;
+mod usage;
 
 use crate::daemon::http::routes::row::Route;
 use std::sync::LazyLock;
@@ -34,14 +42,18 @@ use std::sync::LazyLock;
 pub static TABLE: LazyLock<Vec<Route>> = LazyLock::new(|| {
     [
         daemon::rows(),
+        docs::rows(),
         sessions::rows(),
         transcripts::rows(),
         inbox::rows(),
+        tasks::rows(),
         audit::rows(),
+        usage::rows(),
         config::rows(),
         credentials::rows(),
         people::rows(),
         jobs::rows(),
+        people_change::rows(),
     ]
     .into_iter()
     .flatten()

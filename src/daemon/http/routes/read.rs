@@ -1,6 +1,7 @@
 //! A request's arguments, read out of its path, its query and its body as its row says. What they mean is looked at in
 //! `usecase::resolve`.
 
+use crate::daemon::http::etag;
 use crate::daemon::http::routes::row::{Kind, Make, Route, Whence, no_such};
 use crate::daemon::mcp::tools::body as json_body;
 use crate::wire::fault::{Fault, FaultCode};
@@ -43,6 +44,8 @@ impl Route {
             Whence::Path if self.method == Method::GET => Map::new(),
             Whence::Path | Whence::Body => object(body)?,
             Whence::Text(..) if is_json(parts) => object(body)?,
+            // Nothing at all is a mistake rather than a text without a word.
+            Whence::Text(name, _) if body.is_empty() => return Err(Fault::invalid(name, "must be given")),
             Whence::Text(name, _) => {
                 let text = std::str::from_utf8(body).map_err(|_| Fault::invalid("body", "is not UTF-8"))?;
                 Map::from_iter([(name.to_owned(), Value::from(text))])
@@ -53,6 +56,13 @@ impl Route {
                 return Err(Fault::invalid(name, "stands in the path"));
             }
             fields.insert(name.to_owned(), value(name, self.kind(name).unwrap_or(&Kind::Text), text)?);
+        }
+        if let (Some(argument), Some(version)) = (self.guard, etag::seen(self, &parts.headers)?) {
+            if fields.contains_key(argument) {
+                return Err(Fault::invalid(argument, "is said by If-Match"));
+            }
+            let version = value(argument, self.kind(argument).unwrap_or(&Kind::Text), &version)?;
+            fields.insert(argument.to_owned(), version);
         }
         match fields.keys().find(|name| self.without.contains(&name.as_str())) {
             Some(name) => Err(no_such(name)),

@@ -40,6 +40,10 @@ pub struct Route {
     pub does: Does,
     /// What the body looks like, where it holds secrets: the usual complaint about a body would quote it.
     pub secret: Option<&'static str>,
+    /// The answer's field that says which version it is of: such an answer has a tag.
+    pub version: Option<&'static str>,
+    /// The argument that says which version was seen: what `If-Match` becomes.
+    pub guard: Option<&'static str>,
     kinds: BTreeMap<String, Kind>,
     parts: Vec<Part>,
     parameters: Vec<bool>,
@@ -222,6 +226,8 @@ impl Draft {
             answers: Vec::new(),
             does,
             secret: None,
+            version: None,
+            guard: None,
             kinds,
             parameters: parts.iter().map(|part| matches!(part, Part::Parameter(_))).collect(),
             parts,
@@ -249,6 +255,19 @@ impl Route {
     /// The body holds secrets, and looks like this.
     pub fn secret(mut self, wanted: &'static str) -> Self {
         self.secret = Some(wanted);
+        self
+    }
+
+    /// This field of the answer is its version: it gets an `ETag`, and `If-None-Match` may spare reading it again.
+    pub fn versioned(mut self, field: &'static str) -> Self {
+        self.version = Some(field);
+        self
+    }
+
+    /// This argument is the version that was seen, and `If-Match` says the same. A fault `conflict` that names it is
+    /// 412 then.
+    pub fn guarded(mut self, argument: &'static str) -> Self {
+        self.guard = Some(argument);
         self
     }
 

@@ -33,6 +33,7 @@ pub fn rows() -> Vec<Route> {
         .created::<StartedReply>(),
         get("/sessions/{session_id}", "get_session", Verb::ShowSession, "Shows one session's metadata.")
             .path(Request::ShowSession)
+            .versioned("version")
             .gives::<SessionReply>(),
         patch(
             "/sessions/{session_id}",
@@ -41,6 +42,8 @@ pub fn rows() -> Vec<Route> {
             "Gives a session another title.",
         )
         .body(Request::RenameSession)
+        .guarded("if_version")
+        .versioned("version")
         .gives::<SessionReply>(),
         delete(
             "/sessions/{session_id}",
@@ -57,6 +60,8 @@ pub fn rows() -> Vec<Route> {
             "Gives a session labels, or takes some away.",
         )
         .body(Request::LabelSession)
+        .guarded("if_version")
+        .versioned("version")
         .gives::<SessionReply>(),
         post(
             "/sessions/{session_id}/messages",
