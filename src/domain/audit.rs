@@ -160,37 +160,91 @@ pub struct AuditEntry {
 /// Version of the hash's input, its first byte.
 const HASH_VERSION: u8 = 1;
 
+/// What a row says, lent: what its hash is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Content<'a> {
+    /// When.
+    pub at: Timestamp,
+    /// Who acted.
+    pub actor: &'a str,
+    /// Their uid.
+    pub actor_uid: u32,
+    /// Their role.
+    pub actor_role: Role,
+    /// By which mouth.
+    pub via: &'a str,
+    /// What was done.
+    pub action: &'a str,
+    /// How it came out.
+    pub outcome: AuditOutcome,
+    /// The session concerned.
+    pub session: Option<&'a str>,
+    /// Its owner.
+    pub owner: Option<&'a str>,
+    /// What else was concerned.
+    pub target: Option<(&'a str, &'a str)>,
+    /// Why.
+    pub reason: Option<&'a str>,
+    /// The request this was part of.
+    pub request_id: &'a str,
+    /// Canonical JSON text.
+    pub detail: Option<&'a str>,
+}
+
+impl<'a> From<&'a AuditDraft> for Content<'a> {
+    fn from(draft: &'a AuditDraft) -> Self {
+        Self {
+            at: draft.at,
+            actor: &draft.actor,
+            actor_uid: draft.actor_uid,
+            actor_role: draft.actor_role,
+            via: &draft.via,
+            action: &draft.action,
+            outcome: draft.outcome,
+            session: draft.session.as_deref(),
+            owner: draft.owner.as_deref(),
+            target: draft.target.as_ref().map(|(kind, id)| (kind.as_str(), id.as_str())),
+            reason: draft.reason.as_deref(),
+            request_id: &draft.request_id,
+            detail: draft.detail.as_deref(),
+        }
+    }
+}
+
 /// SHA-256 over a version byte and every field with its length before it, the previous hash among them.
 /// Absent fields are told from empty ones.
-pub fn hash(computer: &str, seq: i64, draft: &AuditDraft, prev_hash: &[u8; 32]) -> [u8; 32] {
-    fn field(sha: &mut Sha256, bytes: Option<&[u8]>) {
+pub fn hash<'a>(computer: &str, seq: i64, row: impl Into<Content<'a>>, prev_hash: &[u8; 32]) -> [u8; 32] {
+    // As one piece, so that the digest takes whole blocks.
+    fn field(to: &mut Vec<u8>, bytes: Option<&[u8]>) {
         match bytes {
-            None => sha.update([0u8]),
+            None => to.push(0),
             Some(bytes) => {
-                sha.update([1u8]);
-                sha.update((bytes.len() as u64).to_be_bytes());
-                sha.update(bytes);
+                to.push(1);
+                to.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
+                to.extend_from_slice(bytes);
             }
         }
     }
-    let mut sha = Sha256::new();
-    sha.update([HASH_VERSION]);
-    field(&mut sha, Some(computer.as_bytes()));
-    field(&mut sha, Some(&seq.to_be_bytes()));
-    field(&mut sha, Some(&draft.at.micros().to_be_bytes()));
-    field(&mut sha, Some(draft.actor.as_bytes()));
-    field(&mut sha, Some(&draft.actor_uid.to_be_bytes()));
-    field(&mut sha, Some(draft.actor_role.name().as_bytes()));
-    field(&mut sha, Some(draft.via.as_bytes()));
-    field(&mut sha, Some(draft.action.as_bytes()));
-    field(&mut sha, Some(draft.outcome.name().as_bytes()));
-    field(&mut sha, draft.session.as_deref().map(str::as_bytes));
-    field(&mut sha, draft.owner.as_deref().map(str::as_bytes));
-    field(&mut sha, draft.target.as_ref().map(|t| t.0.as_bytes()));
-    field(&mut sha, draft.target.as_ref().map(|t| t.1.as_bytes()));
-    field(&mut sha, draft.reason.as_deref().map(str::as_bytes));
-    field(&mut sha, Some(draft.request_id.as_bytes()));
-    field(&mut sha, draft.detail.as_deref().map(str::as_bytes));
-    field(&mut sha, Some(prev_hash));
-    sha.finalize().into()
+    let row = row.into();
+    let text = |text: Option<&'a str>| text.map(str::as_bytes);
+    let mut all = Vec::with_capacity(1_024);
+    all.push(HASH_VERSION);
+    field(&mut all, Some(computer.as_bytes()));
+    field(&mut all, Some(&seq.to_be_bytes()));
+    field(&mut all, Some(&row.at.micros().to_be_bytes()));
+    field(&mut all, text(Some(row.actor)));
+    field(&mut all, Some(&row.actor_uid.to_be_bytes()));
+    field(&mut all, Some(row.actor_role.name().as_bytes()));
+    field(&mut all, text(Some(row.via)));
+    field(&mut all, text(Some(row.action)));
+    field(&mut all, Some(row.outcome.name().as_bytes()));
+    field(&mut all, text(row.session));
+    field(&mut all, text(row.owner));
+    field(&mut all, text(row.target.map(|target| target.0)));
+    field(&mut all, text(row.target.map(|target| target.1)));
+    field(&mut all, text(row.reason));
+    field(&mut all, text(Some(row.request_id)));
+    field(&mut all, text(row.detail));
+    field(&mut all, Some(prev_hash));
+    Sha256::digest(&all).into()
 }

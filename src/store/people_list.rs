@@ -139,7 +139,7 @@ pub async fn sessions(conn: &Conn, people: &[PersonId]) -> Result<HashMap<Person
         .column_as(SimpleExpr::from(Func::count(open)), "open")
         .column_as(S::LastActivity.max(), "last")
         .filter(S::Owner.is_in(people.iter().map(|id| id.0)))
-        .filter(S::Purge.is_null())
+        .filter(Expr::col(session::Aside::Purge).is_null())
         .group_by(S::Owner)
         .into_tuple()
         .all(conn)

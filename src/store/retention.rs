@@ -4,7 +4,7 @@
 use crate::domain::session::{Session, SessionId, SessionStatus};
 use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
-use crate::store::entity::session::{Column, Entity};
+use crate::store::entity::session::{Aside, Column, Entity};
 use crate::store::error::StoreError;
 use crate::store::hold::{self, Held};
 use crate::store::session;
@@ -182,8 +182,8 @@ pub async fn begin_purge(conn: &Conn, id: SessionId, at: Timestamp) -> Result<bo
     let update = Entity::update_many()
         .filter(Column::Id.eq(id.0))
         .filter(Column::Status.eq(SessionStatus::Ended.name()))
-        .filter(Column::Purge.is_null())
-        .col_expr(Column::Purge, Expr::val(at.micros()))
+        .filter(Expr::col(Aside::Purge).is_null())
+        .col_expr(Aside::Purge, Expr::val(at.micros()))
         .col_expr(Column::ClientId, Expr::val(None::<String>));
     Ok(update.exec(conn).await?.rows_affected > 0)
 }
@@ -193,7 +193,8 @@ pub async fn begin_purge(conn: &Conn, id: SessionId, at: Timestamp) -> Result<bo
 /// # Errors
 /// The database.
 pub async fn delete_session(conn: &Conn, id: SessionId) -> Result<bool, StoreError> {
-    let delete = Entity::delete_many().filter(Column::Id.eq(id.0)).filter(Column::Purge.is_not_null());
+    let delete =
+        Entity::delete_many().filter(Column::Id.eq(id.0)).filter(Expr::col(Aside::Purge).is_not_null());
     Ok(delete.exec(conn).await?.rows_affected > 0)
 }
 

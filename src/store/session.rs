@@ -7,7 +7,7 @@ use crate::domain::session::{
 };
 use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
-use crate::store::entity::session::{ActiveModel, Column, Entity, Model};
+use crate::store::entity::session::{ActiveModel, Aside, Column, Entity, Model};
 use crate::store::error::StoreError;
 use crate::store::{label, usage};
 use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, OnConflict};
@@ -86,12 +86,9 @@ pub async fn insert(conn: &Conn, session: &Session) -> Result<(), StoreError> {
         created: Set(s.created.micros()),
         last_activity: Set(s.last_activity.micros()),
         ended: Set(s.ended.map(Timestamp::micros)),
-        pid: Set(None),
-        token_hash: Set(None),
         worktree: Set(s.worktree.is_some()),
         worktree_path: text_null(s.worktree.as_ref().and_then(|w| w.path.clone())),
         worktree_branch: text_null(s.worktree.and_then(|w| w.branch)),
-        purge: Set(None),
     };
     let again = OnConflict::column(Column::Id).do_nothing().to_owned();
     Entity::insert(row).on_conflict(again).exec_without_returning(conn).await?;
@@ -107,7 +104,7 @@ pub async fn by_id(conn: &Conn, id: SessionId) -> Result<Option<Session>, StoreE
 pub async fn by_ids(conn: &Conn, ids: &[SessionId]) -> Result<Vec<Session>, StoreError> {
     let rows = Entity::find()
         .filter(Column::Id.is_in(ids.iter().map(|id| id.0)))
-        .filter(Column::Purge.is_null())
+        .filter(Expr::col(Aside::Purge).is_null())
         .all(conn)
         .await?;
     rows.into_iter().map(session).collect()
@@ -126,7 +123,7 @@ pub async fn find(
     let mut query = Entity::find()
         .filter(Column::Id.gte(first))
         .filter(Column::Id.lte(last))
-        .filter(Column::Purge.is_null());
+        .filter(Expr::col(Aside::Purge).is_null());
     if let Some((owner, uid)) = owner {
         query = query.filter(Column::Owner.eq(owner.0)).filter(Column::OwnerUid.eq(i64::from(uid)));
     }
@@ -176,7 +173,7 @@ pub async fn page(
     after: Option<(Timestamp, SessionId)>,
     limit: u64,
 ) -> Result<Vec<Session>, StoreError> {
-    let mut query = Entity::find().filter(Column::Purge.is_null());
+    let mut query = Entity::find().filter(Expr::col(Aside::Purge).is_null());
     if let Some((owner, uid)) = filter.owner {
         query = query.filter(Column::Owner.eq(owner.0)).filter(Column::OwnerUid.eq(i64::from(uid)));
     }
@@ -283,7 +280,7 @@ pub async fn started(conn: &Conn, id: SessionId, pid: i32, at: Timestamp) -> Res
         .finally(Expr::col(Column::Status));
     let update = open(id)
         .col_expr(Column::Status, status.into())
-        .col_expr(Column::Pid, Expr::val(i64::from(pid)))
+        .col_expr(Aside::Pid, Expr::val(i64::from(pid)))
         .col_expr(Column::LastActivity, not_before(at));
     let started = changed(conn, update).await?;
     if started {
@@ -359,12 +356,12 @@ pub async fn resume(conn: &Conn, id: SessionId, profile: Profile, at: Timestamp)
     let update = Entity::update_many()
         .filter(Column::Id.eq(id.0))
         .filter(Column::Status.eq(SessionStatus::Ended.name()))
-        .filter(Column::Purge.is_null())
+        .filter(Expr::col(Aside::Purge).is_null())
         .col_expr(Column::Status, Expr::val(SessionStatus::Starting.name()))
         .col_expr(Column::Profile, Expr::val(profile.name()))
         .col_expr(Column::Exit, Expr::val(None::<String>))
         .col_expr(Column::Ended, Expr::val(None::<i64>))
-        .col_expr(Column::Pid, Expr::val(None::<i64>))
+        .col_expr(Aside::Pid, Expr::val(None::<i64>))
         .col_expr(Column::LastActivity, not_before(at));
     changed(conn, update).await
 }
@@ -401,7 +398,7 @@ pub async fn ended(conn: &Conn, id: SessionId, exit: &Exit, at: Timestamp) -> Re
         .col_expr(Column::Exit, Expr::val(crate::store::clean(exit.to_string())))
         .col_expr(Column::Ended, Expr::val(at.micros()))
         .col_expr(Column::LastActivity, not_before(at))
-        .col_expr(Column::TokenHash, Expr::val(None::<Vec<u8>>));
+        .col_expr(Aside::TokenHash, Expr::val(None::<Vec<u8>>));
     let ended = changed(conn, update).await?;
     if ended {
         usage::stopped(conn, id, Some(at).filter(|_| *exit != Exit::Lost)).await?;
@@ -411,19 +408,22 @@ pub async fn ended(conn: &Conn, id: SessionId, exit: &Exit, at: Timestamp) -> Re
 
 /// Keeps the SHA-256 of the token its agent shows; `None` takes it back.
 pub async fn set_token_hash(conn: &Conn, id: SessionId, hash: Option<[u8; 32]>) -> Result<bool, StoreError> {
-    changed(conn, open(id).col_expr(Column::TokenHash, Expr::val(hash.map(|h| h.to_vec())))).await
+    changed(conn, open(id).col_expr(Aside::TokenHash, Expr::val(hash.map(|h| h.to_vec())))).await
 }
 
 /// The token hashes of a computer's open sessions, with session and owner's uid.
 pub async fn open_tokens(conn: &Conn, computer: &str) -> Result<Vec<([u8; 32], SessionId, u32)>, StoreError> {
-    let rows = Entity::find()
+    let rows: Vec<(Vec<u8>, Uuid, i64)> = Entity::find()
+        .select_only()
+        .expr(Expr::col(Aside::TokenHash))
+        .columns([Column::Id, Column::OwnerUid])
         .filter(Column::Computer.eq(computer))
         .filter(still_open())
-        .filter(Column::TokenHash.is_not_null())
+        .filter(Expr::col(Aside::TokenHash).is_not_null())
+        .into_tuple()
         .all(conn)
         .await?;
     rows.into_iter()
-        .filter_map(|row| row.token_hash.map(|hash| (hash, row.id, row.owner_uid)))
         .map(|(hash, id, uid)| {
             let hash = hash.try_into().map_err(|_| StoreError::Unreadable("session token hash"))?;
             let uid = u32::try_from(uid).map_err(|_| StoreError::Unreadable("session owner's uid"))?;
@@ -434,13 +434,18 @@ pub async fn open_tokens(conn: &Conn, computer: &str) -> Result<Vec<([u8; 32], S
 
 /// The session whose agent holds the token with this SHA-256.
 pub async fn by_token_hash(conn: &Conn, hash: &[u8; 32]) -> Result<Option<Session>, StoreError> {
-    Entity::find().filter(Column::TokenHash.eq(hash.to_vec())).one(conn).await?.map(session).transpose()
+    Entity::find()
+        .filter(Expr::col(Aside::TokenHash).eq(hash.to_vec()))
+        .one(conn)
+        .await?
+        .map(session)
+        .transpose()
 }
 
 /// The agent's process id, once it lived.
 pub async fn pid(conn: &Conn, id: SessionId) -> Result<Option<i32>, StoreError> {
     let pid: Option<Option<i64>> =
-        Entity::find_by_id(id.0).select_only().column(Column::Pid).into_tuple().one(conn).await?;
+        Entity::find_by_id(id.0).select_only().expr(Expr::col(Aside::Pid)).into_tuple().one(conn).await?;
     Ok(pid.flatten().and_then(|pid| i32::try_from(pid).ok()))
 }
 

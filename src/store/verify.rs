@@ -2,7 +2,7 @@
 //! signed must still be so. Works on any connection, also on a copy and without a daemon. Pages are read side by side
 //! and hashed off the async threads.
 
-pub(super) mod packed;
+mod packed;
 
 use crate::domain::audit;
 use crate::domain::checkpoint::Checkpoint;
@@ -236,7 +236,7 @@ type Rows = (i64, Vec<Row>);
 async fn read(conn: &Conn, computer: &str, from: i64, to: i64) -> Result<Rows, StoreError> {
     if conn.get_database_backend() == DbBackend::Sqlite
         && let Some(page) = packed::page(conn, computer, from, to, MOST).await
-        && let Some(rows) = hashed(move || packed::rows(&page, judged)).await?
+        && let Some(rows) = hashed(move || packed::rows(&page)).await?
     {
         return Ok((to, rows));
     }
@@ -300,10 +300,6 @@ async fn links(conn: &Conn, query: Select<Entity>, mut next: i64) -> Result<Vec<
 async fn hashed<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|_| StoreError::Other("hashing was stopped".to_owned()))
-}
-
-fn judged(row: Model) -> Row {
-    (row.seq, link(row))
 }
 
 fn link(row: Model) -> Result<Link, String> {

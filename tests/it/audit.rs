@@ -53,6 +53,91 @@ async fn another_ones_session_is_read_only_with_a_reason_and_a_row() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_reasons_open_nothing_by_any_mouth() {
+    on_both(async |db| {
+        let world = World::everybody(db)
+            .config(
+                "roles: { admin: { requests_per_minute: 100000, burst: 10000, steer_others: true }, member: { profile: full } }",
+            )
+            .config(SHELL)
+            .start()
+            .await;
+        let id = world.shell(BOB).await;
+        let mut reasons: Vec<String> =
+            ["", " ", "because", "  because  ", "          "].map(str::to_owned).into();
+        reasons.push("x".repeat(1_001));
+        reasons.push("ж".repeat(1_001));
+        // As large as a line may be, and more than a reason may be.
+        reasons.push("x".repeat(1_000_000));
+        for control in ["\n", "\r", "\t", "\0", "\u{1b}[31m", "\u{7f}", "\u{9b}2J"] {
+            reasons.push(format!("looking {control} into it"));
+        }
+        for reason in reasons {
+            let said: String = reason.chars().take(20).collect();
+            for era in ERAS {
+                for (tool, more) in [
+                    ("get_session_data", json!({ "session_id": id })),
+                    ("send_message", json!({ "session_id": id, "message": "true" })),
+                    ("end_session", json!({ "session_id": id })),
+                    ("search_sessions", json!({ "query": "anything" })),
+                ] {
+                    let mut args = more;
+                    args["reason"] = json!(reason);
+                    let answer = world.call(ANN, era, tool, args).await;
+                    assert_eq!(answer["result"]["isError"], true, "{tool} {said:?}: {answer}");
+                    let fault = &answer["result"]["structuredContent"];
+                    assert_eq!(fault["field"], "reason", "{tool} {said:?}: {fault}");
+                }
+            }
+            for (path, more) in [
+                (format!("/sessions/{id}/end"), json!({})),
+                (format!("/sessions/{id}/messages"), json!({ "message": "true" })),
+                ("/audit/holds".to_owned(), json!({ "everything": true })),
+            ] {
+                let mut body = more;
+                body["reason"] = json!(reason);
+                let answer = world.rest(ANN, "POST", &path, Some(body)).await;
+                assert_eq!(
+                    (answer.status, &answer.body["field"]),
+                    (422, &json!("reason")),
+                    "{path} {said:?}"
+                );
+            }
+            // In an address there is less room.
+            if reason.len() < 5_000 {
+                let encoded: String = reason.bytes().map(|byte| format!("%{byte:02X}")).collect();
+                for path in [
+                    format!("/sessions/{id}/transcript?reason={encoded}"),
+                    format!("/sessions/{id}/transcript?follow=true&reason={encoded}"),
+                    format!("/sessions/{id}/export?format=cast&reason={encoded}"),
+                    format!("/search?query=anything&reason={encoded}"),
+                ] {
+                    let answer = world.rest(ANN, "GET", &path, None).await;
+                    assert_eq!((answer.status, &answer.body["field"]), (422, &json!("reason")), "{said:?}");
+                }
+            }
+        }
+        // More than a line may be is no message at all.
+        let args = json!({ "session_id": id, "reason": "x".repeat(1 << 20) });
+        let mut mcp = world.mcp(ANN, ERAS[0]).await;
+        mcp.begin("tools/call", json!({ "name": "get_session_data", "arguments": args })).await;
+        assert_eq!(mcp.hear().await["error"]["message"], "message too large");
+        let rows = world.audit().await;
+        let done: Vec<_> = rows
+            .iter()
+            .filter(|row| {
+                row["actor"] == "ann"
+                    && !["access.denied", "session.start"].contains(&row["action"].as_str().unwrap())
+            })
+            .collect();
+        assert!(done.is_empty(), "{done:?}");
+        assert_eq!(world.rest(BOB, "GET", &format!("/sessions/{id}"), None).await.body["status"], "running");
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn resources_are_a_door_too() {
     on_both(async |db| {
         let world = world(db).await;

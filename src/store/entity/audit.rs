@@ -1,13 +1,11 @@
 //! Rows of `audit_log`.
 
-use crate::store::verify::packed;
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
     PrimaryKeyTrait,
 };
 
-/// The fields stand in the order in which `store::verify` has SQLite pack them.
-#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "audit_log")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
@@ -28,9 +26,7 @@ pub struct Model {
     pub reason: Option<String>,
     pub request_id: String,
     pub detail: Option<String>,
-    #[serde(deserialize_with = "packed::hash")]
     pub prev_hash: Vec<u8>,
-    #[serde(deserialize_with = "packed::hash")]
     pub hash: Vec<u8>,
 }
 

@@ -156,8 +156,19 @@ async fn a_bundle_proves_itself_with_the_public_key_alone() {
         // The seal of another bundle of the same log.
         let other = export(&world, ANN, "format=bundle").await.body;
         let seal = other.split_inclusive('\n').next_back().unwrap();
-        let report = read(&[&lines[..last], &[seal]].concat().concat(), keys);
+        let report = read(&[&lines[..last], &[seal]].concat().concat(), keys.clone());
         assert!(report.problem.as_deref().is_some_and(|why| why.contains("seal")), "{report:?}");
+        // Another log of a computer of the same name: whole, and not this one; nor do its rows go into this one.
+        let elsewhere = self::world(crate::postgres::Db::sqlite()).await;
+        let other = export(&elsewhere, ANN, "format=bundle").await.body;
+        assert_eq!(read(&other, vec![key(&elsewhere).await]).problem, None);
+        let report = read(&other, keys.clone());
+        assert!(report.problem.as_deref().is_some_and(|why| why.contains("no trusted key")), "{report:?}");
+        let rows: Vec<&str> = other.split_inclusive('\n').collect();
+        let mixed = [&lines[..10], &rows[10..rows.len() - 1], &lines[last..]].concat().concat();
+        let report = read(&mixed, keys);
+        assert!(report.chains[0].first_bad_seq.is_some(), "{report:?}");
+        elsewhere.end().await;
         world.end().await;
     })
     .await;
