@@ -252,7 +252,7 @@ fn task(arguments: Option<&JsonObject>) -> Result<Option<&str>, String> {
 #[cfg(test)]
 mod tests {
     use super::{ADMIN, AGENT, Advice, Kind, MEMBER, NEWCOMER, text};
-    use crate::daemon::mcp::tools::TOOLS;
+    use crate::daemon::mcp::tools::{TOOLS, find};
     use crate::domain::caller::{Caller, PersonRef, Role, Rule, Via};
     use crate::domain::person::{PersonId, Standing};
     use crate::domain::policy;
@@ -325,6 +325,7 @@ mod tests {
             sorted.sort_unstable();
             sorted.dedup();
             assert_eq!(sorted, needed, "{line}");
+            assert!(needs.iter().all(|name| find(name).is_some()), "there is no such tool: {line}");
         }
     }
 
