@@ -33,6 +33,7 @@ pub fn rows() -> Vec<Route> {
             "Shows somebody; whoever is no admin, yourself.",
         )
         .path(Request::ShowPerson)
+        .versioned("updated_at")
         .gives::<PersonReply>(),
         get(
             "/people/{user}/explain",
