@@ -55,6 +55,8 @@ fn of_one() -> Vec<Route> {
             "Changes what is kept of a person; only what is given.",
         )
         .body(|args| Request::ChangePeople(ChangePeople::Update(args)))
+        .guarded("if_updated_at")
+        .versioned("updated_at")
         .gives::<PersonChangedReply>(),
         put("/people/{person}/role", "set_person_role", Verb::SetPersonRole, "Gives a person another role.")
             .body(|args| Request::ChangePeople(ChangePeople::Role(args)))
