@@ -16,7 +16,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::store;
 use crate::store::error::StoreError;
 use crate::usecase::job::not_now;
-use crate::usecase::visitors;
+use crate::usecase::{ban, visitors};
 use crate::wire::fault::Fault;
 use crate::wire::job::{JobRow, JobsReply};
 use std::collections::BTreeMap;
@@ -28,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Between two looks at what is due.
 const TICK: Duration = Duration::from_secs(1);
+/// How long a write of a job may wait for its turn.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// So long before the asker's deadline they are told that the job still runs.
 const SPARE: Duration = Duration::from_secs(1);
 
@@ -36,7 +38,7 @@ pub fn every(job: Job, config: &Config) -> Option<Duration> {
     match job {
         Job::Checkpoint | Job::Prune => Some(config.audit.checkpoint.every.0),
         Job::Heartbeat => config.heartbeat.every.0,
-        Job::IdleSessions | Job::Usage => Some(Duration::from_secs(60)),
+        Job::IdleSessions | Job::Usage | Job::Bans => Some(Duration::from_secs(60)),
         Job::Retention => Some(Duration::from_secs(600)),
         Job::Visitors | Job::SearchIndex => Some(Duration::from_secs(3_600)),
     }
@@ -53,6 +55,7 @@ async fn work(job: Job, app: &App, now: Timestamp, stop: &CancellationToken) -> 
         Job::IdleSessions => idle::end_idle(app, now).await.map_err(told),
         Job::Usage => hours::count(app, now).await.map_err(told),
         Job::Retention => retention::delete_old(app, now, stop).await.map_err(told),
+        Job::Bans => bans(app, now).await,
         Job::Visitors => match app.settings().loaded.config.retention.anonymous_days {
             // For ever.
             0 => Ok(()),
@@ -63,6 +66,15 @@ async fn work(job: Job, app: &App, now: Timestamp, stop: &CancellationToken) -> 
         },
         Job::SearchIndex => retention::fill_index(app, stop).await.map_err(told),
     }
+}
+
+/// They were not in force any more before; now their rows say so, and what led to them is forgotten.
+async fn bans(app: &App, now: Timestamp) -> Result<(), String> {
+    let ended = ban::end_over(app.store(), app.own_uid(), now, Instant::now() + PATIENCE).await;
+    if ended.map_err(|error| error.to_string())? > 0 {
+        app.refresh_people().await.map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 /// How each job is.

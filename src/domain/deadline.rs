@@ -36,6 +36,12 @@ impl Zone {
     }
 }
 
+/// The day that it is in a zone, such as `2026-11-21`.
+pub fn day(at: Timestamp, zone: &Zone) -> String {
+    let moment = jiff::Timestamp::from_microsecond(at.micros()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    zone.0.to_datetime(moment).date().to_string()
+}
+
 /// A deadline as it was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Typed {

@@ -26,6 +26,8 @@ pub enum Job {
     Usage,
     /// Deletes what is old.
     Retention,
+    /// Sees to bans that have ended.
+    Bans,
     /// Forgets visitors who have not come back.
     Visitors,
     /// Indexes transcripts from before there was an index.
@@ -34,13 +36,14 @@ pub enum Job {
 
 impl Job {
     /// Every job.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Checkpoint,
         Self::Prune,
         Self::Heartbeat,
         Self::IdleSessions,
         Self::Usage,
         Self::Retention,
+        Self::Bans,
         Self::Visitors,
         Self::SearchIndex,
     ];
@@ -54,6 +57,7 @@ impl Job {
             Self::IdleSessions => "idle_sessions",
             Self::Usage => "usage",
             Self::Retention => "retention",
+            Self::Bans => "bans",
             Self::Visitors => "visitors",
             Self::SearchIndex => "search_index",
         }
@@ -68,6 +72,7 @@ impl Job {
             Self::IdleSessions => "ends sessions in which nothing has happened for sessions.idle_end_hours",
             Self::Usage => "counts how long agents have run since it was last counted",
             Self::Retention => "deletes transcripts, recordings and activity older than retention says",
+            Self::Bans => "writes down that bans have ended, and forgets the warnings that led to them",
             Self::Visitors => "forgets visitors who have been away for retention.anonymous_days",
             Self::SearchIndex => "indexes transcripts that were kept before there was an index",
         }

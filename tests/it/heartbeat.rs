@@ -23,6 +23,9 @@ use uuid::Uuid;
 /// Noon of a day: what follows does not run over midnight.
 const NOON: &str = "2026-11-21T12:00:00Z";
 
+/// Whose days the machine would count otherwise.
+const UTC: &str = "tasks: { time_zone: UTC }";
+
 fn noon() -> Timestamp {
     Timestamp::parse(NOON).unwrap()
 }
@@ -85,7 +88,7 @@ async fn told(world: &World, uid: u32) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_to_do_it_and_who_gave_it_are_told_once_a_day() {
     on_both(async |db| {
-        let world = World::everybody(db).start().await;
+        let world = World::everybody(db).config(UTC).start().await;
         give(&world, "Mend the roof", "bob", Some(-73)).await;
         give(&world, "Paint the door", "bob", Some(5)).await;
         give(&world, "In three days", "bob", Some(72)).await;
@@ -125,9 +128,27 @@ async fn who_is_to_do_it_and_who_gave_it_are_told_once_a_day() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_is_one_of_the_config_s_time_zone() {
+    on_both(async |db| {
+        // Noon UTC is one o'clock in the morning of the next day there: an hour and a minute before, it is the day before.
+        let auckland = "tasks: { time_zone: Pacific/Auckland }";
+        let world = World::everybody(db).config(auckland).start().await;
+        give(&world, "Mend the roof", "bob", Some(-100)).await;
+        let midnight = hours(noon(), -1);
+        beat(&world, Timestamp::from_micros(midnight.micros() - 60_000_000)).await;
+        assert_eq!(told(&world, BOB).await.len(), 1);
+        beat(&world, midnight).await;
+        beat(&world, noon()).await;
+        assert_eq!(told(&world, BOB).await.len(), 2, "UTC has had one day");
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_killed_daemon_told_is_not_told_again_and_the_rest_is() {
     on_both(async |db| {
-        let world = World::everybody(db).start().await;
+        let world = World::everybody(db).config(UTC).start().await;
         for n in 0..60 {
             give(&world, &format!("Task {n}"), "bob", Some(-n - 1)).await;
         }
@@ -195,6 +216,7 @@ async fn typed(world: &World, session: &str) -> Vec<String> {
 async fn an_admins_agent_is_told_too_and_nobody_elses() {
     on_both(async |db| {
         let world = World::everybody(db)
+            .config(UTC)
             .config("roles: { member: { profile: full } }")
             .config("heartbeat: { session: Foreman, prompt: Look at these. }")
             .config(TALKER)

@@ -160,6 +160,30 @@ async fn visitors_are_forgotten_after_the_days_of_the_config() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bans_that_have_ended_are_seen_to() {
+    on_both(async |db| {
+        let world = World::everybody(db).start().await;
+        assert_eq!(world.rest(BOB, "GET", "/whoami", None).await.status, 200);
+        let ban = json!({ "person": "bob", "until": "2h", "reason": "too loud on Friday" });
+        let banned = world.rest(ANN, "POST", "/bans", Some(ban)).await;
+        assert!(banned.status < 300, "{banned:?}");
+        let lifts = async || {
+            let rows = world.audit().await;
+            rows.iter().filter(|row| row["action"] == "ban.lift" && row["actor"] == "daemon").count()
+        };
+        let hours = |hours: u64| world.app.now().plus(Duration::from_secs(hours * 3_600));
+        due(&world, hours(1)).await;
+        assert_eq!(lifts().await, 0);
+        due(&world, hours(3)).await;
+        due(&world, hours(4)).await;
+        assert_eq!(lifts().await, 1);
+        assert_eq!(shown(&world, Job::Bans).error, None);
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_is_never_done_twice_at_once() {
     on_both(async |db| {
         let world = World::everybody(db).start().await;

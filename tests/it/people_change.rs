@@ -5,6 +5,8 @@ use crate::postgres::{Db, on_both};
 use crate::world::{ANN, Answer, BOB, CID, DOT, EVE, STRANGER, World};
 use serde_json::{Value, json};
 use std::time::Duration;
+use teleclaude::daemon::jobs::run_now;
+use teleclaude::domain::job::Job;
 use teleclaude::domain::timestamp::Timestamp;
 use teleclaude::usecase::ban::end_over;
 use tokio::time::Instant;
@@ -175,6 +177,23 @@ async fn only_what_is_given_changes_and_two_admins_do_not_overwrite_each_other()
         refused(&world, patch, stale, (409, "if_updated_at", "somebody else changed `zoe`")).await;
         let fresh = json!({ "notes": "short", "if_updated_at": three["updated_at"] });
         assert_eq!(done(&world, "PATCH", "/people/zoe", fresh).await["notes"], "short");
+        // The same over HTTP's own words.
+        let tag = |answer: &Answer| {
+            let tags = answer.head.lines().filter_map(|line| line.split_once(": "));
+            let tag = tags
+                .filter(|(name, _)| name.eq_ignore_ascii_case("etag"))
+                .map(|(_, tag)| tag.to_owned())
+                .next();
+            tag.unwrap_or_else(|| panic!("{}", answer.head))
+        };
+        let seen = tag(&world.rest(ANN, "GET", "/people/zoe", None).await);
+        let with = [("If-Match", seen.as_str())];
+        let body = || Some(json!({ "notes": "neither" }));
+        let first = world.rest_saying(ANN, "PATCH", "/people/zoe", body(), &with).await;
+        assert_eq!((first.status, &first.body["notes"]), (200, &json!("neither")), "{first:?}");
+        assert_ne!(tag(&first), seen);
+        let late = world.rest_saying(ANN, "PATCH", "/people/zoe", body(), &with).await;
+        assert_eq!((late.status, &late.body["code"]), (412, &json!("conflict")), "{late:?}");
         for (body, wanted) in [
             (json!({}), (422, "full_name", "nothing is to be changed")),
             (json!({ "uid": YAN }), (409, "uid", "belongs to `yan` already")),
@@ -359,8 +378,15 @@ async fn two_become_one_but_for_what_is_a_uids_own() {
             (409, "person", "config.yml:"),
         )
         .await;
+        let task = json!({ "user": "zoe", "description": "sweep the yard" });
+        done(&world, "POST", "/tasks", task).await;
         let merged = done(&world, "POST", "/people/zoe/merge", json!({ "into": "zora" })).await;
-        assert_eq!((&merged["messages"], &merged["purged"]), (&json!(1), &json!(false)), "{merged}");
+        assert_eq!((&merged["tasks"], &merged["messages"]), (&json!(1), &json!(2)), "{merged}");
+        assert_eq!(merged["purged"], false, "{merged}");
+        let theirs = world.rest(YAN, "GET", "/tasks/mine", None).await;
+        assert_eq!(theirs.body["tasks"][0]["description"], "sweep the yard", "{theirs:?}");
+        refused(&world, ("POST", "/people/zora/purge"), json!({}), (409, "person", "tasks that `zora`"))
+            .await;
         let row = &rows(&world, "person.merge").await[0];
         let said = detail(row);
         assert_eq!(
@@ -370,8 +396,8 @@ async fn two_become_one_but_for_what_is_a_uids_own() {
         let inbox = world.rest(YAN, "GET", "/inbox", None).await;
         let texts: Vec<&str> =
             inbox.body["messages"].as_array().unwrap().iter().map(|m| m["text"].as_str().unwrap()).collect();
-        assert_eq!(texts.len(), 2, "{texts:?}");
-        assert!(texts[0].contains(WHY), "what moved comes last: {texts:?}");
+        assert_eq!(texts.len(), 3, "{texts:?}");
+        assert!(texts[0].contains("yard") && texts[1].contains(WHY), "what moved comes last: {texts:?}");
         let zora = done(&world, "PATCH", "/people/zora", json!({ "phone": "+1" })).await;
         assert_eq!(zora["notes"], "kind\nzoe: tall");
         // The session is nobody else's by that, also not of one who may do more.
@@ -551,7 +577,7 @@ async fn a_ban_that_is_over_is_seen_to_and_what_led_to_it_forgotten() {
         let now = world.app.now();
         assert_eq!(end_over(store, 7, now, soon).await.unwrap(), 0, "none is over");
         let later = now.plus(Duration::from_secs(8 * 86_400));
-        assert_eq!(end_over(store, 7, later, soon).await.unwrap(), 2);
+        run_now(&world.app, Job::Bans, later, soon).await.unwrap();
         assert_eq!(end_over(store, 7, later, soon).await.unwrap(), 0, "once");
         let bans = done(&world, "GET", "/bans?all=true", json!({})).await;
         let ended: Vec<&Value> =

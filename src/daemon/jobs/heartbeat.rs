@@ -2,9 +2,11 @@
 //! agent of an admin's. What is told is `usecase::heartbeat`.
 
 use crate::agent::{self, Manner};
+use crate::config::zone;
 use crate::daemon::app::App;
 use crate::daemon::effects::write;
 use crate::domain::caller::Role;
+use crate::domain::deadline::{self, Zone};
 use crate::domain::session::{Session, SessionStatus, SessionTitle};
 use crate::domain::timestamp::Timestamp;
 use crate::store::error::StoreError;
@@ -12,7 +14,6 @@ use crate::store::{reminder, session};
 use crate::usecase::heartbeat::{AT_A_TIME, Prompt, Step, due, tell};
 use crate::wire::limits::SESSION_PREFIX_MIN;
 use std::time::Duration;
-use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -27,7 +28,8 @@ const FORGOTTEN: u64 = 500;
 /// The database; who was told is not told again on this day.
 pub async fn run(app: &App, now: Timestamp, stop: &CancellationToken) -> Result<(), StoreError> {
     let heartbeat = app.settings().loaded.config.heartbeat.clone();
-    let day = day(now);
+    let zone = zone(app);
+    let day = deadline::day(now, &zone);
     let found = due(app.store().reader(), now, heartbeat.soon_hours, &day).await?;
     let mut agent = match heartbeat.session.as_deref().filter(|_| !found.is_empty()) {
         Some(which) => agent_of_an_admin(app, which).await?,
@@ -61,13 +63,13 @@ pub async fn run(app: &App, now: Timestamp, stop: &CancellationToken) -> Result<
             app.work().notify_one();
         }
     }
-    forget(app, now, stop).await
+    forget(app, now, &zone, stop).await
 }
 
-async fn forget(app: &App, now: Timestamp, stop: &CancellationToken) -> Result<(), StoreError> {
+async fn forget(app: &App, now: Timestamp, zone: &Zone, stop: &CancellationToken) -> Result<(), StoreError> {
     let past = Duration::from_secs(REMEMBERED * 86_400).as_micros();
     let past = now.micros().saturating_sub(i64::try_from(past).unwrap_or(i64::MAX));
-    let before = day(Timestamp::from_micros(past));
+    let before = deadline::day(Timestamp::from_micros(past), zone);
     loop {
         let before = before.clone();
         let gone = write(app, move |tx| {
@@ -105,8 +107,9 @@ fn is_meant(session: &Session, which: &str) -> bool {
         && agent::manner(&session.agent) == Manner::Conversation
 }
 
-/// The day that it is.
-fn day(now: Timestamp) -> String {
-    let at = OffsetDateTime::from_unix_timestamp(now.micros().div_euclid(1_000_000));
-    at.unwrap_or(OffsetDateTime::UNIX_EPOCH).date().to_string()
+/// The zone whose days count: the config's, or the machine's.
+fn zone(app: &App) -> Zone {
+    let named = app.settings().loaded.config.tasks.time_zone.as_deref().map(zone::named);
+    // It was checked when the config was read.
+    named.map_or_else(zone::of_machine, |zone| zone.unwrap_or(Zone::UTC))
 }

@@ -83,11 +83,12 @@ async fn the_store_s_own_queries_use_their_indexes() {
     inbox::page(c, &inbox::Filter { unread: true, ..own }, None, 50).await.unwrap();
     let (person, id) = (Some(s.owner), TaskId(s.id.0));
     let place = TaskPlace::Due(Some(Timestamp::from_micros(5)), id);
+    let last = TaskId(Uuid::max());
     let query = TaskQuery { after: Some(place), limit: 50, ..TaskQuery::default() };
     task::page(c, &TaskQuery { overdue: true, ..query.clone() }, at(5)).await.unwrap();
     task::page(c, &TaskQuery { assignee: person, ..query.clone() }, at(5)).await.unwrap();
     task::page(c, &TaskQuery { creator: person, ..query.clone() }, at(5)).await.unwrap();
-    let query = TaskQuery { status: TaskFilter::All, after: Some(TaskPlace::Newest(id)), ..query };
+    let query = TaskQuery { status: TaskFilter::All, after: Some(TaskPlace::Newest(last)), ..query };
     task::page(c, &TaskQuery { assignee: person, ..query.clone() }, at(5)).await.unwrap();
     task::page(c, &TaskQuery { creator: person, ..query }, at(5)).await.unwrap();
     for of in [Of::All, Of::Task(id), Of::Actor(s.owner), Of::Assignee(s.owner)] {
@@ -178,7 +179,7 @@ async fn hot_queries_use_their_indexes() {
             let id = Uuid::from_u128(n);
             if sqlite { format!("x'{}'", id.simple()) } else { format!("'{id}'::uuid") }
         };
-        let one = uuid(1);
+        let (one, last) = (uuid(1), uuid(u128::MAX));
         let mine = format!(
             "SELECT * FROM sessions WHERE owner = {one} AND owner_uid = 5 AND (last_activity, id) < (5, {one}) \
              ORDER BY last_activity DESC, id DESC LIMIT 50"
@@ -246,6 +247,14 @@ async fn hot_queries_use_their_indexes() {
                 &format!("UPDATE inbox SET times = times + 1 WHERE person = {one} AND session = {one}"),
                 "inbox_session",
             ),
+            (
+                &format!(
+                    "SELECT * FROM bans WHERE (created, id) < (5, {one}) ORDER BY created DESC, id DESC LIMIT 50"
+                ),
+                "bans_page",
+            ),
+            (&format!("SELECT * FROM bans WHERE person = {one} AND lifted IS NULL"), "bans_person"),
+            ("SELECT * FROM bans WHERE uid = 5 AND lifted IS NULL", "bans_uid"),
             (&format!("SELECT * FROM audit_log WHERE action = 'x' {audit_order}"), "audit_log_action"),
             (
                 &format!(
@@ -268,7 +277,7 @@ async fn hot_queries_use_their_indexes() {
             ),
             ("SELECT * FROM tasks WHERE completed IS NULL AND due < 5 ORDER BY due, id LIMIT 50", "tasks_open"),
             (
-                &format!("SELECT * FROM tasks WHERE assignee = {one} AND id < {one} ORDER BY id DESC LIMIT 50"),
+                &format!("SELECT * FROM tasks WHERE assignee = {one} AND id < {last} ORDER BY id DESC LIMIT 50"),
                 "tasks_of_assignee",
             ),
         ] {
