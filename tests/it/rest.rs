@@ -53,6 +53,8 @@ async fn quicker(db: Db) {
     ] {
         assert_eq!(patch(&world, &path, json!({ "title": "six" }), tag).await.status, 412, "{tag}");
     }
+    let wrong = patch(&world, &path, json!({ "title": 1 }), "one").await;
+    assert_eq!((wrong.status, &wrong.body["field"]), (422, &json!("title")), "{wrong:?}");
     let end = world.rest_saying(ANN, "POST", &format!("{path}/end"), None, &[("If-Match", next)]).await;
     assert_eq!((end.status, &end.body["field"]), (422, &json!("If-Match")), "{end:?}");
     world.end().await;
@@ -94,6 +96,41 @@ async fn settings(db: Db) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_one_keeps_for_oneself_has_versions_too() {
     on_both(settings).await;
+}
+
+async fn of_others(db: Db) {
+    let world = World::everybody(db).start().await;
+    let task = json!({ "user": "bob", "description": "look at it" });
+    let task = world.rest(ANN, "POST", "/tasks", Some(task)).await;
+    let path = format!("/tasks/{}", task.body["task_id"].as_str().unwrap());
+    let bob = world.rest(ANN, "GET", "/people/bob", None).await;
+    for (path, first, change) in [
+        (path.as_str(), &task, json!({ "description": "look at it again" })),
+        ("/people/bob", &bob, json!({ "full_name": "Bob Example" })),
+    ] {
+        let tag = first.header("etag").expect("it has a version");
+        let done = patch(&world, path, change.clone(), tag).await;
+        assert_eq!(done.status, 200, "{path}: {done:?}");
+        assert_ne!(done.header("etag"), Some(tag));
+        for tag in [tag, "\"of another kind\""] {
+            let late = patch(&world, path, json!({}), tag).await;
+            assert!(matches!(late.status, 412 | 422), "{path}, {tag}: {late:?}");
+            let late = patch(&world, path, change.clone(), tag).await;
+            assert_eq!(
+                (late.status, &late.body["code"]),
+                (412, &json!("conflict")),
+                "{path}, {tag}: {late:?}"
+            );
+        }
+        let now = world.rest(ANN, "GET", path, None).await;
+        assert_eq!(patch(&world, path, change, now.header("etag").unwrap()).await.status, 200, "{path}");
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tasks_and_people_have_versions() {
+    on_both(of_others).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

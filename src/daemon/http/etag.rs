@@ -19,12 +19,12 @@ const DIGITS: usize = 16;
 /// The version that the asker has seen, if the change is to be done to no other; `None` is any.
 ///
 /// # Errors
-/// The path knows no versions, or the tag is none of ours: then it is of no version there is.
+/// The path knows no versions.
 pub fn seen(row: &Route, headers: &HeaderMap) -> Result<Option<String>, Fault> {
     let Some(tags) = all(headers, &IF_MATCH).filter(|_| row.method != Method::GET) else { return Ok(None) };
-    let Some(argument) = row.guard else {
+    if row.guard.is_none() {
         return Err(Fault::invalid("If-Match", "what this path changes has no versions"));
-    };
+    }
     if tags == "*" {
         return Ok(None);
     }
@@ -34,13 +34,8 @@ pub fn seen(row: &Route, headers: &HeaderMap) -> Result<Option<String>, Fault> {
         .filter(|tag| !tag.contains('"'))
         .and_then(|tag| tag.rsplit_once('-'))
         .filter(|(version, digest)| !version.is_empty() && digest.len() == DIGITS);
-    match version {
-        Some((version, _)) => Ok(Some(version.to_owned())),
-        None => Err(Fault {
-            field: Some(argument.to_owned()),
-            ..Fault::new(FaultCode::Conflict, "If-Match: one tag as `ETag` gave it, or *")
-        }),
-    }
+    // What is no tag of ours is of no version there is; what else is wrong with the request is said before that.
+    Ok(Some(version.map_or("?", |(version, _)| version).to_owned()))
 }
 
 /// The answer to what was done, with its tag if it has a version.

@@ -5,7 +5,7 @@ use super::{DOCUMENT, examples};
 use crate::daemon::http::routes::TABLE;
 use crate::domain::verb::Verb;
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 fn operations() -> impl Iterator<Item = (&'static str, &'static Value)> {
     DOCUMENT["paths"].as_object().unwrap().values().flat_map(|path| {
@@ -93,6 +93,26 @@ fn bodies_and_answers_have_examples_and_they_fit() {
         for example in schema["examples"].as_array().into_iter().flatten() {
             fits(schema, example).unwrap_or_else(|problem| panic!("{name}: {problem}"));
         }
+    }
+}
+
+#[test]
+fn no_example_is_of_nothing() {
+    let all: BTreeMap<String, BTreeMap<String, Value>> =
+        serde_json::from_str(include_str!("examples.json")).unwrap();
+    for name in all["schemas"].keys() {
+        assert!(DOCUMENT["components"]["schemas"].get(name).is_some(), "there is no schema {name}");
+    }
+    let mut parameters: BTreeSet<String> = BTreeSet::new();
+    for row in TABLE.iter() {
+        let operation = &DOCUMENT["paths"][row.path][row.method.as_str().to_ascii_lowercase()];
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let name = parameter["name"].as_str().unwrap();
+            parameters.extend([name.to_owned(), format!("{} {name}", row.path)]);
+        }
+    }
+    for name in all["parameters"].keys() {
+        assert!(parameters.contains(name), "there is no parameter {name}");
     }
 }
 

@@ -25,6 +25,7 @@ pub fn rows() -> Vec<Route> {
             .gives::<PeopleStatsReply>(),
         get("/people/me", "show_me", Verb::ShowPerson, "Shows yourself.")
             .asks(Request::ShowPerson(ShowPerson { person: None }))
+            .versioned("updated_at")
             .gives::<PersonReply>(),
         get(
             "/people/{person}",

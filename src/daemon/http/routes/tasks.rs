@@ -18,12 +18,14 @@ pub fn rows() -> Vec<Route> {
         .gives::<TasksReply>(),
         post("/tasks", "create_user_task", Verb::CreateTask, "Gives a person a task, and tells them.")
             .body(Request::CreateTask)
+            .versioned("version")
             .created::<TaskReply>(),
         get("/tasks/mine", "get_my_tasks", Verb::ListMyTasks, "Lists the tasks you were given.")
             .query(Request::ListMyTasks)
             .gives::<TasksReply>(),
         get("/tasks/{task_id}", "get_task", Verb::ShowTask, "Shows a task, and what happened to it.")
             .path(Request::ShowTask)
+            .versioned("version")
             .gives::<TaskReply>(),
         patch(
             "/tasks/{task_id}",
@@ -32,6 +34,8 @@ pub fn rows() -> Vec<Route> {
             "Moves a task, or changes what it says; only what is given is changed.",
         )
         .body(Request::UpdateTask)
+        .guarded("version")
+        .versioned("version")
         .gives::<TaskReply>(),
         delete(
             "/tasks/{task_id}",
