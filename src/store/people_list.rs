@@ -41,7 +41,12 @@ fn role_at_run_time(roles: &Roles) -> SimpleExpr {
     if roles.given {
         by.push(Expr::col(Column::Role));
     }
-    by.push(Expr::val(Role::Public.name()));
+    let public = Expr::val(Role::Public.name());
+    if by.is_empty() {
+        // SQLite's coalesce takes two at least.
+        by.push(public.clone());
+    }
+    by.push(public);
     Func::coalesce(by).into()
 }
 

@@ -53,6 +53,8 @@ async fn quicker(db: Db) {
     ] {
         assert_eq!(patch(&world, &path, json!({ "title": "six" }), tag).await.status, 412, "{tag}");
     }
+    let both = patch(&world, &path, json!({ "title": "six", "if_version": "x" }), next).await;
+    assert_eq!((both.status, &both.body["field"]), (422, &json!("If-Match")), "{both:?}");
     let wrong = patch(&world, &path, json!({ "title": 1 }), "one").await;
     assert_eq!((wrong.status, &wrong.body["field"]), (422, &json!("title")), "{wrong:?}");
     let end = world.rest_saying(ANN, "POST", &format!("{path}/end"), None, &[("If-Match", next)]).await;

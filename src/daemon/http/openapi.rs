@@ -201,7 +201,7 @@ impl Assembler {
         };
         let mut content = json!({ "application/json": { "schema": reference(&name) } });
         if let Some(media) = text {
-            content[media] = json!({ "schema": { "type": "string", "minLength": 1 } });
+            content[media] = json!({ "schema": {} });
         }
         self.bodies.insert(name, schema);
         Some(json!({ "required": is_required, "content": content }))

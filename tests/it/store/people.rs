@@ -3,9 +3,11 @@
 use crate::postgres::{Db, on_both};
 use crate::store::raw;
 use sea_orm::ConnectionTrait;
+use teleclaude::domain::caller::Role;
 use teleclaude::domain::directory::{Directory, Step, Words};
 use teleclaude::domain::people_query::{PeopleQuery, Roles};
 use teleclaude::domain::person::fold;
+use teleclaude::domain::timestamp::Timestamp;
 use teleclaude::store::connect::Engine;
 use teleclaude::store::people;
 use teleclaude::store::people_list;
@@ -154,6 +156,24 @@ async fn who_was_there_before_is_found_like_those_who_come() {
             assert_eq!((person.created.micros(), person.updated.micros(), person.warnings), (7, 7, 0));
         }
         assert_eq!(people::names(store.reader(), None, 9).await.unwrap().0.len(), 2);
+        store.close().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nothing_gives_a_role_everybody_else_is_public() {
+    on_both(async |db| {
+        let store = db.open().await;
+        fill(&db).await;
+        let roles = Roles::default();
+        let with = |role| PeopleQuery { role: Some(role), limit: 100, ..PeopleQuery::default() };
+        let public = people_list::page(store.reader(), &with(Role::Public), &roles).await.unwrap();
+        assert!(!public.is_empty());
+        assert!(people_list::page(store.reader(), &with(Role::Admin), &roles).await.unwrap().is_empty());
+        let since = [Timestamp::from_micros(0); 3];
+        let counts = people_list::counts(store.reader(), &roles, since).await.unwrap();
+        assert_eq!(counts.by_role.keys().collect::<Vec<_>>(), [&Role::Public]);
         store.close().await;
     })
     .await;

@@ -58,8 +58,8 @@ impl Route {
             fields.insert(name.to_owned(), value(name, self.kind(name).unwrap_or(&Kind::Text), text)?);
         }
         if let (Some(argument), Some(version)) = (self.guard, etag::seen(self, &parts.headers)?) {
-            if fields.contains_key(argument) {
-                return Err(Fault::invalid(argument, "is said by If-Match"));
+            if fields.get(argument).is_some_and(|said| !said.is_null()) {
+                return Err(Fault::invalid("If-Match", format_args!("says what `{argument}` is to say")));
             }
             let kind = self.kind(argument).unwrap_or(&Kind::Text);
             // No version is so small: it is that of no row.
@@ -97,6 +97,9 @@ impl Route {
 
     /// The same complaint, without a word of what came.
     fn discreet(&self, fault: Fault, wanted: &str) -> Fault {
+        if fault.field.as_deref() == Some("If-Match") {
+            return fault;
+        }
         let field = fault.field.as_deref().filter(|field| self.has_argument(field));
         match (fault.code, field) {
             (FaultCode::Invalid, Some(field)) if fault.message.ends_with("must be given") => {
