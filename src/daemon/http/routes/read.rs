@@ -134,7 +134,7 @@ fn pairs(parts: &Parts) -> Result<Vec<(String, String)>, Fault> {
 
 /// A JSON object; nothing is an empty one.
 fn object(body: &[u8]) -> Result<Map<String, Value>, Fault> {
-    if body.trim_ascii().is_empty() { Ok(Map::new()) } else { json_body(body) }
+    if body.is_empty() { Ok(Map::new()) } else { json_body(body) }
 }
 
 fn value(name: &str, kind: &Kind, text: &str) -> Result<Value, Fault> {
