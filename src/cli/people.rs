@@ -9,6 +9,7 @@ use crate::cli::whoami;
 use crate::client::{Client, ClientError};
 use crate::domain::caller::Role;
 use crate::domain::person::PersonStatus;
+use crate::wire::csv::field;
 use crate::wire::fault::Fault;
 use crate::wire::people::{
     FindPerson, FoundBy, FoundPersonReply, ListPeople, PeopleReply, PeopleStatsReply, PersonReply, PersonRow,
@@ -228,14 +229,7 @@ fn csv(person: &PersonRow) -> String {
         number(person.open_sessions),
         text(&person.last_session_at),
     ];
-    values.map(|value| quoted(&value)).join(",")
-}
-
-/// As CSV has it; and nothing that a table's program would take for a formula.
-fn quoted(value: &str) -> String {
-    let formula = value.starts_with(['=', '+', '-', '@', '\t']);
-    let value = if formula { format!("'{value}") } else { value.to_owned() };
-    if value.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", value.replace('"', "\"\"")) } else { value }
+    values.map(|value| field(&value)).join(",")
 }
 
 fn status_cell(status: PersonStatus) -> Cell {
@@ -382,10 +376,11 @@ pub fn stats(reply: &PeopleStatsReply, look: &Look) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{csv, found, one, page, quoted, stats};
+    use super::{csv, found, one, page, stats};
     use crate::cli::render::plain;
     use crate::domain::caller::Role;
     use crate::domain::person::PersonStatus;
+    use crate::wire::csv::field;
     use crate::wire::people::{
         BanInForce, CandidateRow, FoundBy, FoundPersonReply, PeopleReply, PeopleStatsReply, PersonActivity,
         PersonReply, PersonRow, PersonSince, RoleFrom,
@@ -505,7 +500,7 @@ mod tests {
             ("=1+1", "'=1+1"),
             ("+49, 30", "\"'+49, 30\""),
         ] {
-            assert_eq!(quoted(value), line);
+            assert_eq!(field(value), line);
         }
         assert_eq!(csv(&ann()).split(',').count(), super::COLUMNS.len());
     }
