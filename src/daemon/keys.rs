@@ -74,6 +74,8 @@ impl Rotation {
 /// # Errors
 /// The database cannot be read.
 pub async fn shown(app: &App) -> Result<KeysReply, Fault> {
+    // First: whoever is told that nothing is in hand is told what came of it.
+    let rotating = app.rotation().busy();
     let keys = app.keys().load_full();
     let computer = app.store().computer();
     let known = encryption_key::all(app.store().reader(), computer).await.map_err(unavailable)?;
@@ -102,7 +104,7 @@ pub async fn shown(app: &App) -> Result<KeysReply, Fault> {
         key_id: in_use.map(|id| id.to_string()),
         source: keys.source().map(ToString::to_string),
         problem: keys.problem.clone(),
-        rotating: app.rotation().busy(),
+        rotating,
         unreadable: i64::try_from(unreadable).unwrap_or(i64::MAX),
         keys: rows,
     })
