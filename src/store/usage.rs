@@ -19,6 +19,8 @@ const TOKENS_MAX: u64 = 1_000_000_000;
 pub(super) const MODEL_CHARS: usize = 100;
 /// The name of a model that its agent does not name.
 const UNKNOWN: &str = "unknown";
+/// Whose the counts of people are who were removed; no person's name has brackets.
+pub const REMOVED: &str = "(removed)";
 /// Days over which one stretch of running is spread, at most: a clock that jumped is not believed.
 const DAYS_MAX: i64 = 366;
 
@@ -156,6 +158,15 @@ async fn add(conn: &Conn, session: SessionId, day: Day, model: &str, used: &Used
         used.running.into(),
     ];
     execute(conn, sql, values).await
+}
+
+/// Takes the name of a person who is removed off what they used; the counts stay.
+///
+/// # Errors
+/// The database.
+pub async fn forget(conn: &Conn, owner: PersonId) -> Result<(), StoreError> {
+    let sql = "UPDATE usage_days SET owner_name = $2 WHERE owner = $1";
+    execute(conn, sql, vec![owner.0.into(), REMOVED.into()]).await
 }
 
 /// A page of groups, told apart by something, in the order of their keys; only of `owner`, this person at this uid, if given.

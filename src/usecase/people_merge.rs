@@ -6,7 +6,7 @@ use crate::domain::people_change::NOTES_CHARS;
 use crate::domain::person::{Person, PersonStatus};
 use crate::store::conn::Conn;
 use crate::store::people_change as kept;
-use crate::store::{ban, task};
+use crate::store::{ban, task, usage};
 use crate::usecase::Facts;
 use crate::usecase::people_change::{Done, conflict, keep, named, of_config};
 use crate::usecase::people_guard::not_oneself;
@@ -126,5 +126,6 @@ pub(super) async fn merge(
 /// Removes all that is kept of somebody who owns no session.
 async fn remove(conn: &Conn, person: &Person) -> Result<(), Fault> {
     ban::purge(conn, person.id).await.map_err(unavailable)?;
+    usage::forget(conn, person.id).await.map_err(unavailable)?;
     kept::purge(conn, person.id).await.map_err(unavailable)
 }

@@ -328,6 +328,19 @@ async fn statuses_deletion_and_purging() {
         done(&world, "DELETE", "/people/zoe", json!({})).await;
         let row = world.rest(ANN, "GET", &format!("/sessions/{id}"), None).await;
         assert_eq!(row.body["owner_person"], "zoe");
+        // With the sessions gone she can go, and her name is taken off what she used; the counts stay.
+        let used = async || world.rest(ANN, "GET", "/usage?by=person", None).await.body["groups"].clone();
+        let before = used().await;
+        assert_eq!((&before[0]["person"], &before[0]["sessions"]), (&json!("zoe"), &json!(1)), "{before}");
+        done(&world, "DELETE", &format!("/sessions/{id}"), why).await;
+        // What was kept of it is deleted after the answer; until then it is still hers.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while ask(&world, "POST", "/people/zoe/purge", json!({})).await.status != 200 {
+            assert!(Instant::now() < deadline, "the session does not go");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let after = used().await;
+        assert_eq!((&after[0]["person"], &after[0]["sessions"]), (&json!("(removed)"), &json!(1)), "{after}");
         // Who has none is; their inbox and credentials go along.
         done(&world, "POST", "/people/yan/warnings", json!({ "reason": WHY })).await;
         done(&world, "POST", "/keys", json!({})).await;
