@@ -243,25 +243,35 @@ impl PeopleMap {
     pub fn admins(&self, now: Timestamp) -> Vec<PersonId> {
         let s = &self.sources;
         let config = self.config_roles();
-        let may = |one: &&Known| {
+        let is_admin = |one: &&Known| {
             let theirs = config.iter().find(|(name, _)| *name == one.name).map(|(_, role)| *role);
             let added = one.role.filter(|_| one.uid.is_some() || one.os_username.is_some());
-            let by_config = self.config_uids(&one.name);
-            let is_banned = s.bans.iter().any(|ban| {
-                let mut uids = by_config.iter().copied().chain(one.uid);
-                ban.hits(None, Some(one.id), now) || uids.any(|uid| ban.hits(Some(uid), None, now))
-            });
-            let user = OsUser {
-                uid: one.uid.unwrap_or(u32::MAX),
-                username: one.os_username.clone(),
-                gids: Vec::new(),
-                foreign: false,
-            };
-            let is_denied = s.deny.iter().any(|listed| listed.who.matches(&user));
             let role = if s.single_user.is_some() { theirs } else { theirs.or(added) };
-            role == Some(Role::Admin) && one.status == PersonStatus::Active && !is_banned && !is_denied
+            role == Some(Role::Admin) && self.let_in(one, now)
         };
-        s.directory.iter().filter(may).map(|one| one.id).collect()
+        s.directory.iter().filter(is_admin).map(|one| one.id).collect()
+    }
+
+    /// Whether the person of this name in the directory is neither switched off nor kept out by a ban or a list now.
+    pub fn lets_in(&self, name: &str, now: Timestamp) -> bool {
+        self.by_name.get(name).is_some_and(|at| self.let_in(&self.sources.directory[*at], now))
+    }
+
+    fn let_in(&self, one: &Known, now: Timestamp) -> bool {
+        let s = &self.sources;
+        let by_config = self.config_uids(&one.name);
+        let is_banned = s.bans.iter().any(|ban| {
+            let mut uids = by_config.iter().copied().chain(one.uid);
+            ban.hits(None, Some(one.id), now) || uids.any(|uid| ban.hits(Some(uid), None, now))
+        });
+        let user = OsUser {
+            uid: one.uid.unwrap_or(u32::MAX),
+            username: one.os_username.clone(),
+            gids: Vec::new(),
+            foreign: false,
+        };
+        let is_denied = s.deny.iter().any(|listed| listed.who.matches(&user));
+        one.status == PersonStatus::Active && !is_banned && !is_denied
     }
 
     /// Names of the config that must be bound to keys.

@@ -184,16 +184,6 @@ pub async fn admins(conn: &Conn, by_group: bool, limit: u64) -> Result<Vec<Perso
     rows.into_iter().map(person_of).collect()
 }
 
-/// Switches a person on or off. `false` if there is no such person.
-pub async fn set_status(conn: &Conn, id: PersonId, status: PersonStatus) -> Result<bool, StoreError> {
-    let done = person::Entity::update_many()
-        .col_expr(person::Column::Status, Expr::val(status.name()))
-        .filter(person::Column::Id.eq(id.0))
-        .exec(conn)
-        .await?;
-    Ok(done.rows_affected > 0)
-}
-
 fn new_row(
     id: PersonId,
     name: Option<String>,

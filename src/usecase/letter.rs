@@ -7,7 +7,7 @@ use crate::domain::action::Action;
 use crate::domain::caller::{Caller, PersonRef, Role};
 use crate::domain::letter::{Addressee, Into, Letter, LetterText};
 use crate::domain::notice::{Notice, NoticeKind};
-use crate::domain::person::{Person, PersonId, PersonStatus, fold};
+use crate::domain::person::{Person, PersonId, fold};
 use crate::domain::session::Session;
 use crate::domain::task::Task;
 use crate::domain::timestamp::Timestamp;
@@ -127,7 +127,7 @@ async fn addressees(
     Ok(vec![Addressee { person: reference(&person), admin, notice: facts.message_id }])
 }
 
-/// Who gave the task, or the newest open one, if they are still there; else all admins.
+/// Who gave the task, or the newest open one, if they can still come in; else all admins.
 async fn who_asked(
     conn: &Conn,
     facts: &Facts,
@@ -143,7 +143,7 @@ async fn who_asked(
     let admins = admins(conn, facts, caller).await?;
     if let Some(task) = task
         && let Some(creator) = person::by_id(conn, task.creator.id).await.map_err(unavailable)?
-        && creator.status != PersonStatus::Deleted
+        && facts.people.lets_in(&creator.name, facts.now)
     {
         let admin = admins.iter().any(|(admin, _)| admin.id == creator.id);
         return Ok(vec![Addressee { person: reference(&creator), admin, notice: facts.message_id }]);
@@ -192,7 +192,7 @@ fn all_of(facts: &Facts, admins: Vec<(PersonRef, Option<String>)>) -> Result<Vec
 }
 
 /// The admins and their OS users, by name: the config's, those added at run time, and who was one by an OS group when
-/// last seen. The config beats the directory.
+/// last seen. The config beats the directory. Who is kept out would not read it, and is none.
 async fn admins(
     conn: &Conn,
     facts: &Facts,
@@ -210,8 +210,8 @@ async fn admins(
         found.extend(person::by_name(conn, &one.name).await.map_err(unavailable)?);
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
-    let active = found.iter().filter(|person| person.status == PersonStatus::Active);
-    Ok(active.map(|person| (reference(person), person.os_username.clone())).collect())
+    let let_in = found.iter().filter(|person| facts.people.lets_in(&person.name, facts.now));
+    Ok(let_in.map(|person| (reference(person), person.os_username.clone())).collect())
 }
 
 fn reference(person: &Person) -> PersonRef {

@@ -323,6 +323,11 @@ async fn a_summary_goes_to_who_gave_the_task_else_to_the_admins() {
         }
         assert_eq!(texts(&inbox(&world, CID, "summary").await), ["by tool", "by tool", "newest"]);
         assert_eq!(texts(&inbox(&world, DOT, "summary").await), ["older"]);
+        // Who is kept out for now would not read it.
+        let ban = json!({ "person": "dot", "until": "1h", "reason": "out until this is over" });
+        let banned = world.rest(ANN, "POST", "/bans", Some(ban)).await;
+        assert_eq!(banned.status, 200, "{banned:?}");
+        assert_eq!(report(BOB, json!({ "summary": "out", "task_id": prefix })).await, json!(["ann"]));
 
         // An agent reports for its owner, as its owner, and says from which session.
         let id = session(&world, BOB, "talker").await;

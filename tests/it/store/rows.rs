@@ -6,7 +6,6 @@ use futures_util::FutureExt;
 use teleclaude::domain::caller::Role;
 use teleclaude::domain::person::BanSource;
 use teleclaude::domain::person::PersonId;
-use teleclaude::domain::person::PersonStatus;
 use teleclaude::domain::session::Exit;
 use teleclaude::domain::session::SessionActivity;
 use teleclaude::domain::session::SessionId;
@@ -283,9 +282,6 @@ async fn people_keep_their_key_and_what_is_known() {
                 assert_eq!(person::by_name(c, "bob").await?.unwrap().uid, None);
                 assert_eq!(seen(c, key(7), 1001, None, Some("dee"), 8).await?, key(7));
                 assert_eq!(person::by_name(c, "ann").await?.unwrap().uid, None);
-
-                assert!(person::set_status(c, key(1), PersonStatus::Suspended).await?);
-                assert_eq!(person::by_name(c, "ann").await?.unwrap().status, PersonStatus::Suspended);
 
                 let ban = |n: u128, whose, until| Ban {
                     id: Uuid::from_u128(n),
