@@ -103,137 +103,118 @@ pub enum Denied {
     TaskText,
 }
 
-/// The least role that may do it to anything at all.
-pub const fn least_role(verb: Verb) -> Role {
+/// Whether the agent of a session may do what its owner may: to itself and its children.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agents {
+    /// It may.
+    Too,
+    /// It may not.
+    Never,
+    /// And nobody else may.
+    Only,
+}
+
+/// Who may do it to anything at all: the least role, and whether agents may.
+pub const fn who(verb: Verb) -> (Role, Agents) {
+    use Agents::{Never, Only, Too};
+    use Role::{Admin, Contributor, Newcomer, Public};
+    use Verb as V;
     match verb {
-        Verb::Whoami | Verb::Health => Role::Public,
+        V::Whoami => (Public, Too),
+        V::Health => (Public, Too),
+        V::ShowApi => (Newcomer, Too),
+        V::ListProjects => (Newcomer, Too),
+        V::ListAgents => (Newcomer, Too),
+        V::ListComputers => (Newcomer, Too),
         // Each document has a least role of its own.
-        Verb::ReadDocs => Role::Public,
-        Verb::DocProblems => Role::Admin,
-        Verb::ShowApi => Role::Newcomer,
-        Verb::ListProjects
-        | Verb::ListAgents
-        | Verb::ListComputers
-        | Verb::ListSessions
-        | Verb::ShowSession
-        | Verb::ExportSession
-        | Verb::ReadSession
-        | Verb::SearchSessions
-        | Verb::AttachReadOnly
-        | Verb::ReadInbox
-        | Verb::MarkInbox
-        | Verb::SendToPerson
-        | Verb::SendSummary
-        | Verb::WhoReadMine
-        | Verb::ShowUsage
-        | Verb::ListActivity
-        | Verb::ListMyTasks
-        | Verb::ShowTask
-        | Verb::UpdateTask
-        | Verb::ShowConfig
-        | Verb::PutMyConfig
-        | Verb::ReportHook
-        | Verb::ShowPerson
-        | Verb::ExplainPerson => Role::Newcomer,
-        Verb::ListPeople | Verb::FindPerson | Verb::PeopleStats => Role::Admin,
-        Verb::StartSession | Verb::SendMessage | Verb::EndSession | Verb::Watch => Role::Contributor,
-        Verb::ResumeSession
-        | Verb::InterruptSession
-        | Verb::RenameSession
-        | Verb::AnswerSession
-        | Verb::Attach => Role::Contributor,
-        Verb::PurgeSession | Verb::LabelSession => Role::Contributor,
-        Verb::ListCredentials | Verb::PutCredential | Verb::DeleteCredential | Verb::ImportCredentials => {
-            Role::Contributor
-        }
-        Verb::ShowKeys | Verb::GenerateKey | Verb::RotateKey => Role::Admin,
-        Verb::CreateTask | Verb::ListTasks | Verb::DeleteTask => Role::Admin,
-        Verb::ListAudit | Verb::VerifyAudit | Verb::Reload => Role::Admin,
-        Verb::ListJobs | Verb::RunJob => Role::Admin,
-        Verb::AddPerson
-        | Verb::UpdatePerson
-        | Verb::SetPersonRole
-        | Verb::SetPersonStatus
-        | Verb::DeletePerson
-        | Verb::PurgePerson
-        | Verb::MergePeople
-        | Verb::BulkPeople
-        | Verb::WarnPerson
-        | Verb::BanPerson
-        | Verb::LiftBan
-        | Verb::ListBans => Role::Admin,
-        Verb::ExportAudit | Verb::FollowAudit | Verb::ShowAuditKeys | Verb::RotateAuditKey => Role::Admin,
-        Verb::PruneAudit | Verb::HoldAudit | Verb::ListHolds => Role::Admin,
-        Verb::ReadMetrics => Role::Admin,
+        V::ReadDocs => (Public, Too),
+        V::DocProblems => (Admin, Never),
+        V::ListSessions => (Newcomer, Too),
+        V::ShowSession => (Newcomer, Too),
+        V::StartSession => (Contributor, Too),
+        V::SendMessage => (Contributor, Too),
+        V::EndSession => (Contributor, Too),
+        V::PurgeSession => (Contributor, Never),
+        V::ResumeSession => (Contributor, Never),
+        V::InterruptSession => (Contributor, Never),
+        V::LabelSession => (Contributor, Never),
+        V::RenameSession => (Contributor, Never),
+        V::AnswerSession => (Contributor, Never),
+        V::ExportSession => (Newcomer, Never),
+        V::ReadSession => (Newcomer, Too),
+        V::SearchSessions => (Newcomer, Never),
+        V::AttachReadOnly => (Newcomer, Too),
+        V::Attach => (Contributor, Never),
+        V::ReportHook => (Newcomer, Only),
+        V::Watch => (Contributor, Too),
+        V::ReadInbox => (Newcomer, Too),
+        V::MarkInbox => (Newcomer, Never),
+        V::SendToPerson => (Newcomer, Never),
+        V::SendSummary => (Newcomer, Too),
+        V::WhoReadMine => (Newcomer, Never),
+        V::CreateTask => (Admin, Never),
+        V::ListTasks => (Admin, Never),
+        V::ListMyTasks => (Newcomer, Too),
+        V::ShowTask => (Newcomer, Too),
+        V::UpdateTask => (Newcomer, Too),
+        V::DeleteTask => (Admin, Never),
+        V::ListAudit => (Admin, Never),
+        V::VerifyAudit => (Admin, Never),
+        V::ExportAudit => (Admin, Never),
+        V::FollowAudit => (Admin, Never),
+        V::ShowAuditKeys => (Admin, Never),
+        V::RotateAuditKey => (Admin, Never),
+        V::PruneAudit => (Admin, Never),
+        V::HoldAudit => (Admin, Never),
+        V::ListHolds => (Admin, Never),
+        V::ShowUsage => (Newcomer, Never),
+        V::ListActivity => (Newcomer, Never),
+        V::ReadMetrics => (Admin, Never),
+        V::ShowConfig => (Newcomer, Never),
+        V::PutMyConfig => (Newcomer, Never),
+        V::ListCredentials => (Contributor, Never),
+        V::PutCredential => (Contributor, Never),
+        V::DeleteCredential => (Contributor, Never),
+        V::ImportCredentials => (Contributor, Never),
+        V::ShowKeys => (Admin, Never),
+        V::GenerateKey => (Admin, Never),
+        V::RotateKey => (Admin, Never),
+        V::ListPeople => (Admin, Never),
+        V::FindPerson => (Admin, Never),
+        V::ShowPerson => (Newcomer, Never),
+        V::PeopleStats => (Admin, Never),
+        V::ExplainPerson => (Newcomer, Never),
+        V::AddPerson => (Admin, Never),
+        V::UpdatePerson => (Admin, Never),
+        V::SetPersonRole => (Admin, Never),
+        V::SetPersonStatus => (Admin, Never),
+        V::DeletePerson => (Admin, Never),
+        V::PurgePerson => (Admin, Never),
+        V::MergePeople => (Admin, Never),
+        V::BulkPeople => (Admin, Never),
+        V::WarnPerson => (Admin, Never),
+        V::BanPerson => (Admin, Never),
+        V::LiftBan => (Admin, Never),
+        V::ListBans => (Admin, Never),
+        V::Reload => (Admin, Never),
+        V::ListJobs => (Admin, Never),
+        V::RunJob => (Admin, Never),
     }
 }
 
-/// Whether an agent may do it at all (to itself or its children).
-pub const fn open_to_agents(verb: Verb) -> bool {
-    match verb {
-        Verb::Whoami
-        | Verb::Health
-        | Verb::ShowApi
-        | Verb::ListProjects
-        | Verb::ListAgents
-        | Verb::ListComputers
-        | Verb::ReadDocs
-        | Verb::ListSessions
-        | Verb::ShowSession
-        | Verb::StartSession
-        | Verb::SendMessage
-        | Verb::EndSession
-        | Verb::ReadSession
-        | Verb::AttachReadOnly
-        | Verb::ReportHook
-        | Verb::Watch
-        | Verb::ReadInbox
-        | Verb::ListMyTasks
-        | Verb::ShowTask
-        | Verb::UpdateTask
-        | Verb::SendSummary => true,
-        Verb::DocProblems => false,
-        Verb::Attach
-        | Verb::MarkInbox
-        | Verb::SendToPerson
-        | Verb::WhoReadMine
-        | Verb::ListAudit
-        | Verb::VerifyAudit
-        | Verb::ShowConfig
-        | Verb::PutMyConfig
-        | Verb::ExplainPerson
-        | Verb::Reload => false,
-        Verb::ListPeople | Verb::FindPerson | Verb::ShowPerson | Verb::PeopleStats => false,
-        Verb::ResumeSession | Verb::InterruptSession | Verb::RenameSession | Verb::AnswerSession => false,
-        Verb::ExportSession => false,
-        Verb::CreateTask | Verb::ListTasks | Verb::DeleteTask => false,
-        Verb::ExportAudit | Verb::FollowAudit | Verb::ShowAuditKeys | Verb::RotateAuditKey => false,
-        Verb::PruneAudit | Verb::HoldAudit | Verb::ListHolds => false,
-        Verb::ShowUsage | Verb::ListActivity | Verb::ReadMetrics => false,
-        Verb::PurgeSession | Verb::LabelSession | Verb::SearchSessions => false,
-        Verb::ListCredentials | Verb::PutCredential | Verb::DeleteCredential | Verb::ImportCredentials => {
-            false
-        }
-        Verb::ShowKeys | Verb::GenerateKey | Verb::RotateKey => false,
-        Verb::ListJobs | Verb::RunJob => false,
-        Verb::AddPerson
-        | Verb::UpdatePerson
-        | Verb::SetPersonRole
-        | Verb::SetPersonStatus
-        | Verb::DeletePerson
-        | Verb::PurgePerson
-        | Verb::MergePeople
-        | Verb::BulkPeople
-        | Verb::WarnPerson
-        | Verb::BanPerson
-        | Verb::LiftBan
-        | Verb::ListBans => false,
-    }
+/// The least role that may do it to anything at all.
+pub const fn least_role(verb: Verb) -> Role {
+    who(verb).0
+}
+
+/// Whether an agent may do it at all.
+pub fn open_to_agents(verb: Verb) -> bool {
+    who(verb).1 != Agents::Never
 }
 
 /// Whether nobody but an agent may do it.
-pub const fn only_for_agents(verb: Verb) -> bool {
-    matches!(verb, Verb::ReportHook)
+pub fn only_for_agents(verb: Verb) -> bool {
+    who(verb).1 == Agents::Only
 }
 
 /// Whether this caller may do it to anything at all: what decides which tools and paths they are shown.
