@@ -1,6 +1,6 @@
 //! Everybody in the directory: the names by which one is found.
 
-use crate::domain::directory::Entry;
+use crate::domain::directory::{Entry, digits};
 use crate::domain::person::{Person, PersonId, PersonStatus};
 use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
@@ -61,7 +61,7 @@ pub async fn names(
             uid: uid_of(uid)?,
             full_name: full_name.map(Into::into),
             email: email.map(Into::into),
-            phone: phone.map(Into::into),
+            phone: phone.map(|phone| digits(&phone).into()),
             deleted: status == PersonStatus::Deleted.name(),
         })
     });
