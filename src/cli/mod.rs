@@ -6,6 +6,7 @@ pub mod answer;
 pub mod api;
 pub mod attach;
 pub mod audit;
+pub mod ban;
 pub mod bulk;
 pub mod catalogue;
 pub mod config;

@@ -1,6 +1,7 @@
 //! `teleclaude people`: lists of people, one of them, who is meant by some words, how many there are, all of them as a
 //! file, and why somebody is who they are.
 
+use crate::cli::ban;
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
 use crate::cli::people_change;
@@ -48,6 +49,8 @@ pub enum Command {
     },
     #[command(flatten)]
     Change(people_change::Command),
+    #[command(flatten)]
+    Ban(ban::Command),
 }
 
 /// Arguments of `people list`.
@@ -140,6 +143,7 @@ pub async fn run(
         }
         Command::Export(args) => return export(console, client, args).await,
         Command::Change(command) => return people_change::run(console, client, command, json).await,
+        Command::Ban(command) => return ban::run(console, client, command, json).await,
         Command::Explain { user } => {
             let answer = client.explain_person(user).await?;
             (answer.text, whoami::render(&answer.reply, true, &console.look))

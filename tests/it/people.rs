@@ -1,5 +1,7 @@
 //! People through the mouths: lists, finding, showing, counting, on both databases.
 
+mod command;
+
 use crate::postgres::on_both;
 use crate::store::raw;
 use crate::world::{ANN, BOB, DOT, EVE, SHELL, STRANGER, World};
