@@ -18,13 +18,16 @@ pub mod usage;
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::limits::TOKEN_HEADER;
 use crate::wire::reply::{
-    AgentsReply, AnsweredReply, ComputersReply, ConfigReply, ContentReply, EndedReply, HealthReply,
-    HeardReply, MyConfigReply, ProjectsReply, PurgedReply, ReloadedReply, SearchReply, SentReply,
-    SessionReply, SessionsReply, StartedReply, WhoamiReply,
+    AgentsReply, ComputersReply, ConfigReply, HealthReply, MyConfigReply, ProjectsReply, ReloadedReply,
+    WhoamiReply,
 };
 use crate::wire::request::{
     AnswerSession, EndSession, GetSessionData, LabelSession, ListSessions, PutMyConfig, RenameSession,
     ReportHook, RunAgentCommand, SearchSessions, SendMessage, StartSession, Steering,
+};
+use crate::wire::session::{
+    AnsweredReply, ContentReply, EndedReply, HeardReply, PurgedReply, SearchReply, SentReply, SessionReply,
+    SessionsReply, StartedReply,
 };
 use http::header::{ACCEPT, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, StatusCode};

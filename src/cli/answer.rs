@@ -5,8 +5,8 @@ use crate::cli::failure::Failure;
 use crate::cli::reason;
 use crate::cli::render::{visible, visible_text};
 use crate::client::Client;
-use crate::wire::reply::NeedsInputRow;
 use crate::wire::request::AnswerSession;
+use crate::wire::session::NeedsInputRow;
 
 /// What is answered, and how.
 pub struct Given<'a> {
@@ -81,7 +81,7 @@ pub fn asked(row: &NeedsInputRow) -> String {
 #[cfg(test)]
 mod tests {
     use super::asked;
-    use crate::wire::reply::NeedsInputRow;
+    use crate::wire::session::NeedsInputRow;
 
     #[test]
     fn what_is_asked_is_shown_and_not_obeyed() {

@@ -6,8 +6,8 @@ use crate::cli::reason;
 use crate::cli::render::visible;
 use crate::client::Client;
 use crate::domain::session::SessionStatus;
-use crate::wire::reply::EndedReply;
 use crate::wire::request::EndSession;
+use crate::wire::session::EndedReply;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -78,7 +78,7 @@ pub fn ended(reply: &EndedReply) -> String {
 #[cfg(test)]
 mod tests {
     use super::ended;
-    use crate::wire::reply::EndedReply;
+    use crate::wire::session::EndedReply;
 
     #[test]
     fn what_was_ended_and_what_stays() {

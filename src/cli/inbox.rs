@@ -7,9 +7,9 @@ use crate::cli::render::{BOLD, DIM, Look, ago, cell, more, short, table, visible
 use crate::cli::when::{self, When};
 use crate::client::Client;
 use crate::domain::notice::NoticeKind;
+use crate::wire::audit::{AuditReply, AuditRow};
 use crate::wire::inbox::{Inbox, InboxReply, MessageRow, WhoRead};
 use crate::wire::limits::SESSION_PREFIX_MIN;
-use crate::wire::reply::{AuditReply, AuditRow};
 
 /// Arguments of `inbox`.
 #[derive(Debug, clap::Args)]

@@ -6,8 +6,8 @@ use crate::cli::render::{BOLD, DIM, Look, moment, more, short, short_length, vis
 use crate::cli::when::{self, When};
 use crate::client::Client;
 use crate::domain::query::MARKS;
-use crate::wire::reply::{HitRow, SearchReply};
 use crate::wire::request::SearchSessions;
+use crate::wire::session::{HitRow, SearchReply};
 
 /// Arguments of `search`.
 #[derive(Debug, clap::Args)]
@@ -114,7 +114,7 @@ fn marked(snippet: &str, look: &Look) -> String {
 mod tests {
     use super::page;
     use crate::cli::render::plain;
-    use crate::wire::reply::{HitRow, SearchReply};
+    use crate::wire::session::{HitRow, SearchReply};
 
     #[test]
     fn hits_are_shown_and_made_harmless() {

@@ -9,8 +9,9 @@ use crate::cli::render::{BOLD, json_visible, visible, visible_text};
 use crate::cli::when::{self, When};
 use crate::client::{Client, ClientError};
 use crate::wire::follow::FollowSession;
-use crate::wire::reply::{ContentReply, SessionReply, WhoamiReply};
+use crate::wire::reply::WhoamiReply;
 use crate::wire::request::{ContentFormat, GetSessionData};
+use crate::wire::session::{ContentReply, SessionReply};
 use clap::builder::NonEmptyStringValueParser;
 
 /// Arguments of `transcript`.

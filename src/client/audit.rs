@@ -3,11 +3,10 @@
 use crate::client::{Answer, Client, ClientError, encoded, query};
 use crate::domain::audit_format::AuditFormat;
 use crate::wire::audit::{
-    AuditKeysReply, FollowAudit, HoldRow, HoldsReply, ListHolds, PlaceHold, PruneAudit, PrunedReply,
-    VerifyAudit,
+    AuditKeysReply, AuditReply, FollowAudit, HoldRow, HoldsReply, ListHolds, PlaceHold, PruneAudit,
+    PrunedReply, VerifiedReply, VerifyAudit,
 };
 use crate::wire::limits::{COMPLETE_TRAILER, PLACES_HEADER};
-use crate::wire::reply::{AuditReply, VerifiedReply};
 use crate::wire::request::ListAudit;
 use http::header::{HeaderValue, TE};
 use http::{Method, StatusCode};

@@ -1,8 +1,8 @@
 //! Asking about one's inbox, and writing to others.
 
 use super::{Answer, Client, ClientError, body, encoded, query};
+use crate::wire::audit::AuditReply;
 use crate::wire::inbox::{DeliveredReply, Inbox, InboxReply, SendSummary, SendToPerson, WhoRead};
-use crate::wire::reply::AuditReply;
 use serde_json::json;
 
 impl Client {

@@ -27,7 +27,7 @@ use crate::store::outbox::{self, Effect};
 use crate::store::writer::WriteError;
 use crate::store::{hook, host, question, session};
 use crate::usecase::question::ANSWER;
-use crate::usecase::run::{END, INTERRUPT, PURGE, REMOVE_WORKTREE, RESUME, START};
+use crate::usecase::sessions::{END, INTERRUPT, PURGE, REMOVE_WORKTREE, RESUME, START};
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ use crate::domain::action::Action;
 use crate::domain::export::ExportFormat;
 use crate::domain::policy::Permit;
 use crate::usecase::export::Export;
-use crate::usecase::{Facts, run, witness};
+use crate::usecase::{Facts, sessions, witness};
 use crate::wire::fault::{Fault, FaultCode};
 use tokio::time::Instant;
 
@@ -35,7 +35,7 @@ pub async fn open(app: &App, facts: &Facts, permit: Permit, deadline: Instant) -
         return Err(Fault::new(FaultCode::Internal, "this is not exporting"));
     };
     let format = *format;
-    let path = run::recording_path(facts, session)?;
+    let path = sessions::recording_path(facts, session)?;
     let place = app.exports().enter(Bucket::Uid(caller.uid), PER_UID).ok_or_else(|| {
         Fault::new(FaultCode::LimitReached, format!("{PER_UID} exports of yours go on already"))
             .hint("wait for one of them to end")

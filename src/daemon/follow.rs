@@ -14,7 +14,7 @@ use crate::store::{session, transcript};
 use crate::usecase::follow::{Entries, Piece, Place, Wanted, lines};
 use crate::usecase::resolve::unavailable;
 use crate::usecase::turns::READING;
-use crate::usecase::{Facts, run, witness};
+use crate::usecase::{Facts, sessions, witness};
 use crate::wire::fault::{Fault, FaultCode};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ pub async fn open(app: &App, facts: &Facts, permit: Permit, deadline: Instant) -
     let Action::FollowSession { session, following, .. } = &action else {
         return Err(Fault::new(FaultCode::Internal, "this is not following"));
     };
-    let recording = run::recording_path(facts, session)?;
+    let recording = sessions::recording_path(facts, session)?;
     let wanted = Wanted {
         from: following.cursor.as_deref().map(Place::parse).transpose()?,
         tail_chars: following.tail_chars,

@@ -16,7 +16,7 @@ use crate::domain::verb::Verb;
 use crate::store::writer::WriteError;
 use crate::usecase::resolve::{refresh, resolve};
 use crate::usecase::resume::owner_uid;
-use crate::usecase::{Explained, Facts, labels, run, search, task, witness};
+use crate::usecase::{Explained, Facts, labels, refusal, run, search, task, witness};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::Reply;
 use crate::wire::request::Request;
@@ -100,7 +100,7 @@ async fn resolved_and_judged(
     let explained = explain(app, &facts, &caller, &call.request).await;
     if verb == Verb::ExplainPerson && explained.is_none() && caller.role < Role::Admin {
         // Written down whether there is such a user or not, so that neither the answer nor its time tells.
-        app.note_denial(run::refusal_of(&facts, &caller, verb), verb, call.deadline).await?;
+        app.note_denial(refusal::of_verb(&facts, &caller, verb), verb, call.deadline).await?;
     }
     let action = resolve(app.store().reader(), &facts, &caller, call.request, explained).await?;
     if let Some(session) = action.session() {
@@ -325,9 +325,9 @@ async fn refuse(
     denied: Denied,
     deadline: Instant,
 ) -> Fault {
-    let draft = run::refusal(facts, caller, action);
+    let draft = refusal::of_action(facts, caller, action);
     match app.note_denial(draft, action.verb(), deadline).await {
-        Ok(()) => run::fault(denied, action, caller),
+        Ok(()) => refusal::fault(denied, action, caller),
         Err(fault) => fault,
     }
 }
@@ -339,8 +339,8 @@ async fn refuse_early(app: &App, facts: &Facts, caller: &Caller, verb: Verb, dea
         None if caller.agent_of.is_some() && !policy::open_to_agents(verb) => Denied::Agent(verb),
         None => Denied::Role { verb, least: policy::least_role(verb) },
     };
-    match app.note_denial(run::refusal_of(facts, caller, verb), verb, deadline).await {
-        Ok(()) => run::fault(denied, &Action::Whoami, caller),
+    match app.note_denial(refusal::of_verb(facts, caller, verb), verb, deadline).await {
+        Ok(()) => refusal::fault(denied, &Action::Whoami, caller),
         Err(fault) => fault,
     }
 }

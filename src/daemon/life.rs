@@ -14,7 +14,7 @@ use crate::host::message::MessageState as Typed;
 use crate::store::error::StoreError;
 use crate::store::message::{self, MessageState};
 use crate::store::{activity, host, outbox, question, session};
-use crate::usecase::run::{RESUME, START};
+use crate::usecase::sessions::{RESUME, START};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;

@@ -15,10 +15,11 @@ use crate::store::writer::Tx;
 use crate::usecase::resolve::{audit_query, moment, reason, unavailable};
 use crate::usecase::{Facts, cursor};
 use crate::wire::audit::{
-    ExportAudit, FollowAudit, HoldRow, HoldsReply, PlaceHold, PruneAudit, ReleaseHold, VerifyAudit,
+    AuditReply, ExportAudit, FollowAudit, HoldRow, HoldsReply, PlaceHold, PruneAudit, ReleaseHold,
+    VerifyAudit,
 };
 use crate::wire::fault::{Fault, FaultCode};
-use crate::wire::reply::{AuditReply, Reply};
+use crate::wire::reply::Reply;
 use serde_json::json;
 use uuid::Uuid;
 

@@ -2,8 +2,8 @@
 
 use crate::domain::audit::{AuditEntry, AuditOutcome};
 use crate::domain::audit_format::AuditFormat;
+use crate::wire::audit::AuditRow;
 use crate::wire::csv::field;
-use crate::wire::reply::AuditRow;
 use serde_json::{Value, json};
 
 /// The columns of the CSV, in the order of its head.

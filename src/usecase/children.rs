@@ -15,7 +15,8 @@ use crate::store::{message, session};
 use crate::usecase::Facts;
 use crate::usecase::resolve::unavailable;
 use crate::wire::fault::{Fault, FaultCode};
-use crate::wire::reply::{Reply, WatchingReply};
+use crate::wire::reply::Reply;
+use crate::wire::session::WatchingReply;
 use std::time::Duration;
 use uuid::Uuid;
 

@@ -12,7 +12,7 @@ use crate::store::transcript;
 use crate::usecase::markdown;
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::limits::CONTENT_CHARS_MAX;
-use crate::wire::reply::ContentReply;
+use crate::wire::session::ContentReply;
 use std::path::Path;
 
 /// Rows that are read at a time.

@@ -11,10 +11,11 @@ use crate::store::writer::Tx;
 use crate::store::{hook, question, session};
 use crate::usecase::Facts;
 use crate::usecase::resolve::{no_session, unavailable};
-use crate::usecase::run::happened;
+use crate::usecase::sessions::happened;
 use crate::wire::fault::Fault;
-use crate::wire::reply::{HeardReply, Reply};
+use crate::wire::reply::Reply;
 use crate::wire::request::ReportHook;
+use crate::wire::session::HeardReply;
 
 /// From an agent's words to what is judged: always about its own session.
 pub(super) async fn resolve(

@@ -10,10 +10,10 @@ use crate::store::conn::Conn;
 use crate::store::inbox::{self, Filter};
 use crate::usecase::resolve::{limit, moment, unavailable};
 use crate::usecase::{Facts, cursor};
+use crate::wire::audit::AuditReply;
 use crate::wire::fault::Fault;
 use crate::wire::inbox::{Inbox, InboxReply, WhoRead};
 use crate::wire::limits::PAGE_MAX;
-use crate::wire::reply::AuditReply;
 use uuid::Uuid;
 
 /// What is told the owner of `session`, whom `caller` is not; `None` if the config says that owners are not told.

@@ -9,10 +9,12 @@ use crate::store::label as kept;
 use crate::store::writer::Tx;
 use crate::usecase::Facts;
 use crate::usecase::resolve::{find, reason, unavailable};
-use crate::usecase::run::{happened, outdated};
+use crate::usecase::run::outdated;
+use crate::usecase::sessions::happened;
 use crate::wire::fault::Fault;
-use crate::wire::reply::{Reply, SessionReply};
+use crate::wire::reply::Reply;
 use crate::wire::request::LabelSession;
+use crate::wire::session::SessionReply;
 use uuid::Uuid;
 
 /// Labels as they may be, or what is wrong with them.

@@ -6,9 +6,10 @@ use crate::store::writer::Tx;
 use crate::store::{hold, retention};
 use crate::usecase::Facts;
 use crate::usecase::resolve::{no_session, unavailable};
-use crate::usecase::run::{PURGE, effect};
+use crate::usecase::sessions::{PURGE, effect};
 use crate::wire::fault::{Fault, FaultCode};
-use crate::wire::reply::{PurgedReply, Reply};
+use crate::wire::reply::Reply;
+use crate::wire::session::PurgedReply;
 
 pub(super) async fn purge(tx: &mut Tx, facts: &Facts, session: &Session) -> Result<Reply, Fault> {
     if session.status.is_open() {

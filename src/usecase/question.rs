@@ -11,10 +11,11 @@ use crate::store::writer::Tx;
 use crate::store::{outbox, question, session};
 use crate::usecase::Facts;
 use crate::usecase::resolve::{find, reason, unavailable};
-use crate::usecase::run::happened;
+use crate::usecase::sessions::happened;
 use crate::wire::fault::{Fault, FaultCode};
-use crate::wire::reply::{AnsweredReply, NeedsInputRow, Reply, SessionReply};
+use crate::wire::reply::Reply;
 use crate::wire::request::AnswerSession;
+use crate::wire::session::{AnsweredReply, NeedsInputRow, SessionReply};
 use serde_json::json;
 use uuid::Uuid;
 

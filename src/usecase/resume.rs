@@ -9,11 +9,13 @@ use crate::store::conn::Conn;
 use crate::store::session;
 use crate::store::writer::Tx;
 use crate::usecase::resolve::{find, reason, unavailable};
-use crate::usecase::run::{RESUME, effect, happened, needs_runner, rules};
+use crate::usecase::run::rules;
+use crate::usecase::sessions::{RESUME, effect, happened, needs_runner};
 use crate::usecase::{Explained, Facts, credential, place};
 use crate::wire::fault::{Fault, FaultCode};
-use crate::wire::reply::{Reply, SessionReply};
+use crate::wire::reply::Reply;
 use crate::wire::request::Steering;
+use crate::wire::session::SessionReply;
 use std::sync::Arc;
 
 /// The uid of the owner of the session that is meant, if the caller may know of it.

@@ -2,46 +2,32 @@
 //! audit row beside the change. Effects outside the database are rows here, done afterwards by the daemon.
 
 use crate::config::show;
-use crate::domain::action::{Action, NewMessage, NewSession, SessionQuery};
+use crate::domain::action::{Action, NewSession};
 use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::caller::Caller;
 use crate::domain::credential::Holder;
-use crate::domain::policy::{self, Denied, Listing, Permit, Rules};
-use crate::domain::session::{Profile, Session, SessionStatus, Worktree};
+use crate::domain::policy::{self, Permit, Rules};
+use crate::domain::session::Session;
 use crate::domain::verb::Verb;
 use crate::store;
 use crate::store::connect::Store;
-use crate::store::session::Filter;
 use crate::store::writer::Tx;
-use crate::store::{activity, instance, label, message, outbox, session, setting, transcript};
-use crate::usecase::resolve::{no_session, no_user, unavailable};
+use crate::store::{instance, session, setting, transcript};
+use crate::usecase::resolve::unavailable;
 use crate::usecase::turns::READING;
 use crate::usecase::witness::Written;
 use crate::usecase::{
-    Facts, activity as usecase_activity, audit as usecase_audit, ban, children, content, credential, cursor,
-    hook, inbox, labels, letter, people, people_change, people_list, purge, question, resume, task, usage,
+    Facts, activity, audit, ban, children, content, credential, hook, inbox, labels, letter, people_change,
+    people_list, purge, question, resume, sessions, task, usage,
 };
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::{
-    AgentRow, AgentsReply, ComputerRow, ComputersReply, ConfigReply, ConfigRow, EndedReply, MyConfigReply,
-    ProjectRow, ProjectsReply, Reply, SentReply, SessionReply, SessionsReply, StartedReply, WatchingReply,
-    WhoamiReply,
+    AgentRow, AgentsReply, ComputerRow, ComputersReply, ConfigReply, ConfigRow, MyConfigReply, ProjectRow,
+    ProjectsReply, Reply, WhoamiReply,
 };
+use crate::wire::session::{SessionReply, WatchingReply};
 use serde_json::json;
-use uuid::Uuid;
 
-/// The effect that starts a session's host.
-pub const START: &str = "start";
-/// The effect that ends a session.
-pub const END: &str = "end";
-/// The effect that starts the host of a session that had ended.
-pub const RESUME: &str = "resume";
-/// The effect that interrupts an agent.
-pub const INTERRUPT: &str = "interrupt";
-/// The effect that removes a session's worktree once it has ended.
-pub const REMOVE_WORKTREE: &str = "remove_worktree";
-/// The effect that deletes all that is kept of a session, and then its row.
-pub const PURGE: &str = "purge";
 /// The setting that keeps a personal config layer.
 pub const PERSONAL: &str = "personal";
 
@@ -111,99 +97,12 @@ pub fn record(facts: &Facts, permit: &Permit) -> Option<AuditDraft> {
         Action::RunJob(job) => {
             AuditDraft { target: Some(("job".to_owned(), job.name().to_owned())), ..draft }
         }
-        _ => usecase_audit::recorded(draft, permit.action()),
+        _ => audit::recorded(draft, permit.action()),
     };
     Some(match permit.action().session().filter(|session| !session.is_own(permit.caller())) {
         Some(session) => draft.of_anothers(session),
         None => draft,
     })
-}
-
-/// The audit row for a refusal that needed no look at any thing.
-pub fn refusal_of(facts: &Facts, caller: &Caller, verb: Verb) -> AuditDraft {
-    let request = facts.request_id.to_string();
-    AuditDraft::by(caller, "access.denied", AuditOutcome::Denied, facts.now, &request)
-        .with_detail(&json!({ "action": verb.name() }))
-}
-
-/// The audit row for a refusal.
-pub fn refusal(facts: &Facts, caller: &Caller, action: &Action) -> AuditDraft {
-    let draft = refusal_of(facts, caller, action.verb());
-    match action.session() {
-        Some(session) => draft.about(session),
-        None => draft,
-    }
-}
-
-/// What a refusal is to a client. What they may not see answers as what does not exist.
-pub fn fault(denied: Denied, action: &Action, caller: &Caller) -> Fault {
-    let denied_with = |message: String| Fault::new(FaultCode::Denied, message);
-    match denied {
-        Denied::Standing(why) => denied_with(why).hint("ask an admin; `teleclaude whoami` still works"),
-        Denied::Role { verb, least } => {
-            denied_with(format!("the role {} may not do `{}`", caller.role, verb.name()))
-                .hint(format!("it takes the role {least} or more; `teleclaude whoami --explain` shows yours"))
-        }
-        Denied::OnlyAgents(verb) => {
-            denied_with(format!("only an agent may do `{}`, of its own session", verb.name()))
-        }
-        Denied::Agent(verb) => denied_with(format!("an agent may not do `{}`", verb.name())),
-        Denied::Hidden => match action {
-            Action::ListSessions(query) => {
-                Fault::not_found("sessions of", query.owner.as_deref().unwrap_or_default())
-            }
-            Action::ShowPerson { person, .. } => people::nobody("person", &person.name),
-            Action::SendToPerson(letter) => letter::nobody(&letter.asked),
-            Action::ExplainPerson { who, .. } => no_user(who.os_username.as_deref().unwrap_or_default()),
-            Action::ShowUsage(query) => {
-                usecase_activity::no_person(query.person.as_deref().unwrap_or_default())
-            }
-            Action::ListActivity(query) if query.session.is_none() => {
-                usecase_activity::no_person(query.person.as_deref().unwrap_or_default())
-            }
-            Action::ShowTask(task) => task::no_task(&task.id.to_string()),
-            Action::UpdateTask(change) => task::no_task(&change.task.id.to_string()),
-            other => {
-                let id = other.session().map(|s| s.id.to_string()).unwrap_or_default();
-                no_session(&id)
-            }
-        },
-        Denied::TaskStep(step) => task::no_step(step, action),
-        Denied::TaskText => {
-            denied_with("what a task says is for who gave it, or an admin, to change".to_owned())
-                .hint("write to them instead")
-        }
-        Denied::NotYours => denied_with("the session is somebody else's".to_owned())
-            .hint("an admin may type into it only with `roles.admin.steer_others: true`, and with a reason"),
-        Denied::Reason(why) => Fault::invalid("reason", why)
-            .hint("say why in 10 characters or more; it is written down and shown to the owner"),
-        Denied::ProjectHidden(name) => {
-            Fault::not_found("project", &name).hint("`teleclaude projects` lists those open to you")
-        }
-        Denied::ProfileTooWide(agent) => {
-            // A session runs as its owner, whoever resumes it.
-            let role = match action {
-                Action::ResumeSession(resumption) => resumption.owner.role,
-                _ => caller.role,
-            };
-            denied_with(format!("the role {role} may not run `{agent}`")).hint("it has no restricted profile")
-        }
-        Denied::NotAdmin => {
-            denied_with(format!("the role {} may not touch what is the system's", caller.role))
-                .hint("your own credentials need no `system`")
-        }
-        Denied::Owner(why) => denied_with(format!("the session's owner may not run it: {why}")),
-        Denied::TooManySessions(most) => Fault::new(
-            FaultCode::LimitReached,
-            match action {
-                Action::ResumeSession(resumption) if resumption.owner.uid != caller.uid => {
-                    format!("the session's owner has {most} open sessions, as many as their role may")
-                }
-                _ => format!("you have {most} open sessions, as many as your role may"),
-            },
-        )
-        .hint("end one with `teleclaude sessions end ID`, or ask an admin (roles.*.max_sessions)"),
-    }
 }
 
 /// Does what changes nothing. Its audit row, if it has one, is committed: there is no [`Written`] before.
@@ -245,7 +144,7 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         }
         Action::ReadDocs(_) | Action::DocProblems => return Err(not_here("a document")),
         Action::ListSessions(query) => {
-            Reply::Sessions(sessions(store, facts, &caller, listing, &query).await?)
+            Reply::Sessions(sessions::list(store, facts, &caller, listing, &query).await?)
         }
         Action::ShowSession(session) => {
             let mut reply = Box::new(SessionReply::from(&*session));
@@ -253,7 +152,7 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
             Reply::Session(reply)
         }
         Action::ReadSession { session, window, .. } => {
-            let path = recording_path(facts, &session)?;
+            let path = sessions::recording_path(facts, &session)?;
             let now = facts.now;
             let (entries, cut) = content::entries(store, &session, &window).await.map_err(unavailable)?;
             let has_transcript = !entries.is_empty()
@@ -276,8 +175,8 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         action @ (Action::ListTasks(_) | Action::ListMyTasks(_) | Action::ShowTask(_)) => {
             task::read(store.reader(), facts, &caller, action).await?
         }
-        Action::ListAudit(query) => Reply::Audit(usecase_audit::list(store, &query).await?),
-        Action::ListHolds { all } => Reply::Holds(usecase_audit::holds(store, all).await?),
+        Action::ListAudit(query) => Reply::Audit(audit::list(store, &query).await?),
+        Action::ListHolds { all } => Reply::Holds(audit::holds(store, all).await?),
         Action::VerifyAudit(_)
         | Action::ExportAudit { .. }
         | Action::FollowAudit { .. }
@@ -291,7 +190,7 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
             Reply::Usage(usage::show(store.reader(), &caller, listing, &query).await?)
         }
         Action::ListActivity(query) => {
-            Reply::Activity(usecase_activity::list(store.reader(), facts, &caller, listing, &query).await?)
+            Reply::Activity(activity::list(store.reader(), facts, &caller, listing, &query).await?)
         }
         Action::ReadMetrics => return Err(not_here("metrics")),
         Action::ShowConfig => return Err(not_here("config.show")),
@@ -337,39 +236,26 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
     let (caller, action) = permit.into_parts();
     let reply = match action {
         Action::StartSession(new) => match new.existing {
-            Some(session) => started(facts, &session),
+            Some(session) => sessions::started(facts, &session),
             None => {
-                needs_runner(facts)?;
+                sessions::needs_runner(facts)?;
                 if let Some(holder) = Holder::of(&caller) {
                     credential::check(tx.conn(), facts, &holder, &new.agent).await?;
                 }
-                start(tx, facts, &caller, *new, profile).await?
+                sessions::start(tx, facts, &caller, *new, profile).await?
             }
         },
-        Action::SendMessage { session, message, .. } => send(tx, facts, &session, *message).await?,
+        Action::SendMessage { session, message, .. } => sessions::send(tx, facts, &session, *message).await?,
         Action::EndSession { session, remove_worktree, .. } => {
-            let status = match session.status {
-                SessionStatus::Starting | SessionStatus::Running => {
-                    let id = session.id;
-                    session::set_status(tx.conn(), id, SessionStatus::Ending).await.map_err(unavailable)?;
-                    effect(tx, facts, facts.session_id, &session, END).await?;
-                    SessionStatus::Ending
-                }
-                status => status,
-            };
-            let removes = remove_worktree && session.worktree.as_ref().is_some_and(|w| w.path.is_some());
-            if removes {
-                // Made after the other's, so it comes after it.
-                effect(tx, facts, facts.message_id, &session, REMOVE_WORKTREE).await?;
+            let (reply, news) = sessions::end(tx, facts, &session, remove_worktree).await?;
+            if !news {
+                return Ok(reply);
             }
-            if status == session.status && !removes {
-                return Ok(ended(&session, status, removes));
-            }
-            ended(&session, status, removes)
+            reply
         }
         Action::PurgeSession { session, .. } => purge::purge(tx, facts, &session).await?,
         Action::ResumeSession(resumption) => resume::resume(tx, facts, *resumption, profile).await?,
-        Action::InterruptSession { session, .. } => interrupt(tx, facts, &session).await?,
+        Action::InterruptSession { session, .. } => sessions::interrupt(tx, facts, &session).await?,
         Action::LabelSession { session, set, remove, seen, .. } => {
             labels::unchanged(tx.conn(), &session, seen.as_deref()).await?;
             labels::change(tx, facts, &session, &set, &remove).await?
@@ -377,7 +263,7 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
         Action::RenameSession { session, title, seen, .. } => {
             labels::unchanged(tx.conn(), &session, seen.as_deref()).await?;
             session::rename(tx.conn(), session.id, &title).await.map_err(unavailable)?;
-            happened(tx, facts, &session, "renamed").await?;
+            sessions::happened(tx, facts, &session, "renamed").await?;
             Reply::Changed(Box::new(SessionReply::from(&Session { title: Some(title), ..*session })))
         }
         Action::AnswerSession(new) => question::answer(tx, facts, *new).await?,
@@ -391,9 +277,9 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
             task::change(tx, facts, &caller, action).await?
         }
         Action::PlaceHold { id, scope, reason } => {
-            usecase_audit::place_hold(tx, facts, &caller, id, scope, reason).await?
+            audit::place_hold(tx, facts, &caller, id, scope, reason).await?
         }
-        Action::ReleaseHold { id, .. } => usecase_audit::release_hold(tx, facts, &caller, id).await?,
+        Action::ReleaseHold { id, .. } => audit::release_hold(tx, facts, &caller, id).await?,
         Action::PutMyConfig { yaml, keys, seen } => {
             let kept = setting::get(tx.conn(), caller.uid, PERSONAL).await.map_err(unavailable)?;
             let now = kept.map(|(_, at)| at.to_string());
@@ -421,100 +307,6 @@ pub async fn change(tx: &mut Tx, facts: &Facts, permit: Permit) -> Result<Reply,
     Ok(reply)
 }
 
-/// Agents of a system run as their owners, which takes the runner; as the service user only if the config says so in
-/// so many words. There is no falling back from the one to the other. Looks only whether the runner's socket is there.
-///
-/// # Errors
-/// `needs_runner`.
-pub fn needs_runner(facts: &Facts) -> Result<(), Fault> {
-    let Some(socket) = facts.runner.as_deref().filter(|socket| !socket.exists()) else { return Ok(()) };
-    let enable = if cfg!(target_os = "macos") {
-        "run bin/install-system.sh again"
-    } else {
-        "do `systemctl enable --now teleclaude-runner.socket`"
-    };
-    Err(Fault::new(
-        FaultCode::NeedsRunner,
-        format!(
-            "sessions run as their owners here (sessions.run_as: owner), and teleclaude-runner, which does that, is not there: no {}",
-            socket.display()
-        ),
-    )
-    .hint(format!(
-        "ask an admin to {enable}, or to set sessions.run_as: service where all may read what all do"
-    )))
-}
-
-async fn start(
-    tx: &mut Tx,
-    facts: &Facts,
-    caller: &Caller,
-    new: NewSession,
-    profile: Profile,
-) -> Result<Reply, Fault> {
-    let Some(person) = &caller.person else { return Err(not_here("a session of nobody's")) };
-    let session = Session {
-        id: new.id,
-        title: new.title,
-        owner: person.id,
-        owner_name: person.name.clone(),
-        owner_uid: caller.uid,
-        actor_name: caller.name(),
-        computer: facts.computer.to_string(),
-        project: new.project.map(|p| p.name),
-        project_path: new.project_path,
-        subdir: new.subdir,
-        worktree: new.worktree.then(Worktree::default),
-        agent: new.agent,
-        thinking_mode: new.thinking_mode,
-        profile,
-        status: SessionStatus::Starting,
-        activity: None,
-        exit: None,
-        parent: caller.agent_of,
-        native_id: None,
-        client_id: new.client_id,
-        created: facts.now,
-        last_activity: facts.now,
-        ended: None,
-    };
-    session::insert(tx.conn(), &session).await.map_err(unavailable)?;
-    label::set(tx.conn(), session.id, &new.labels).await.map_err(unavailable)?;
-    happened(tx, facts, &session, "created").await?;
-    effect(tx, facts, facts.session_id, &session, START).await?;
-    if let Some(text) = new.message {
-        enqueue(tx, facts, &session, text).await?;
-    }
-    Ok(started(facts, &session))
-}
-
-async fn send(tx: &mut Tx, facts: &Facts, session: &Session, message: NewMessage) -> Result<Reply, Fault> {
-    if matches!(session.status, SessionStatus::Ending | SessionStatus::Ended) {
-        return Err(Fault::new(FaultCode::Conflict, format!("session {} is {}", session.id, session.status))
-            .hint("start a new one with `teleclaude sessions start`"));
-    }
-    let id = message.id;
-    let kept = enqueue(tx, facts, session, message).await?;
-    if kept.id == id {
-        happened(tx, facts, session, "message_queued").await?;
-    }
-    Ok(Reply::Sent(SentReply {
-        session_id: session.id.to_string(),
-        message_id: kept.id.to_string(),
-        state: kept.state.name().to_owned(),
-    }))
-}
-
-async fn interrupt(tx: &mut Tx, facts: &Facts, session: &Session) -> Result<Reply, Fault> {
-    if session.status != SessionStatus::Running {
-        return Err(Fault::new(FaultCode::Conflict, format!("session {} is {}", session.id, session.status))
-            .hint("only what runs can be interrupted"));
-    }
-    happened(tx, facts, session, "interrupted").await?;
-    effect(tx, facts, facts.message_id, session, INTERRUPT).await?;
-    Ok(Reply::Changed(Box::new(SessionReply::from(session))))
-}
-
 /// What was to be changed is not what was seen: `argument` said what that was.
 pub(super) fn outdated(argument: &str, what: &str) -> Fault {
     let message = format!("{argument}: the {what} has changed since");
@@ -522,77 +314,8 @@ pub(super) fn outdated(argument: &str, what: &str) -> Fault {
         .hint("look at it as it is now, and change that")
 }
 
-/// A row of what happened in a session, for this request.
-pub(super) async fn happened(tx: &mut Tx, facts: &Facts, session: &Session, kind: &str) -> Result<(), Fault> {
-    let event = activity::Event {
-        id: facts.request_id,
-        session: session.id,
-        at: facts.now,
-        kind: kind.to_owned(),
-        detail: None,
-        actor: Some(facts.actor.clone()),
-    };
-    activity::insert(tx.conn(), &event).await.map_err(unavailable)
-}
-
-async fn enqueue(
-    tx: &mut Tx,
-    facts: &Facts,
-    session: &Session,
-    new: NewMessage,
-) -> Result<message::Message, Fault> {
-    message::enqueue(tx.conn(), session.id, new.id, &new.text, new.client_id.as_deref(), new.slash, facts.now)
-        .await
-        .map_err(unavailable)
-}
-
-/// What the daemon of the session's machine is to do once this transaction is committed.
-pub(super) async fn effect(
-    tx: &mut Tx,
-    facts: &Facts,
-    id: Uuid,
-    session: &Session,
-    kind: &str,
-) -> Result<(), Fault> {
-    let effect = outbox::Effect {
-        id,
-        computer: session.computer.clone(),
-        kind: kind.to_owned(),
-        session: session.id,
-        payload: "{}".to_owned(),
-        created: facts.now,
-    };
-    outbox::insert(tx.conn(), &effect).await.map_err(unavailable)
-}
-
-fn started(facts: &Facts, session: &Session) -> Reply {
-    let notice = (!facts.single_user).then(|| facts.config.sessions.notice.clone());
-    Reply::Started(Box::new(StartedReply { session: session.into(), notice }))
-}
-
-fn ended(session: &Session, status: SessionStatus, removes: bool) -> Reply {
-    let worktree = session.worktree.as_ref().filter(|_| !removes);
-    Reply::Ended(EndedReply {
-        session_id: session.id.to_string(),
-        status: status.name().to_owned(),
-        worktree_path: worktree.and_then(|worktree| worktree.path.clone()),
-    })
-}
-
 pub(super) fn not_here(what: &str) -> Fault {
     Fault::new(FaultCode::Internal, format!("{what} came by the wrong way"))
-}
-
-/// Where a session's recording lies.
-///
-/// # Errors
-/// `unavailable`: it lies on another machine.
-pub fn recording_path(facts: &Facts, session: &Session) -> Result<std::path::PathBuf, Fault> {
-    if *session.computer != *facts.computer {
-        let problem = format!("the recording of {} lies on {}", session.id, session.computer);
-        return Err(Fault::new(FaultCode::Unavailable, problem).hint("ask the daemon of that machine"));
-    }
-    Ok(facts.recordings.join(format!("{}.cast", session.id)))
 }
 
 fn projects(facts: &Facts, caller: &Caller) -> ProjectsReply {
@@ -624,41 +347,6 @@ fn agents(facts: &Facts, caller: &Caller) -> AgentsReply {
             },
         );
     AgentsReply { agents: rows.collect() }
-}
-
-async fn sessions(
-    store: &Store,
-    facts: &Facts,
-    caller: &Caller,
-    listing: Listing,
-    query: &SessionQuery,
-) -> Result<SessionsReply, Fault> {
-    let own = caller.person.as_ref().map(|p| (p.id, caller.uid));
-    let family = match listing {
-        Listing::Family(agent) => Some(agent),
-        Listing::All | Listing::Own => None,
-    };
-    let filter = Filter {
-        owner: if listing == Listing::All { None } else { own },
-        owner_name: query.owner.clone(),
-        project: query.project.clone(),
-        status: query.status,
-        agent: query.agent.clone(),
-        since: query.since,
-        labels: query.labels.clone(),
-        parent: query.children_of,
-        family,
-        computer: (!query.all_computers).then(|| facts.computer.to_string()),
-    };
-    if listing != Listing::All && own.is_none() {
-        return Ok(SessionsReply { sessions: Vec::new(), next_cursor: None });
-    }
-    let rows = session::page(store.reader(), &filter, query.after, query.limit).await.map_err(unavailable)?;
-    let full = rows.len() as u64 == query.limit;
-    let next_cursor = rows.last().filter(|_| full).map(|s| cursor::of_session(s.last_activity, s.id));
-    let mut sessions: Vec<SessionReply> = rows.iter().map(SessionReply::from).collect();
-    question::count(store.reader(), &rows, &mut sessions).await?;
-    Ok(SessionsReply { sessions, next_cursor })
 }
 
 /// The config in force as rows; `all` is for admins, others see their personal layer only.

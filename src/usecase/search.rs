@@ -16,8 +16,9 @@ use crate::usecase::turns::READING;
 use crate::usecase::witness::Row;
 use crate::usecase::{Facts, cursor, inbox};
 use crate::wire::fault::{Fault, FaultCode};
-use crate::wire::reply::{HitRow, Reply, SearchReply};
+use crate::wire::reply::Reply;
 use crate::wire::request::SearchSessions;
+use crate::wire::session::{HitRow, SearchReply};
 use serde_json::json;
 use std::collections::HashMap;
 

@@ -1,11 +1,147 @@
-//! What is asked and answered about the audit log besides its rows: export, following, keys, pruning and holds.
+//! What is asked and answered about the audit log: its rows, checking, export, following, keys, pruning and holds.
 
+use crate::domain::audit::AuditEntry;
 use crate::domain::audit_format::AuditFormat;
 use crate::domain::hold::Hold;
 use crate::wire::request::ListAudit;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// A row of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditRow {
+    /// Which machine's chain.
+    pub computer: String,
+    /// Place in the chain.
+    #[schemars(range(min = 1))]
+    pub seq: i64,
+    /// When.
+    pub at: String,
+    /// Who.
+    pub actor: String,
+    /// Their uid.
+    #[schemars(range(min = 0))]
+    pub actor_uid: i64,
+    /// Their role then.
+    pub actor_role: String,
+    /// By which mouth.
+    pub via: String,
+    /// What.
+    pub action: String,
+    /// success, denied or failure.
+    pub outcome: String,
+    /// Which session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// Whose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// What else: its kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_kind: Option<String>,
+    /// What else: its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_id: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The request it was part of.
+    pub request_id: String,
+    /// More, as JSON text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Hash of the row before, in hex.
+    pub prev_hash: String,
+    /// Hash of this row, in hex.
+    pub hash: String,
+}
+
+impl From<&AuditEntry> for AuditRow {
+    fn from(e: &AuditEntry) -> Self {
+        let d = &e.draft;
+        Self {
+            computer: e.computer.clone(),
+            seq: e.seq,
+            at: d.at.to_string(),
+            actor: d.actor.clone(),
+            actor_uid: i64::from(d.actor_uid),
+            actor_role: d.actor_role.name().to_owned(),
+            via: d.via.clone(),
+            action: d.action.clone(),
+            outcome: d.outcome.name().to_owned(),
+            session_id: d.session.clone(),
+            owner: d.owner.clone(),
+            target_kind: d.target.as_ref().map(|t| t.0.clone()),
+            target_id: d.target.as_ref().map(|t| t.1.clone()),
+            reason: d.reason.clone(),
+            request_id: d.request_id.clone(),
+            detail: d.detail.clone(),
+            prev_hash: hex(&e.prev_hash),
+            hash: hex(&e.hash),
+        }
+    }
+}
+
+/// Bytes in hex.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A page of the audit log, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditReply {
+    /// The rows.
+    pub rows: Vec<AuditRow>,
+    /// Where the next page begins; null when this is the last.
+    #[schemars(required, extend("type" = ["string", "null"]))]
+    pub next_cursor: Option<String>,
+}
+
+/// What checking the chains found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VerifiedReply {
+    /// Whether every chain is whole.
+    pub ok: bool,
+    /// Rows that were checked.
+    #[schemars(range(min = 0))]
+    pub rows: i64,
+    /// Each chain.
+    pub chains: Vec<ChainRow>,
+}
+
+/// One machine's chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChainRow {
+    /// The machine.
+    pub computer: String,
+    /// Rows that were checked.
+    #[schemars(range(min = 0))]
+    pub rows: i64,
+    /// The first row that is there: more than 1 after pruning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seq: Option<i64>,
+    /// Hash of the last row, in hex.
+    pub head: String,
+    /// Checkpoints that a trusted key has signed and that fit.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub checkpoints: i64,
+    /// Checkpoints by keys that are not known here: they prove nothing.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub unknown_checkpoints: i64,
+    /// The first row that is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_bad_seq: Option<i64>,
+    /// What is wrong with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
 
 /// Rows to write out. A bundle is whole chains: it takes no filter.
 #[derive(Clone, Debug, PartialEq)]

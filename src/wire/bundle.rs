@@ -8,7 +8,7 @@ use crate::domain::checkpoint::{Checkpoint, Pruned, Sealed};
 use crate::domain::note::{self, NoteError, VerifierKey};
 use crate::domain::timestamp::Timestamp;
 use crate::domain::walk::{Bad, Link, Walk};
-use crate::wire::reply::{AuditRow, ChainRow};
+use crate::wire::audit::{AuditRow, ChainRow};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
@@ -189,7 +189,7 @@ impl Reader {
             computer: head.computer.clone(),
             rows: count(walk.rows()),
             first_seq: walk.first(),
-            head: crate::wire::reply::hex(&walk.head()),
+            head: crate::wire::audit::hex(&walk.head()),
             checkpoints: count(walk.proven()),
             unknown_checkpoints: count(unknown),
             first_bad_seq: bad.as_ref().map(|bad| bad.seq),

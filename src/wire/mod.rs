@@ -17,5 +17,6 @@ pub mod people;
 pub mod people_change;
 pub mod reply;
 pub mod request;
+pub mod session;
 pub mod task;
 pub mod usage;

@@ -15,7 +15,7 @@ use teleclaude::domain::timestamp::Timestamp;
 use teleclaude::host::files;
 use teleclaude::store::error::StoreError;
 use teleclaude::store::{activity, message, outbox, session};
-use teleclaude::usecase::run::START;
+use teleclaude::usecase::sessions::START;
 use tokio::time::Instant;
 use uuid::Uuid;
 

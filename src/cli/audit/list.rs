@@ -7,8 +7,8 @@ use crate::cli::when::{self, When};
 use crate::client::Client;
 use crate::domain::audit::AuditOutcome;
 use crate::domain::timestamp::Timestamp;
+use crate::wire::audit::{AuditReply, AuditRow};
 use crate::wire::limits::SESSION_PREFIX_MIN;
-use crate::wire::reply::{AuditReply, AuditRow};
 use crate::wire::request::ListAudit;
 
 /// Filters of the log.

@@ -10,7 +10,7 @@ use crate::domain::action::Action;
 use crate::domain::caller::{Caller, Peer, Role, Via};
 use crate::domain::policy;
 use crate::domain::verb::Verb;
-use crate::usecase::run;
+use crate::usecase::{refusal, run};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::Reply;
 use futures_util::future::BoxFuture;
@@ -39,7 +39,7 @@ impl Backend for App {
         let facts = self.facts(&settings, &caller, Arc::from([]));
         match policy::judge(&caller, action.clone(), &run::rules(&facts, &caller)) {
             Ok(_) => Ok(()),
-            Err(denied) => Err(run::fault(denied, action, &caller)),
+            Err(denied) => Err(refusal::fault(denied, action, &caller)),
         }
     }
 
@@ -89,7 +89,8 @@ impl Backend for App {
             }
             let facts = self.facts(&settings, &caller, projects);
             let deadline = Instant::now() + Duration::from_secs(5);
-            if let Err(fault) = self.note_denial(run::refusal_of(&facts, &caller, verb), verb, deadline).await
+            if let Err(fault) =
+                self.note_denial(refusal::of_verb(&facts, &caller, verb), verb, deadline).await
             {
                 tracing::warn!(%fault, uid = peer.uid, "a refusal could not be written down");
             }

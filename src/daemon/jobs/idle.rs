@@ -7,7 +7,7 @@ use crate::domain::session::{Exit, Session};
 use crate::domain::timestamp::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::{activity, outbox, session};
-use crate::usecase::run::END;
+use crate::usecase::sessions::END;
 use uuid::Uuid;
 
 /// Sessions that are ended for that at a time.

@@ -2,17 +2,19 @@
 
 use crate::daemon::mcp::schema;
 use crate::domain::verb::Verb;
+use crate::wire::audit::AuditReply;
 use crate::wire::docs::{ContextReply, GetContext};
 use crate::wire::fault::Fault;
 use crate::wire::inbox::{DeliveredReply, Inbox, InboxReply, SendSummary, SendToPerson, WhoRead};
 use crate::wire::people::{FindPerson, FoundPersonReply, ListPeople, PeopleReply, PersonReply, ShowPerson};
-use crate::wire::reply::{
-    AgentsReply, AnsweredReply, AuditReply, ComputersReply, ContentReply, EndedReply, ProjectsReply,
-    SearchReply, SentReply, SessionReply, SessionsReply, StartedReply, WatchingReply, WhoamiReply,
-};
+use crate::wire::reply::{AgentsReply, ComputersReply, ProjectsReply, WhoamiReply};
 use crate::wire::request::{
     AnswerSession, EndSession, GetSessionData, ListAudit, ListSessions, Request, RunAgentCommand,
     SearchSessions, SendMessage, SessionRef, StartSession, Steering,
+};
+use crate::wire::session::{
+    AnsweredReply, ContentReply, EndedReply, SearchReply, SentReply, SessionReply, SessionsReply,
+    StartedReply, WatchingReply,
 };
 use crate::wire::task::{
     CreateTask, ListMyTasks, OverdueTasks, TaskReply, TasksReply, UpdateTaskStatus, UserTasks,

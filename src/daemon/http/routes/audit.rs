@@ -6,11 +6,10 @@ use crate::daemon::mcp::tools::arguments;
 use crate::domain::audit_format::AuditFormat;
 use crate::domain::verb::Verb;
 use crate::wire::audit::{
-    AuditKeysReply, ExportAudit, ExportForm, FollowAudit, FollowFrom, HoldRow, HoldsReply, PrunedReply,
-    VerifyAudit,
+    AuditKeysReply, AuditReply, AuditRow, ExportAudit, ExportForm, FollowAudit, FollowFrom, HoldRow,
+    HoldsReply, PrunedReply, VerifiedReply, VerifyAudit,
 };
 use crate::wire::fault::Fault;
-use crate::wire::reply::{AuditReply, AuditRow, VerifiedReply};
 use crate::wire::request::{ListAudit, Request};
 use serde_json::{Map, Value};
 

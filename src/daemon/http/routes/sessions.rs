@@ -3,11 +3,11 @@
 use crate::daemon::http::routes::row::{Route, delete, get, patch, post, put};
 use crate::domain::verb::Verb;
 use crate::wire::attach::UPGRADE;
-use crate::wire::reply::{
+use crate::wire::request::Request;
+use crate::wire::session::{
     AnsweredReply, EndedReply, HeardReply, PurgedReply, SentReply, SessionReply, SessionsReply, StartedReply,
     WatchingReply,
 };
-use crate::wire::request::Request;
 
 /// The rows.
 pub fn rows() -> Vec<Route> {

@@ -6,8 +6,8 @@ use crate::daemon::mcp::tools::arguments;
 use crate::domain::export::ExportFormat;
 use crate::domain::verb::Verb;
 use crate::wire::follow::{CONTENT_TYPE, FollowSession, Followed};
-use crate::wire::reply::{ContentReply, SearchReply};
 use crate::wire::request::{GetSessionData, Request};
+use crate::wire::session::{ContentReply, SearchReply};
 
 /// The rows.
 pub fn rows() -> Vec<Route> {
