@@ -247,9 +247,36 @@ struct Term {
     people: Vec<Called>,
 }
 
+/// Digits of a number that are kept where all are looked through; by E.164 there are 15 at most.
+const DIGITS: usize = 16;
+
+#[derive(Default)]
 struct Slot {
     entry: Option<Box<Entry>>,
     terms: Box<[u32]>,
+    /// The digits of their number, then zeros; none if there are more of them.
+    phone: [u8; DIGITS],
+    long_phone: bool,
+}
+
+impl Slot {
+    fn new(entry: Entry, terms: Vec<u32>) -> Self {
+        let digits = entry.phone.as_deref().unwrap_or_default().as_bytes();
+        let mut phone = [0; DIGITS];
+        let long_phone = digits.len() > DIGITS;
+        if !long_phone {
+            phone[..digits.len()].copy_from_slice(digits);
+        }
+        Self { entry: Some(Box::new(entry)), terms: terms.into(), phone, long_phone }
+    }
+
+    fn has_in_phone(&self, wanted: &Finder<'_>) -> bool {
+        if !self.long_phone {
+            return self.phone[0] != 0 && wanted.find(&self.phone).is_some();
+        }
+        let phone = self.entry.as_deref().and_then(|entry| entry.phone.as_deref());
+        phone.is_some_and(|phone| wanted.find(phone.as_bytes()).is_some())
+    }
 }
 
 /// The index.
@@ -297,7 +324,7 @@ impl Directory {
             self.renew();
         }
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { entry: None, terms: Box::default() });
+            self.slots.push(Slot::default());
             place(self.slots.len() - 1)
         });
         let mut terms = Vec::new();
@@ -331,14 +358,13 @@ impl Directory {
         if let Some(uid) = entry.uid {
             self.by_uid.insert(uid, slot);
         }
-        self.slots[slot as usize] = Slot { entry: Some(Box::new(entry)), terms: terms.into() };
+        self.slots[slot as usize] = Slot::new(entry, terms);
     }
 
     /// Takes somebody out.
     pub fn remove(&mut self, id: PersonId) {
         let Some(slot) = self.by_id.remove(&id) else { return };
-        let gone =
-            std::mem::replace(&mut self.slots[slot as usize], Slot { entry: None, terms: Box::default() });
+        let gone = std::mem::take(&mut self.slots[slot as usize]);
         for term in gone.terms {
             let term = &mut self.terms[term as usize];
             term.people.retain(|called| called.slot() != slot);
@@ -470,10 +496,8 @@ impl Directory {
     fn by_phone(&self, words: &Words, open: impl Fn(&u32) -> bool) -> HashMap<u32, f64> {
         let Some(wanted) = words.digits() else { return HashMap::new() };
         let wanted = Finder::new(wanted.as_bytes());
-        let has = |entry: &Entry| entry.phone.as_deref().is_some_and(|n| wanted.find(n.as_bytes()).is_some());
-        let slots = self.slots.iter().zip(0..);
-        let found = slots.filter(|(slot, _)| slot.entry.as_deref().is_some_and(has)).map(|(_, place)| place);
-        found.filter(open).map(|slot| (slot, WITHIN)).collect()
+        let found = self.slots.iter().zip(0..).filter(|(slot, _)| slot.has_in_phone(&wanted));
+        found.map(|(_, place)| place).filter(open).map(|slot| (slot, WITHIN)).collect()
     }
 
     /// The terms that are like enough, and how like; one may be named twice.

@@ -1,6 +1,6 @@
 //! Who is meant, and who is not.
 
-use super::{Directory, Entry, LIKE_ENOUGH, Step, Words, similarity};
+use super::{Directory, Entry, LIKE_ENOUGH, Step, Words, digits, similarity};
 use crate::domain::person::PersonId;
 use proptest::prelude::{prop, proptest};
 use uuid::Uuid;
@@ -123,4 +123,21 @@ proptest! {
         found.sort_unstable();
         assert_eq!(found, expected);
     }
+}
+
+#[test]
+fn numbers_of_any_length_are_found_by_a_part() {
+    let mut directory = Directory::default();
+    let with =
+        |n: u128, phone: &str| Entry { phone: Some(digits(phone).into()), ..named(n, &format!("p{n}")) };
+    directory.put(with(1_001, "+49 (30) 123-4567"));
+    directory.put(with(1_002, "1234567890123456"));
+    directory.put(with(1_003, "99 12345678901234567890"));
+    let found = |words: &str| step(&directory, words).map(|(_, who)| who);
+    assert_eq!(found("30/1234567"), Some(vec![1_001]));
+    assert_eq!(found("4567 8901 2345 6"), Some(vec![1_002, 1_003]));
+    assert_eq!(found("34567890123456789"), Some(vec![1_003]));
+    assert_eq!(found("000"), None, "what is not there is no zero");
+    directory.put(named(1_003, "p1003"));
+    assert_eq!(step(&directory, "34567890123456789"), None);
 }
