@@ -14,6 +14,8 @@ use std::time::Duration;
 use teleclaude::daemon::limits::Limits;
 use teleclaude::daemon::mcp::transport::{Asker, LineTransport};
 use teleclaude::domain::caller::Peer;
+use teleclaude::domain::policy::only_for_agents;
+use teleclaude::domain::verb::Verb;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
@@ -75,15 +77,12 @@ struct OneTool {
 
 /// As much as the real `whoami` says.
 fn answer() -> Value {
+    let may: Vec<&str> = Verb::ALL.iter().filter(|verb| !only_for_agents(**verb)).map(|v| v.name()).collect();
     serde_json::json!({
-        "person": "root", "role": "admin", "os_username": "root", "uid": 0, "gid": 0, "groups": [0],
+        "person": "root", "role": "admin", "os_username": "root", "uid": 0, "gid": 0, "groups": [],
         "mode": "single-user", "single_user": true,
         "rule": { "text": "single-user mode: the daemon's own user" },
-        "may": [
-            "whoami", "health", "projects.list", "agents.list", "computers.list", "sessions.list",
-            "sessions.show", "session.start", "session.send", "session.end", "transcript.read", "session.watch",
-            "audit.read", "audit.verify", "config.show", "config.put", "people.explain", "config.reload"
-        ]
+        "may": may,
     })
 }
 
