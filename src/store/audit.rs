@@ -217,11 +217,34 @@ pub async fn chain_page(
     rows.into_iter().map(entry).collect()
 }
 
+/// A row of no chain, since its computer is no text, which only SQLite can keep: the computer as text, and the seq.
+pub async fn stray(conn: &Conn) -> Result<Option<(String, i64)>, StoreError> {
+    if conn.get_database_backend() != DbBackend::Sqlite {
+        return Ok(None);
+    }
+    // Numbers are ordered before every text, and blobs after.
+    let stray = Expr::cust("computer IS NULL OR computer < '' OR computer >= x''");
+    let row: Option<(Option<Vec<u8>>, i64)> = Entity::find()
+        .select_only()
+        .expr_as(Expr::cust("CAST(computer AS BLOB)"), "computer")
+        .expr_as(Expr::cust("CAST(seq AS INTEGER)"), "seq")
+        .filter(stray)
+        .limit(1)
+        .into_tuple()
+        .one(conn)
+        .await?;
+    Ok(row.map(|(name, seq)| (String::from_utf8_lossy(&name.unwrap_or_default()).into_owned(), seq)))
+}
+
 /// The computers that have a chain, by name, one index look-up each.
 pub async fn chains(conn: &Conn) -> Result<Vec<String>, StoreError> {
     let mut found: Vec<String> = Vec::new();
+    let is_sqlite = conn.get_database_backend() == DbBackend::Sqlite;
     loop {
         let mut query = Entity::find().select_only().column(Column::Computer);
+        if is_sqlite {
+            query = query.filter(Expr::cust("typeof(computer) = 'text'"));
+        }
         if let Some(last) = found.last() {
             query = query.filter(Column::Computer.gt(last.as_str()));
         }

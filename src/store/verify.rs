@@ -8,7 +8,7 @@ use crate::domain::audit;
 use crate::domain::checkpoint::Checkpoint;
 use crate::domain::note::{self, NoteError, VerifierKey};
 use crate::domain::walk::{Bad, Link, Walk};
-use crate::store::audit::{chains, ends, entry};
+use crate::store::audit::{chains, ends, entry, stray};
 use crate::store::checkpoint;
 use crate::store::conn::Conn;
 use crate::store::entity::audit::{Column, Entity, Model};
@@ -40,7 +40,7 @@ pub struct Evidence {
 }
 
 /// What was found about one computer's chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChainReport {
     /// The computer.
     pub computer: String,
@@ -101,6 +101,13 @@ pub async fn prove(
         let report = prove_chain(conn, computer, signed, &evidence.keys, before, &mut progress).await?;
         before += report.rows;
         reports.push(report);
+    }
+    if computer.is_none()
+        && let Some((computer, seq)) = stray(conn).await?
+    {
+        let problem = "its computer is no text, so it is of no chain".to_owned();
+        let nothing = ChainReport { computer, rows: 1, ..ChainReport::default() };
+        reports.push(ChainReport { first_bad: Some((seq, problem)), ..nothing });
     }
     Ok(reports)
 }

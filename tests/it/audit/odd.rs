@@ -6,9 +6,9 @@ use crate::postgres::{Db, on_both};
 use futures_util::FutureExt as _;
 use sea_orm::ConnectionTrait as _;
 use std::time::Duration;
-use teleclaude::store::connect::{Engine, Store};
+use teleclaude::store::connect::{Engine, Store, open_read_only};
 use teleclaude::store::error::StoreError;
-use teleclaude::store::verify::Evidence;
+use teleclaude::store::verify::{Evidence, prove};
 use tokio::time::Instant;
 
 /// More rows than are read at a time, three times over.
@@ -246,4 +246,29 @@ async fn unguarded_once(db: &Db) -> sea_orm::DatabaseConnection {
     };
     raw.execute_unprepared(sql).await.unwrap();
     raw
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_of_no_chain_is_found_when_all_are_asked_for() {
+    let db = Db::sqlite();
+    log_of(&db).await;
+    let copies = Copies::of(&db).await;
+    let columns = COLUMNS.replacen("computer", "x'ff'", 1);
+    for (what, gap) in [
+        ("UPDATE audit_log SET computer = CAST(computer AS BLOB) WHERE seq = 5".to_owned(), true),
+        ("UPDATE audit_log SET computer = x'' WHERE seq = 5".to_owned(), true),
+        (format!("INSERT INTO audit_log ({COLUMNS}) SELECT {columns} FROM audit_log WHERE seq = 5"), false),
+    ] {
+        copies.again().await;
+        let raw = unguarded(&db).await;
+        raw.execute_unprepared(&what).await.unwrap();
+        raw.close().await.unwrap();
+        let conn = open_read_only(db.engine.clone()).await.unwrap();
+        let reports = prove(&conn, None, &Evidence::default(), |_| {}).await.unwrap();
+        conn.close().await;
+        let bad: Vec<_> = reports.iter().map(|report| report.first_bad.clone()).collect();
+        let [of_here, Some((5, stray))] = bad.as_slice() else { panic!("{what}: {reports:?}") };
+        assert!(stray.contains("no text"), "{what}: {stray}");
+        assert_eq!(of_here.as_ref().map(|(at, _)| *at), gap.then_some(6), "{what}: {of_here:?}");
+    }
 }
