@@ -131,6 +131,12 @@ pub async fn by_id(conn: &Conn, id: PersonId) -> Result<Option<Person>, StoreErr
     person::Entity::find_by_id(id.0).one(conn).await?.map(person_of).transpose()
 }
 
+/// The same, who stays as they are until this transaction has ended: nobody, not even another daemon that sees them,
+/// changes the row meanwhile.
+pub async fn by_id_held(conn: &Conn, id: PersonId) -> Result<Option<Person>, StoreError> {
+    person::Entity::find_by_id(id.0).lock_exclusive().one(conn).await?.map(person_of).transpose()
+}
+
 /// Everybody who has a name, by name: what the mapping needs of them.
 pub async fn directory(conn: &Conn) -> Result<Vec<Known>, StoreError> {
     let rows: Vec<Row> = person::Entity::find()

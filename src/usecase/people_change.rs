@@ -50,7 +50,7 @@ pub(super) async fn again(conn: &Conn, change: &mut PeopleChange) -> Result<(), 
     }
     version::people_change(conn).await.map_err(unavailable)?;
     for person in change.people_mut() {
-        let now = person::by_id(conn, person.id).await.map_err(unavailable)?;
+        let now = person::by_id_held(conn, person.id).await.map_err(unavailable)?;
         *person = now.ok_or_else(|| Fault::not_found("person", &person.name))?;
     }
     Ok(())
