@@ -187,7 +187,7 @@ pub async fn read(store: &Store, facts: &Facts, written: Written) -> Result<Repl
         Action::ListBans(query) => ban::page(store.reader(), facts, &query).await?,
         Action::ShowKeys | Action::GenerateKey | Action::RotateKey => return Err(not_here("a key")),
         Action::ShowUsage(query) => {
-            Reply::Usage(usage::show(store.reader(), &caller, listing, &query).await?)
+            Reply::Usage(usage::show(store.reader(), facts, &caller, listing, *query).await?)
         }
         Action::ListActivity(query) => {
             Reply::Activity(activity::list(store.reader(), facts, &caller, listing, &query).await?)

@@ -5,9 +5,10 @@ use crate::domain::caller::Caller;
 use crate::domain::policy::Listing;
 use crate::domain::usage::{By, Day, UsageQuery, Used};
 use crate::store::conn::Conn;
-use crate::store::usage;
+use crate::store::person;
+use crate::store::usage::{self, REMOVED};
 use crate::usecase::resolve::unavailable;
-use crate::usecase::{Facts, cursor};
+use crate::usecase::{Facts, cursor, people};
 use crate::wire::fault::Fault;
 use crate::wire::limits::{GROUPS_DEFAULT, GROUPS_MAX};
 use crate::wire::usage::{ShowUsage, UsageReply, UsageRow};
@@ -92,10 +93,18 @@ fn limit(limit: Option<i64>) -> Result<u64, Fault> {
 /// The database.
 pub(super) async fn show(
     conn: &Conn,
+    facts: &Facts,
     caller: &Caller,
     listing: Listing,
-    query: &UsageQuery,
+    mut query: UsageQuery,
 ) -> Result<UsageReply, Fault> {
+    if let Some(name) = query.person.as_deref().filter(|name| *name != REMOVED && *name != caller.name()) {
+        // As it is written, it is also one who was deleted.
+        if person::by_name(conn, name).await.map_err(unavailable)?.is_none() {
+            query.person = Some(people::one(conn, facts, "person", name).await?.name);
+        }
+    }
+    let query = &query;
     let own = caller.person.as_ref().map(|person| (person.id, caller.uid));
     let owner = if listing == Listing::All { None } else { own };
     let of_models = query.is_of_models();

@@ -463,6 +463,12 @@ async fn it_is_asked_over_rest_by_everybody_for_their_own() {
         assert_eq!((&own["total"], &own["by"], &own["next_cursor"]), (&total, &json!(["person"]), &Value::Null));
         assert_eq!(get(BOB, "?by=person&person=bob").await, own);
 
+        for (asked, of) in [("BOB", json!("bob")), ("(removed)", Value::Null)] {
+            assert_eq!(get(ANN, &format!("?by=person&person={asked}")).await["groups"][0]["person"], of);
+        }
+        let nobody = world.rest(ANN, "GET", "/usage?person=nobody-here", None).await;
+        assert_eq!((nobody.status, &nobody.body["field"]), (404, &json!("person")), "{nobody:?}");
+
         let everybodys = get(ANN, "?by=person,agent&limit=1").await;
         assert_eq!((&everybodys["groups"][0]["person"], &everybodys["total"]["sessions"]), (&json!("ann"), &json!(2)));
         let next = everybodys["next_cursor"].as_str().unwrap();
