@@ -12,6 +12,7 @@ use teleclaude::domain::caller::PersonRef;
 use teleclaude::domain::session::SessionId;
 use teleclaude::domain::task::{Task, TaskId, TaskStatus, TaskText};
 use teleclaude::domain::timestamp::Timestamp;
+use teleclaude::domain::usage::DAY;
 use teleclaude::store::error::StoreError;
 use teleclaude::store::writer::WriteError;
 use teleclaude::store::{message, person, task};
@@ -306,17 +307,24 @@ async fn killed(mut world: process::World, rounds: u32) {
     assert_eq!(told, usize::try_from(tasks).unwrap(), "each once: {messages:?}");
 }
 
-const EACH_SECOND: &str =
-    "heartbeat: { every: 1s }\nroles: { admin: { requests_per_minute: 100000, burst: 10000 } }";
+/// Each second, in a place where it is before noon: these tests take minutes at most, and the day does not change in them.
+fn each_second() -> String {
+    let noon = Timestamp::from(std::time::SystemTime::now()).micros() % DAY >= DAY / 2;
+    let zone = if noon { "Etc/GMT+12" } else { "UTC" };
+    format!(
+        "heartbeat: {{ every: 1s }}\ntasks: {{ time_zone: {zone} }}\n\
+         roles: {{ admin: {{ requests_per_minute: 100000, burst: 10000 }} }}"
+    )
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifteen_killed_daemons_tell_each_task_once() {
-    killed(process::World::single(EACH_SECOND), 15).await;
+    killed(process::World::single(&each_second()), 15).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_killed_daemons_tell_each_task_once_on_postgres() {
     let cluster = Cluster::start();
     let url = cluster.database("teleclaude");
-    killed(process::World::single(EACH_SECOND).with("TELECLAUDE_DATABASE__URL", &url), 5).await;
+    killed(process::World::single(&each_second()).with("TELECLAUDE_DATABASE__URL", &url), 5).await;
 }
