@@ -105,6 +105,20 @@ pub struct Known {
     pub status: PersonStatus,
 }
 
+impl Known {
+    /// Whose this name is, if it is not that of the OS user with this uid and the same name: who was added at run time is
+    /// known by the account that was given.
+    fn of_another(&self, uid: u32, username: &str) -> Option<String> {
+        match (self.uid, self.os_username.as_deref()) {
+            (Some(theirs), _) if theirs == uid => None,
+            (Some(theirs), _) => Some(format!("uid {theirs}")),
+            (None, Some(user)) if user != username => Some(format!("OS user `{user}`")),
+            (None, None) if self.role.is_some() => Some("somebody whose account is not known".to_owned()),
+            (None, _) => None,
+        }
+    }
+}
+
 /// A ban in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ban {
@@ -341,10 +355,10 @@ impl PeopleMap {
                     let text = format!("{text}: the name `{name}` belongs to another person of the config");
                     return self.unmapped(&text, person.origin.clone());
                 }
-                let holder = self.by_name.get(name).and_then(|&i| s.directory[i].uid);
-                if let Some(uid) = holder.filter(|uid| *uid != who.uid) {
+                let holder = self.by_name.get(name).map(|&i| &s.directory[i]);
+                if let Some(whose) = holder.and_then(|holder| holder.of_another(who.uid, name)) {
                     let text = format!(
-                        "{text}: the name `{name}` belongs to uid {uid}; map this one by os_uid to another name"
+                        "{text}: the name `{name}` belongs to {whose}; map this one by os_uid to another name"
                     );
                     return self.unmapped(&text, person.origin.clone());
                 }
@@ -473,6 +487,31 @@ mod tests {
                 known(4, "Dora", Some(Role::Newcomer), Some(1004)),
             ],
             ..Sources::default()
+        }
+    }
+
+    #[test]
+    fn a_member_of_a_group_is_nobody_who_was_added_under_their_name() {
+        let sam = user(4_001, "sam", &[500]);
+        let known = |os_username: Option<&str>, role, uid| Known {
+            os_username: os_username.map(str::to_owned),
+            ..known(9, "sam", role, uid)
+        };
+        for (row, theirs) in [
+            (known(Some("ssmith"), Some(Role::Admin), None), false),
+            (known(Some("ssmith"), Some(Role::Admin), Some(4_002)), false),
+            (known(None, Some(Role::Admin), None), false),
+            (known(Some("ssmith"), None, None), false),
+            (known(Some("sam"), Some(Role::Member), None), true),
+            (known(Some("ssmith"), Some(Role::Member), Some(4_001)), true),
+            (known(Some("sam"), None, Some(4_001)), true),
+            (known(None, None, None), true),
+        ] {
+            let mut sources = sources();
+            sources.directory.push(row.clone());
+            let (person, role, _) = role_of(sources, &sam);
+            let expected = if theirs { (Some("sam"), Role::Contributor) } else { (None, Role::Public) };
+            assert_eq!((person.as_deref(), role), expected, "{row:?}");
         }
     }
 
