@@ -52,17 +52,24 @@ pub async fn upsert_seen(conn: &Conn, fresh: PersonId, seen: &Seen<'_>) -> Resul
         Some(name) => named(conn, name).await?,
         None => None,
     };
+    if let Some(named) = &of_name
+        && named.role.is_some()
+        && named.uid.is_some_and(|uid| uid != i64::from(seen.uid))
+    {
+        // Since they were recognised an admin has given them another account.
+        return Ok(PersonId(named.id));
+    }
     let row = match (of_name, of_uid) {
         (Some(named), Some(other)) if named.id != other.id => {
             // The uid has moved to another person; nobody else keeps it.
-            without_uid(conn, other.id, seen.at).await?;
+            without_uid(conn, PersonId(other.id), seen.at).await?;
             Some(named)
         }
         (Some(named), _) => Some(named),
         // Seen before it had a name, or nothing is said of a name: the same row.
         (None, Some(row)) if name.is_none() || row.name.is_none() => Some(row),
         (None, Some(other)) => {
-            without_uid(conn, other.id, seen.at).await?;
+            without_uid(conn, PersonId(other.id), seen.at).await?;
             None
         }
         (None, None) => None,
@@ -106,11 +113,11 @@ pub async fn upsert_seen(conn: &Conn, fresh: PersonId, seen: &Seen<'_>) -> Resul
 }
 
 /// Takes the uid from whoever had it.
-async fn without_uid(conn: &Conn, id: Uuid, at: Timestamp) -> Result<(), StoreError> {
+pub async fn without_uid(conn: &Conn, id: PersonId, at: Timestamp) -> Result<(), StoreError> {
     person::Entity::update_many()
         .col_expr(person::Column::Uid, Expr::val(None::<i64>))
         .col_expr(person::Column::Updated, Expr::val(at.micros()))
-        .filter(person::Column::Id.eq(id))
+        .filter(person::Column::Id.eq(id.0))
         .exec(conn)
         .await?;
     Ok(())

@@ -38,7 +38,9 @@ pub(super) async fn make_room(conn: &Conn) -> Result<(), StoreError> {
     }
     let oldest = forgettable().select_only().column(Column::Id).limit(1).into_tuple().one(conn).await?;
     if let Some(oldest) = oldest {
-        Entity::delete_by_id::<Uuid>(oldest).exec(conn).await?;
+        let still =
+            Entity::delete_many().filter(Column::Id.eq::<Uuid>(oldest)).filter(Column::NameFolded.is_null());
+        still.exec(conn).await?;
     }
     Ok(())
 }
@@ -54,6 +56,10 @@ pub async fn forget(conn: &Conn, before: Timestamp, limit: u64) -> Result<u64, S
     if ids.is_empty() {
         return Ok(0);
     }
-    let gone = Entity::delete_many().filter(Column::Id.is_in(ids)).exec(conn).await?;
-    Ok(gone.rows_affected)
+    // Who has been given a name meanwhile, or was here, by another daemon's doing, stays.
+    let gone = Entity::delete_many()
+        .filter(Column::Id.is_in(ids))
+        .filter(Column::NameFolded.is_null())
+        .filter(Column::LastSeen.lt(before.micros()));
+    Ok(gone.exec(conn).await?.rows_affected)
 }

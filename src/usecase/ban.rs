@@ -15,7 +15,7 @@ use crate::store::people_change as kept;
 use crate::store::writer::WriteError;
 use crate::store::{inbox, person, version};
 use crate::usecase::people_ask::whom;
-use crate::usecase::people_change::Done;
+use crate::usecase::people_change::{Done, named};
 use crate::usecase::people_guard::not_oneself;
 use crate::usecase::resolve::{limit, reason as checked, unavailable};
 use crate::usecase::{Facts, cursor};
@@ -49,7 +49,14 @@ pub(super) async fn whose(
     uid: Option<i64>,
 ) -> Result<Banned, Fault> {
     match (words, uid) {
-        (Some(words), None) => Ok(Banned::Person(Box::new(whom(conn, facts, "person", &words).await?))),
+        (Some(words), None) => {
+            let person = whom(conn, facts, "person", &words).await?;
+            // Nobody is recognised as a visitor: what counts of them is the uid.
+            Ok(match person.uid.filter(|_| person.visitor) {
+                Some(uid) => Banned::Uid(uid),
+                None => Banned::Person(Box::new(person)),
+            })
+        }
         (None, Some(number)) => {
             Ok(Banned::Uid(parse_uid(number).map_err(|problem| Fault::invalid("uid", problem))?))
         }
@@ -136,6 +143,7 @@ pub(super) async fn warn(
     mut person: Person,
     reason: String,
 ) -> Result<Done, Fault> {
+    named(&person)?;
     not_oneself(conn, facts, caller, (Some(&person), None), "warn").await?;
     let in_force = ban::active_of(conn, &[person.id], &[], facts.now).await.map_err(unavailable)?;
     if person.warnings >= WARNINGS_BAN && in_force.is_empty() {
@@ -202,11 +210,11 @@ pub(super) async fn lift(conn: &Conn, facts: &Facts, caller: &Caller, who: Banne
         }
         Banned::Uid(uid) => {
             let seen = person::by_uid(conn, *uid).await.map_err(unavailable)?;
-            let named = match (seen, facts.people.claimed(None, Some(*uid))) {
+            let theirs = match (seen, facts.people.claimed(None, Some(*uid))) {
                 (None, Some(config)) => person::by_name(conn, &config.name).await.map_err(unavailable)?,
                 (seen, _) => seen,
             };
-            if let Some(person) = named {
+            if let Some(person) = theirs {
                 let theirs = ban::active_of(conn, &[person.id], &[], facts.now).await.map_err(unavailable)?;
                 if !theirs.is_empty() {
                     hints.push(format!(
@@ -242,11 +250,12 @@ pub async fn end_over(
         let seen = store
             .write(deadline, move |tx| {
                 Box::pin(async move {
-                    let over = ban::over(tx.conn(), now, AT_A_TIME).await?;
-                    if over.is_empty() {
+                    if ban::over(tx.conn(), now, 1).await?.is_empty() {
                         return Ok(0);
                     }
                     version::people_change(tx.conn()).await?;
+                    // Whoever else was at it is through now.
+                    let over = ban::over(tx.conn(), now, AT_A_TIME).await?;
                     for ban in &over {
                         let draft = end(tx.conn(), ban, own_uid, now).await?;
                         tx.audit(draft);

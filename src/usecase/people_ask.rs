@@ -81,9 +81,19 @@ pub(super) async fn resolve(
 pub(super) async fn whom(conn: &Conn, facts: &Facts, field: &str, words: &str) -> Result<Person, Fault> {
     let exact = words.trim().trim_start_matches('@').trim();
     if !exact.is_empty() && exact.len() <= EXACT_BYTES {
+        if let Some(person) = person::by_name(conn, exact).await.map_err(unavailable)? {
+            return Ok(person);
+        }
         let by_name = Claims { name: Some(exact), ..Claims::default() };
         if let Some(person) = kept::holder(conn, &by_name, None).await.map_err(unavailable)? {
-            return Ok(person);
+            let other = kept::holder(conn, &by_name, Some(person.id)).await.map_err(unavailable)?;
+            return match other {
+                None => Ok(person),
+                Some(other) => Err(Fault::invalid(
+                    field,
+                    format_args!("could be `{}` or `{}`: write it as they do", person.name, other.name),
+                )),
+            };
         }
         if let Ok(uid) = exact.parse::<u32>()
             && let Some(person) = person::by_uid(conn, uid).await.map_err(unavailable)?

@@ -6,6 +6,7 @@ use crate::domain::person::{Person, PersonId, PersonStatus, fold};
 use crate::domain::timestamp::Timestamp;
 use crate::store::conn::Conn;
 use crate::store::people_change::{self as kept, Claims};
+use crate::store::person;
 use crate::usecase::Facts;
 use crate::usecase::people_change::{Done, after, changed, conflict, keep, named, of_config, taken};
 use crate::usecase::resolve::unavailable;
@@ -111,6 +112,12 @@ pub(super) async fn update(
     let before = person.clone();
     let given = details.given();
     apply(&mut person, details);
+    // Whoever was seen at that uid without a name was them.
+    if let Some(uid) = person.uid.filter(|uid| before.uid != Some(*uid))
+        && let Some(visitor) = kept::visitor(conn, uid).await.map_err(unavailable)?
+    {
+        person::without_uid(conn, visitor.id, facts.now).await.map_err(unavailable)?;
+    }
     let is_changed = keep(conn, facts, &before, &mut person).await?;
     let detail = is_changed.then(|| json!({ "given": given }));
     Ok(Done::of(&person, changed(&person, is_changed, Vec::new()), detail))
@@ -196,8 +203,8 @@ fn apply(person: &mut Person, details: Details) {
     }
     if let Some(user) = os_username {
         let user = optional(user);
-        if person.os_username != user {
-            // Theirs was that of the other.
+        if person.os_username != user || user.is_none() {
+            // Theirs was that of the other; and without an account they have none.
             person.uid = None;
         }
         person.os_username = user;

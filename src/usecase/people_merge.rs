@@ -6,7 +6,7 @@ use crate::domain::people_change::NOTES_CHARS;
 use crate::domain::person::{Person, PersonStatus};
 use crate::store::conn::Conn;
 use crate::store::people_change as kept;
-use crate::store::{ban, task, usage};
+use crate::store::{ban, hold, task, usage};
 use crate::usecase::Facts;
 use crate::usecase::people_change::{Done, conflict, keep, named, of_config};
 use crate::usecase::people_guard::not_oneself;
@@ -27,6 +27,7 @@ pub(super) async fn purge(
         let what = format!("`{}`", person.name);
         return Err(of_config("person", &what, &config.name, config.origin.as_deref()));
     }
+    not_held(conn, &person).await?;
     let sessions = kept::sessions_of(conn, person.id).await.map_err(unavailable)?;
     if sessions > 0 {
         let s = if sessions == 1 { "" } else { "s" };
@@ -72,6 +73,7 @@ pub(super) async fn merge(
         let what = format!("`{}`", source.name);
         return Err(of_config("person", &what, &config.name, config.origin.as_deref()));
     }
+    not_held(conn, &source).await?;
     let before = target.clone();
     if !source.notes.is_empty() {
         let gap = if target.notes.is_empty() { "" } else { "\n" };
@@ -99,8 +101,13 @@ pub(super) async fn merge(
     }
     let mut hints = Vec::new();
     if let Some(uid) = source.uid {
+        let free = if purged {
+            String::new()
+        } else {
+            format!("`teleclaude people update '{}' --os-username ''`, then ", source.name)
+        };
         hints.push(format!(
-            "uid {uid} is not {} by that: `teleclaude people update '{}' --uid {uid}` says so",
+            "uid {uid} is not {} by that: {free}`teleclaude people update '{}' --uid {uid}` says so",
             target.name, target.name
         ));
     }
@@ -121,6 +128,18 @@ pub(super) async fn merge(
         "tasks": tasks, "messages": messages, "purged": purged,
     });
     Ok(Done::of(&source, reply, Some(detail)))
+}
+
+/// Refuses what would take away the name by which a hold knows somebody.
+async fn not_held(conn: &Conn, person: &Person) -> Result<(), Fault> {
+    let held = hold::held(conn).await.map_err(unavailable)?;
+    if held.everything || held.people.contains(&person.name) {
+        let text = format!("what is `{}`'s is on hold", person.name);
+        return Err(
+            conflict("person", text).hint("`teleclaude audit holds` lists holds, and who placed them")
+        );
+    }
+    Ok(())
 }
 
 /// Removes all that is kept of somebody who owns no session.

@@ -90,6 +90,12 @@ async fn whoever_is_added_is_somebody_at_once() {
         assert_eq!(whoami(&world, STRANGER).await["role"], "public");
         let named = add(&world, "Sam", STRANGER, "newcomer").await;
         assert_eq!(whoami(&world, STRANGER).await["person"], "Sam", "{named}");
+        // So does one who is given the uid of a visitor.
+        assert_eq!(whoami(&world, YAN).await["role"], "public");
+        world.until_seen(&[YAN]).await;
+        let moved = done(&world, "PATCH", "/people/zoe", json!({ "uid": YAN })).await;
+        assert_eq!(moved["uid"], YAN, "{moved}");
+        assert_eq!((&whoami(&world, YAN).await["person"], &whoami(&world, ZOE).await["role"]), (&json!("zoe"), &json!("public")));
         // By the OS user's name alone, where the system has such a user.
         let root = done(&world, "POST", "/people", json!({ "name": "operator", "os_username": "root" })).await;
         assert_eq!((&root["role"], root.get("uid")), (&json!("newcomer"), None), "{root}");
@@ -420,6 +426,18 @@ async fn two_become_one_but_for_what_is_a_uids_own() {
         assert_eq!((unread.status, &unread.body["field"]), (422, &json!("reason")), "{unread:?}");
         assert!(whoami(&world, ZOE).await["refused"].as_str().unwrap().contains("deleted"));
 
+        // Their account can become that of the other, in the two steps that the answer named.
+        let hints = merged["hints"].to_string();
+        assert!(
+            hints.contains("update 'zoe' --os-username ''") && hints.contains(&format!("--uid {ZOE}")),
+            "{hints}"
+        );
+        let take = ("PATCH", "/people/zora");
+        refused(&world, take, json!({ "uid": ZOE }), (409, "uid", "who was deleted")).await;
+        done(&world, "PATCH", "/people/zoe", json!({ "os_username": "" })).await;
+        done(&world, "PATCH", "/people/zora", json!({ "uid": ZOE })).await;
+        assert_eq!(whoami(&world, ZOE).await["person"], "zora");
+
         // Without a session nothing of them is left.
         add(&world, "ida", 3_000_060, "newcomer").await;
         let merged = done(&world, "POST", "/people/ida/merge", json!({ "into": "bob" })).await;
@@ -572,6 +590,46 @@ async fn warnings_bans_and_how_they_end() {
             refused(&world, ("POST", "/bans"), body, wanted).await;
         }
         refused(&world, ("GET", "/bans?cursor=x"), json!({}), (422, "cursor", "next_cursor")).await;
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_visitor_is_banned_by_their_uid_and_cannot_be_warned() {
+    on_both(async |db| {
+        let world = World::everybody(db).start().await;
+        assert_eq!(whoami(&world, YAN).await["role"], "public");
+        world.until_seen(&[YAN]).await;
+        let words = YAN.to_string();
+        let ban = json!({ "person": words, "until": "1h", "reason": WHY });
+        let banned = done(&world, "POST", "/bans", ban).await;
+        assert_eq!((&banned["ban"]["uid"], banned["ban"].get("person")), (&json!(YAN), None), "{banned}");
+        assert!(whoami(&world, YAN).await["refused"].as_str().unwrap().contains(WHY));
+        let warnings = format!("/people/{YAN}/warnings");
+        refused(&world, ("POST", &warnings), json!({ "reason": WHY }), (409, "person", "is a visitor")).await;
+        let lifted = done(&world, "POST", "/bans/lift", json!({ "person": words })).await;
+        assert_eq!(lifted["lifted"], 1, "{lifted}");
+        world.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_on_hold_is_not_removed() {
+    on_both(async |db| {
+        let world = World::everybody(db).start().await;
+        for (name, uid) in [("zoe", ZOE), ("yan", YAN)] {
+            add(&world, name, uid, "member").await;
+        }
+        let hold = json!({ "person": "zoe", "reason": "a lawsuit that goes on" });
+        let hold = done(&world, "POST", "/audit/holds", hold).await;
+        refused(&world, ("POST", "/people/zoe/purge"), json!({}), (409, "person", "on hold")).await;
+        refused(&world, ("POST", "/people/zoe/merge"), json!({ "into": "yan" }), (409, "person", "on hold"))
+            .await;
+        let release = format!("/audit/holds/{}/release", hold["id"].as_str().unwrap());
+        done(&world, "POST", &release, json!({ "reason": "the lawsuit is over" })).await;
+        done(&world, "POST", "/people/zoe/purge", json!({})).await;
         world.end().await;
     })
     .await;
