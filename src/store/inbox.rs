@@ -1,4 +1,5 @@
-//! The inbox of each person: durable, in the order of arrival, at most [`KEPT`] notices. What happened again before it
+//! The inbox of each person: durable, in the order of arrival, at most [`KEPT`] notices, and besides as many that tell who
+//! read what of theirs and were not seen yet. What happened again before it
 //! was read is counted on the notice that is there, if it is the daemon that tells of it: what people write is kept as
 //! often as they write it.
 
@@ -10,13 +11,13 @@ use crate::store::conn::Conn;
 use crate::store::entity::inbox::{ActiveModel, Column, Entity, Model};
 use crate::store::entity::session;
 use crate::store::error::StoreError;
-use sea_orm::sea_query::{Condition, Expr, ExprTrait, Query};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, OnConflict, Query};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
-/// Notices one person has, at most; the oldest go first.
+/// Notices one person has, at most, and besides as many that nobody else may push out; the oldest go first.
 pub const KEPT: i64 = 1_000;
 
 /// Whose notices, and which of them.
@@ -103,12 +104,20 @@ pub async fn put(conn: &Conn, notice: &Notice) -> Result<(), StoreError> {
         session: Set(notice.session.map(|s| s.0)),
         times: Set(i64::try_from(notice.times).unwrap_or(i64::MAX)),
     };
-    Entity::insert(row).exec_without_returning(conn).await?;
-    Entity::delete_many()
-        .filter(Column::Person.eq(person))
-        .filter(Column::Place.lte(place - KEPT))
-        .exec(conn)
-        .await?;
+    let again = OnConflict::column(Column::Id).do_nothing().to_owned();
+    Entity::insert(row).on_conflict(again).exec_without_returning(conn).await?;
+    // Who read what of theirs nothing else pushes out before they have seen it, only more of the same.
+    let unseen = Column::Kind.eq(NoticeKind::Access.name()).and(Column::ReadAt.is_null());
+    let of_person = || Entity::delete_many().filter(Column::Person.eq(person));
+    of_person().filter(Column::Place.lte(place - KEPT)).filter(unseen.clone().not()).exec(conn).await?;
+    if notice.kind == NoticeKind::Access {
+        let oldest = Entity::find().select_only().column(Column::Place).filter(Column::Person.eq(person));
+        let oldest =
+            oldest.filter(unseen.clone()).order_by_desc(Column::Place).limit(1).offset(KEPT.unsigned_abs());
+        if let Some(oldest) = oldest.into_tuple::<i64>().one(conn).await? {
+            of_person().filter(Column::Place.lte(oldest)).filter(unseen).exec(conn).await?;
+        }
+    }
     Ok(())
 }
 
@@ -128,7 +137,7 @@ pub async fn page(
     rows.into_iter().map(|row| Ok((row.place, notice(row)?))).collect()
 }
 
-/// How many were not read: at most [`KEPT`] rows are looked at.
+/// How many were not read: at most twice [`KEPT`] rows are looked at.
 pub async fn unread(conn: &Conn, filter: &Filter) -> Result<u64, StoreError> {
     Ok(Entity::find().filter(Filter { unread: true, ..*filter }.condition()).count(conn).await?)
 }
@@ -149,6 +158,7 @@ pub async fn letters_of(
         .column(Column::At)
         .filter(Column::Person.eq(person.0))
         .filter(Column::Sender.eq(sender))
+        .filter(Column::Kind.is_in([NoticeKind::Message.name(), NoticeKind::Summary.name()]))
         .filter(Column::At.gt(since.micros()))
         .order_by_desc(Column::Place)
         .order_by_desc(Column::Id)

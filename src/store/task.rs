@@ -11,7 +11,7 @@ use crate::store::entity::task::{ActiveModel, Column, Entity, Model};
 use crate::store::entity::task_event;
 use crate::store::error::StoreError;
 use crate::store::session;
-use sea_orm::sea_query::{Condition, Expr, ExprTrait, LikeExpr};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, LikeExpr, OnConflict};
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
@@ -32,9 +32,10 @@ pub enum Found {
     Ambiguous(Vec<TaskId>),
 }
 
-/// Keeps a new task.
+/// Keeps a new task; one that is there stays as it is.
 pub async fn insert(conn: &Conn, task: &Task) -> Result<(), StoreError> {
-    Entity::insert(row(task)).exec_without_returning(conn).await?;
+    let again = OnConflict::column(Column::Id).do_nothing().to_owned();
+    Entity::insert(row(task)).on_conflict(again).exec_without_returning(conn).await?;
     Ok(())
 }
 

@@ -30,7 +30,6 @@ use crate::wire::task::{
     CreateTask, ListMyTasks, ListTasks, TaskDeletedReply, TaskEventRow, TaskReply, TasksReply, UpdateTask,
 };
 use serde_json::json;
-use uuid::Uuid;
 
 /// Characters of the text that is searched for, at most.
 const TEXT_CHARS: usize = 200;
@@ -420,9 +419,10 @@ async fn tell(tx: &mut Tx, facts: &Facts, caller: &Caller, task: &Task, what: &s
         None => String::new(),
     };
     let text = format!("{what}: {} (task {}{due})", task.description.line(LINE_CHARS), task.id);
-    for person in task.concerned(caller.person.as_ref().map(|person| person.id)) {
+    let concerned = task.concerned(caller.person.as_ref().map(|person| person.id));
+    for (person, id) in concerned.into_iter().zip([facts.message_id, facts.session_id]) {
         let notice = Notice {
-            id: Uuid::now_v7(),
+            id,
             person,
             uid: None,
             from: Some(caller.name()),

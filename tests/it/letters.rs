@@ -11,6 +11,7 @@ use teleclaude::domain::session::SessionId;
 use teleclaude::domain::task::{Task, TaskId, TaskStatus, TaskText};
 use teleclaude::store::error::StoreError;
 use teleclaude::store::{message, person, task};
+use teleclaude::usecase::letter::LETTERS_AN_HOUR;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -93,6 +94,22 @@ async fn give(world: &World, assignee: &str, creator: &str, status: TaskStatus) 
     });
     kept.await.map_err(|error: teleclaude::store::writer::WriteError<StoreError>| error).unwrap();
     id
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_told_of_tasks_is_no_letter() {
+    on_both(async |db| {
+        let world = world(db, false).await;
+        for n in 0..LETTERS_AN_HOUR {
+            let task = json!({ "user": "bob", "description": format!("task {n}") });
+            let given = world.rest(ANN, "POST", "/tasks", Some(task)).await;
+            assert_eq!(given.status, 201, "{given:?}");
+        }
+        let sent = send(&world, ANN, "bob", json!({ "message": "and how are you?" })).await;
+        assert_eq!(sent.status, 200, "{sent:?}");
+        world.end().await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

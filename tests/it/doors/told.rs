@@ -236,6 +236,56 @@ fn notice(n: u128, uid: Option<u32>) -> Notice {
     }
 }
 
+/// Who read what of theirs is not pushed out by what others can have put there, before it was seen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_else_pushes_out_who_read_what() {
+    on_both(async |db| {
+        let store = db.open().await;
+        let kept = u128::from(KEPT.unsigned_abs());
+        let write = async |notices: Vec<Notice>| {
+            let put = store.write::<(), StoreError, _>(Instant::now() + Duration::from_secs(60), move |tx| {
+                let notices = notices.clone();
+                async move {
+                    for notice in &notices {
+                        inbox::put(tx.conn(), notice).await?;
+                        // As often as it is tried: it is there once.
+                        inbox::put(tx.conn(), notice).await?;
+                    }
+                    Ok(())
+                }
+                .boxed()
+            });
+            put.await.unwrap();
+        };
+        let access = |n| Notice { kind: NoticeKind::Access, ..notice(n, None) };
+        let other = |n| Notice { kind: NoticeKind::Task, ..notice(n, None) };
+        let filter = |unread| Filter { person: PersonId(Uuid::from_u128(1)), uid: 7, family: None, unread };
+        let there = async |n: u128| {
+            let all =
+                inbox::page(store.reader(), &filter(false), None, 3 * KEPT.unsigned_abs()).await.unwrap();
+            all.iter().any(|(_, notice)| notice.id == Uuid::from_u128(n))
+        };
+        write(vec![access(1), access(2)]).await;
+        let these = Mark::These(vec![Uuid::from_u128(2)]);
+        let marked = store.write::<(), StoreError, _>(Instant::now() + Duration::from_secs(60), move |tx| {
+            let these = these.clone();
+            async move { inbox::mark(tx.conn(), &filter(false), &these, Timestamp::from_micros(2)).await }
+                .boxed()
+        });
+        marked.await.unwrap();
+        write((10..10 + kept).map(other).collect()).await;
+        assert!(
+            there(1).await && !there(2).await,
+            "what was not seen stays, what was seen goes like the rest"
+        );
+        write((10_000..10_000 + kept).map(access).collect()).await;
+        assert!(!there(1).await, "of these, too, there is a largest number");
+        assert_eq!(inbox::unread(store.reader(), &filter(false)).await, Ok(KEPT.unsigned_abs()));
+        store.close().await;
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_inbox_is_bounded_and_only_for_its_person_at_its_uid() {
     on_both(async |db| {
