@@ -4,7 +4,7 @@ use crate::domain::task::TaskId;
 use crate::store::conn::Conn;
 use crate::store::entity::task_reminder::{ActiveModel, Column, Entity};
 use crate::store::error::StoreError;
-use sea_orm::sea_query::OnConflict;
+use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use std::collections::HashSet;
 use uuid::Uuid;
@@ -25,18 +25,26 @@ pub async fn told(conn: &Conn, tasks: &[TaskId], day: &str) -> Result<HashSet<Ta
     Ok(ids.into_iter().map(TaskId).collect())
 }
 
-/// Keeps that people were told of these tasks on this day.
+/// Keeps that people are told of these tasks on this day, and gives those of which they were not yet: whoever
+/// else keeps the same at the same time, also another daemon, waits for this transaction and gets none of them.
 ///
 /// # Errors
 /// The database.
-pub async fn put(conn: &Conn, tasks: &[TaskId], day: &str) -> Result<(), StoreError> {
+pub async fn claim(conn: &Conn, tasks: &[TaskId], day: &str) -> Result<HashSet<TaskId>, StoreError> {
     if tasks.is_empty() {
-        return Ok(());
+        return Ok(HashSet::new());
     }
-    let row = |task: &TaskId| ActiveModel { task: Set(task.0), day: Set(day.to_owned()) };
-    let again = OnConflict::column(Column::Task).update_column(Column::Day).to_owned();
-    Entity::insert_many(tasks.iter().map(row)).on_conflict(again).exec_without_returning(conn).await?;
-    Ok(())
+    // All in one order: two who claim the same wait for each other, and not both.
+    let mut ids: Vec<Uuid> = tasks.iter().map(|task| task.0).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let row = |task: Uuid| ActiveModel { task: Set(task), day: Set(day.to_owned()) };
+    let earlier = Expr::col((Entity, Column::Day)).lt(day);
+    let again =
+        OnConflict::column(Column::Task).update_column(Column::Day).action_and_where(earlier).to_owned();
+    let claimed = Entity::insert_many(ids.into_iter().map(row)).on_conflict(again);
+    let claimed = claimed.exec_with_returning(conn).await?;
+    Ok(claimed.into_iter().map(|row| TaskId(row.task)).collect())
 }
 
 /// Forgets what was told before this day, at most `limit`; how many.

@@ -106,14 +106,16 @@ pub struct Step {
 /// # Errors
 /// The database.
 pub async fn tell(conn: &Conn, step: &Step) -> Result<Vec<PersonId>, StoreError> {
-    let told = reminder::told(conn, &step.tasks, &step.day).await?;
     let until = step.now.plus(Duration::from_secs(u64::from(step.soon_hours) * 3_600));
     let mut tasks = Vec::new();
-    for id in step.tasks.iter().filter(|id| !told.contains(id)) {
+    for id in &step.tasks {
         // It may be done by now, or have got another deadline.
         let task = task::by_id(conn, *id).await?.filter(|task| task.status != TaskStatus::Completed);
         tasks.extend(task.filter(|task| task.deadline.is_some_and(|at| at < step.now || at <= until)));
     }
+    let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
+    let claimed = reminder::claim(conn, &ids, &step.day).await?;
+    tasks.retain(|task| claimed.contains(&task.id));
     let mut keys = step.keys.iter();
     let mut people = Vec::new();
     for (person, text) in notices(&tasks, step.now) {
@@ -133,8 +135,6 @@ pub async fn tell(conn: &Conn, step: &Step) -> Result<Vec<PersonId>, StoreError>
         inbox::put(conn, &notice).await?;
         people.push(person);
     }
-    let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
-    reminder::put(conn, &ids, &step.day).await?;
     if let Some(prompt) = step.prompt.as_ref().filter(|_| !tasks.is_empty())
         // One that still waits says enough.
         && !message::waits(conn, prompt.session, KEY).await?
