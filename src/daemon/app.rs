@@ -88,6 +88,8 @@ pub struct App {
     started: Timestamp,
     counts: Counts,
     reloading: tokio::sync::Mutex<()>,
+    /// Held while people are read and put in force: milliseconds.
+    mapping: tokio::sync::Mutex<()>,
     notary: Arc<Notary>,
     pruning: tokio::sync::Mutex<()>,
     jobs: Jobs,
@@ -169,6 +171,7 @@ impl App {
             started: now,
             counts: Counts::default(),
             reloading: tokio::sync::Mutex::default(),
+            mapping: tokio::sync::Mutex::default(),
             store: parts.store,
             keys: Arc::default(),
             rotation: Rotation::default(),
@@ -436,13 +439,16 @@ impl App {
             | Reply::Changed(_)
             | Reply::Answered(_)
             | Reply::Heard(_) => self.work.notify_one(),
-            Reply::MyConfig(_) => {
-                let mut all = self.personal.write().unwrap_or_else(PoisonError::into_inner);
-                self.personal_changes.fetch_add(1, Ordering::Relaxed);
-                all.clear();
-            }
+            Reply::MyConfig(_) => self.forget_personal(),
             _ => {}
         }
+    }
+
+    /// Has personal layers read again: one was changed, maybe by another daemon.
+    pub(super) fn forget_personal(&self) {
+        let mut all = self.personal.write().unwrap_or_else(PoisonError::into_inner);
+        self.personal_changes.fetch_add(1, Ordering::Relaxed);
+        all.clear();
     }
 
     /// How the daemon is: a word for all, details for admins.

@@ -54,16 +54,23 @@ impl App {
         };
         let old = self.settings();
         let (changed, needs_restart) = Loaded::differences(&old.loaded, &loaded);
-        let (people, people_version) =
-            people_map(&self.store, &loaded, &self.names, self.own_uid, self.now())
-                .await
-                .map_err(crate::usecase::resolve::unavailable)?;
+        let people = people_map(&self.store, &loaded, &self.names, self.own_uid, self.now());
+        let (people, _) = people.await.map_err(crate::usecase::resolve::unavailable)?;
         let row = draft("config.reload", AuditOutcome::Success)
             .with_detail(&serde_json::json!({ "changed": changed, "needs_restart": needs_restart }));
         self.store.append(deadline, row).await.map_err(witness::unavailable)?;
         let limits = settings::limits(&loaded);
         let redactor = settings::redactor(&loaded);
-        self.settings.store(Arc::new(Settings { people, people_version, limits, redactor, loaded }));
+        {
+            // Who is banned or changed does not wait for names and rows; so people are read again at the very end.
+            let _one_at_a_time = self.mapping.lock().await;
+            let kept =
+                as_kept(&self.store, self.now()).await.map_err(crate::usecase::resolve::unavailable)?;
+            let (directory, bans, people_version) = kept;
+            let people = Arc::new(people.with(directory, bans));
+            self.settings.store(Arc::new(Settings { people, people_version, limits, redactor, loaded }));
+        }
+        self.forget_personal();
         // Whoever comes next is written down as what they are now.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
         // A key that is just being made is taken out of its file again if it cannot be written down.
@@ -76,7 +83,6 @@ impl App {
 
     /// Binds a name to a key and puts the people map in force that knows it.
     pub(super) async fn bind(&self, name: &str) -> Result<(), Fault> {
-        let _one_at_a_time = self.reloading.lock().await;
         let (name, fresh, now) = (name.to_owned(), PersonId(Uuid::now_v7()), self.now());
         let deadline = Instant::now() + Duration::from_secs(10);
         self.store
@@ -86,6 +92,7 @@ impl App {
             })
             .await
             .map_err(unwritten)?;
+        let _one_at_a_time = self.mapping.lock().await;
         self.read_people().await.map_err(crate::usecase::resolve::unavailable)
     }
 
@@ -95,7 +102,7 @@ impl App {
     /// # Errors
     /// The database; then what was in force stays so.
     pub async fn refresh_people(&self) -> Result<(), StoreError> {
-        let _one_at_a_time = self.reloading.lock().await;
+        let _one_at_a_time = self.mapping.lock().await;
         self.read_people().await?;
         self.tell(Event::Catalogue);
         Ok(())
