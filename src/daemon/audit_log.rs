@@ -5,7 +5,7 @@ use crate::daemon::app::App;
 use crate::daemon::notary::Notary;
 use crate::daemon::{checkpoints, pruning};
 use crate::domain::action::{Action, AuditEvidence};
-use crate::domain::audit::AuditEntry;
+use crate::domain::audit::{AuditDraft, AuditEntry, AuditOutcome};
 use crate::domain::audit_format::AuditFormat;
 use crate::domain::checkpoint::Sealed;
 use crate::domain::note;
@@ -18,7 +18,7 @@ use crate::store::verify::{ChainReport, Evidence};
 use crate::store::{checkpoint, hold, prune, verify};
 use crate::usecase::audit::filter;
 use crate::usecase::resolve::unavailable;
-use crate::usecase::{Facts, audit_format};
+use crate::usecase::{Facts, audit_format, run, witness};
 use crate::wire::audit::{AuditKeyRow, AuditKeysReply, AuditRow, ChainRow, VerifiedReply, hex};
 use crate::wire::bundle::{self, Line};
 use crate::wire::fault::{Fault, FaultCode};
@@ -77,9 +77,20 @@ pub async fn done(app: &App, facts: &Facts, permit: Permit, deadline: Instant) -
         },
         Action::ShowAuditKeys => Ok(Reply::AuditKeys(keys(app))),
         Action::RotateAuditKey => {
-            app.notary().rotate(app.store().computer()).await.map_err(|error| {
+            let rotated = app.notary().rotate(app.store().computer()).await;
+            let row = run::record(facts, &permit).map(|draft| AuditDraft {
+                outcome: if rotated.is_ok() { AuditOutcome::Success } else { AuditOutcome::Failure },
+                target: app.notary().keys().last().map(|key| ("key".to_owned(), key.to_string())),
+                ..draft
+            });
+            let kept = match row {
+                Some(row) => app.store().append(deadline, row).await.map(drop).map_err(witness::unavailable),
+                None => Ok(()),
+            };
+            rotated.map_err(|error| {
                 Fault::new(FaultCode::Unavailable, format!("the old key stays: {error:#}"))
             })?;
+            kept?;
             checkpoints::make(app).await;
             Ok(Reply::AuditKeys(keys(app)))
         }
@@ -227,7 +238,8 @@ impl Sending {
     async fn send(&self, bytes: impl Into<Vec<u8>>) -> Result<(), Over> {
         let bytes = bytes.into();
         if bytes.is_empty() {
-            return Ok(());
+            // Who is gone is not looked for any longer, though there is nothing for them.
+            return if self.sender.is_closed() { Err(Over) } else { Ok(()) };
         }
         self.sender.send(Piece::Bytes(bytes)).await.map_err(|_| Over)
     }
@@ -379,8 +391,8 @@ impl Sending {
                     let text: String = meant.map(|row| audit_format::line(AuditFormat::Jsonl, row)).collect();
                     if !text.is_empty() {
                         quiet = Instant::now();
-                        self.send(text).await?;
                     }
+                    self.send(text).await?;
                 }
             }
             if quiet.elapsed() >= SIGN_OF_LIFE {

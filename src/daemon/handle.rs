@@ -109,12 +109,8 @@ async fn resolved_and_judged(
     match verb {
         // An agent is told in its terminal, which outlives its connection: that is kept.
         Verb::Watch if caller.agent_of.is_some() => {
-            let session = action.session().cloned();
-            let reply = change(app, facts, caller, action, call.deadline).await?;
-            if let Some(session) = session {
-                children::subscribed(app, &session);
-            }
-            Ok(Done::Reply(reply))
+            whole(app, move |app| async move { watched(&app, facts, caller, action, call.deadline).await })
+                .await
         }
         Verb::StartSession
         | Verb::SendMessage
@@ -137,27 +133,8 @@ async fn resolved_and_judged(
         | Verb::DeleteCredential
         | Verb::ImportCredentials
         | Verb::PutMyConfig => {
-            let asks = matches!(verb, Verb::AnswerSession | Verb::ReportHook);
-            let changed = action.session().filter(|_| asks).map(SessionEvent::of_row);
-            let told =
-                action.session().filter(|session| !session.is_own(&caller)).map(|s| (s.owner, s.owner_uid));
-            let mut addressees = action.addressees();
-            addressees.extend(task::told(&caller, &action));
-            let mut reply = change(app, facts, caller, action, call.deadline).await?;
-            addressees.into_iter().for_each(|person| app.tell_person(person));
-            if let Some(event) = changed {
-                app.tell(Event::Session(event));
-            }
-            labels::done(app.store().reader(), &mut reply).await;
-            app.after_change(&reply);
-            told.into_iter().for_each(|(owner, uid)| app.tell_owner(owner, uid));
-            if let Reply::Started(started) = &reply {
-                tracing::Span::current().record("session", started.session.session_id.as_str());
-            }
-            if verb != Verb::ReportHook {
-                tracing::info!(action = verb.name(), "done");
-            }
-            Ok(Done::Reply(reply))
+            whole(app, move |app| async move { changed(&app, facts, caller, action, call.deadline).await })
+                .await
         }
         Verb::AddPerson
         | Verb::UpdatePerson
@@ -170,15 +147,20 @@ async fn resolved_and_judged(
         | Verb::WarnPerson
         | Verb::BanPerson
         | Verb::LiftBan => {
-            let told = action.warned();
-            let reply = change(app, facts, caller, action, call.deadline).await?;
-            // In force before it is answered, also for who is attached or follows; if that fails, soon after.
-            if let Err(error) = app.refresh_people().await {
-                tracing::warn!(%error, "people have changed and cannot be read again yet");
-            }
-            told.into_iter().for_each(|(person, uid)| app.tell_owner(person, uid));
-            tracing::info!(action = verb.name(), "done");
-            Ok(Done::Reply(reply))
+            whole(
+                app,
+                move |app| async move { people_changed(&app, facts, caller, action, call.deadline).await },
+            )
+            .await
+        }
+        // Changes that are not the database's alone.
+        Verb::Reload | Verb::GenerateKey | Verb::RotateKey | Verb::RotateAuditKey => {
+            let settings = settings.clone();
+            whole(
+                app,
+                move |app| async move { read(&app, &settings, facts, caller, action, call.deadline).await },
+            )
+            .await
         }
         Verb::SearchSessions => {
             let permit = judge(app, &facts, &caller, action, call.deadline).await?;
@@ -213,6 +195,83 @@ async fn resolved_and_judged(
         }
         _ => read(app, settings, facts, caller, action, call.deadline).await.map(Done::Reply),
     }
+}
+
+/// Does something to its end, though the asker leaves meanwhile: nothing is to be kept that is not in force.
+async fn whole<F>(app: &App, work: impl FnOnce(Arc<App>) -> F) -> Result<Done, Fault>
+where
+    F: Future<Output = Result<Reply, Fault>> + Send + 'static,
+{
+    let defect =
+        || Fault::new(FaultCode::Internal, "a defect of ours stopped it; it may or may not have been done");
+    let app = app.shared().ok_or_else(defect)?;
+    tokio::spawn(work(app).in_current_span()).await.map_err(|_| defect())?.map(Done::Reply)
+}
+
+/// Keeps that an agent is told of a session's stops.
+async fn watched(
+    app: &App,
+    facts: Facts,
+    caller: Caller,
+    action: Action,
+    deadline: Instant,
+) -> Result<Reply, Fault> {
+    let session = action.session().cloned();
+    let reply = change(app, facts, caller, action, deadline).await?;
+    if let Some(session) = session {
+        children::subscribed(app, &session);
+    }
+    Ok(reply)
+}
+
+/// Changes rows, and then tells whom it concerns.
+async fn changed(
+    app: &App,
+    facts: Facts,
+    caller: Caller,
+    action: Action,
+    deadline: Instant,
+) -> Result<Reply, Fault> {
+    let verb = action.verb();
+    let asks = matches!(verb, Verb::AnswerSession | Verb::ReportHook);
+    let event = action.session().filter(|_| asks).map(SessionEvent::of_row);
+    let told = action.session().filter(|session| !session.is_own(&caller)).map(|s| (s.owner, s.owner_uid));
+    let mut addressees = action.addressees();
+    addressees.extend(task::told(&caller, &action));
+    let mut reply = change(app, facts, caller, action, deadline).await?;
+    addressees.into_iter().for_each(|person| app.tell_person(person));
+    if let Some(event) = event {
+        app.tell(Event::Session(event));
+    }
+    labels::done(app.store().reader(), &mut reply).await;
+    app.after_change(&reply);
+    told.into_iter().for_each(|(owner, uid)| app.tell_owner(owner, uid));
+    if let Reply::Started(started) = &reply {
+        tracing::Span::current().record("session", started.session.session_id.as_str());
+    }
+    if verb != Verb::ReportHook {
+        tracing::info!(action = verb.name(), "done");
+    }
+    Ok(reply)
+}
+
+/// Changes people, and puts that in force.
+async fn people_changed(
+    app: &App,
+    facts: Facts,
+    caller: Caller,
+    action: Action,
+    deadline: Instant,
+) -> Result<Reply, Fault> {
+    let (verb, told) = (action.verb(), action.warned());
+    let reply = change(app, facts, caller, action, deadline).await?;
+    // In force before it is answered, also for who is attached or follows; if that fails, soon after.
+    if let Err(error) = app.refresh_people().await {
+        tracing::warn!(%error, "people have changed and cannot be read again yet");
+    }
+    told.into_iter().for_each(|(person, uid)| app.tell_owner(person, uid));
+    tracing::info!(action = verb.name(), "done");
+    Ok(reply)
 }
 
 /// Judge, write down, then do.

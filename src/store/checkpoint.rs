@@ -55,17 +55,17 @@ pub async fn page(conn: &Conn, after: Option<&Kept>) -> Result<Vec<Kept>, StoreE
     Ok(rows.into_iter().map(kept).collect())
 }
 
-/// Those of one computer about the rows `first` to `last`, 10,000 at most.
+/// Those of one computer about the rows `first` to `last`; of more than 10,000 the last ones, which say the most.
 pub async fn between(conn: &Conn, computer: &str, first: i64, last: i64) -> Result<Vec<Kept>, StoreError> {
     let rows = Entity::find()
         .filter(Column::Computer.eq(computer))
         .filter(Column::Seq.between(first, last))
-        .order_by_asc(Column::Seq)
-        .order_by_asc(Column::At)
+        .order_by_desc(Column::Seq)
+        .order_by_desc(Column::At)
         .limit(10_000)
         .all(conn)
         .await?;
-    Ok(rows.into_iter().map(kept).collect())
+    Ok(rows.into_iter().rev().map(kept).collect())
 }
 
 fn kept(row: crate::store::entity::checkpoint::Model) -> Kept {

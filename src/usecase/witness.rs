@@ -59,7 +59,7 @@ pub struct Row {
     pub notice: Option<Notice>,
 }
 
-/// Writes down what is permitted, durably, if it has to be. A reload and pruning write
+/// Writes down what is permitted, durably, if it has to be. A reload, new keys and pruning write
 /// their own rows: how they come out decides what those say.
 ///
 /// # Errors
@@ -72,7 +72,11 @@ pub async fn write_down(
 ) -> Result<Written, Fault> {
     let by_themselves = matches!(
         permit.action(),
-        Action::Reload | Action::GenerateKey | Action::RotateKey | Action::PruneAudit { dry_run: false, .. }
+        Action::Reload
+            | Action::GenerateKey
+            | Action::RotateKey
+            | Action::RotateAuditKey
+            | Action::PruneAudit { dry_run: false, .. }
     );
     let row = run::record(facts, &permit).filter(|_| !by_themselves);
     let Some(draft) = row else { return Ok(Written { permit, row: None, told: false }) };

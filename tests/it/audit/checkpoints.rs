@@ -121,7 +121,8 @@ async fn a_new_key_leaves_what_the_old_one_signed_proven() {
         assert_eq!(rotated.status, 200, "{rotated:?}");
         let new = keys(&world).await;
         assert_eq!((old.len(), new.len(), &new[0]), (1, 2, &old[0]));
-        assert!(world.audit().await.iter().any(|row| row["action"] == "key.rotate"));
+        let row = world.audit().await.into_iter().find(|row| row["action"] == "key.rotate").unwrap();
+        assert_eq!((&row["outcome"], &row["target_id"]), (&json!("success"), &json!(new[1])), "{row}");
         let answer = verified(&world, json!({})).await;
         assert_eq!(
             (&answer.body["ok"], &answer.body["chains"][0]["unknown_checkpoints"]),
