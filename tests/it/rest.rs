@@ -23,6 +23,12 @@ async fn quicker(db: Db) {
         world.rest_saying(ANN, "GET", &path, None, &[("If-None-Match", "\"x-0123456789abcdef\"")]).await;
     assert_eq!(other.status, 200);
 
+    // Only reading takes it: nothing is done that was not to be done where something is.
+    let only_new = world
+        .rest_saying(ANN, "PATCH", &path, Some(json!({ "title": "x" })), &[("If-None-Match", "*")])
+        .await;
+    assert_eq!((only_new.status, &only_new.body["field"]), (422, &json!("If-None-Match")), "{only_new:?}");
+
     // Two read the same, and the second is told.
     let title = patch(&world, &path, json!({ "title": "one" }), &tag).await;
     assert_eq!((title.status, &title.body["title"]), (200, &json!("one")), "{title:?}");

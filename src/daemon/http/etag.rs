@@ -21,6 +21,10 @@ const DIGITS: usize = 16;
 /// # Errors
 /// The path knows no versions.
 pub fn seen(row: &Route, headers: &HeaderMap) -> Result<Option<String>, Fault> {
+    if row.method != Method::GET && headers.contains_key(IF_NONE_MATCH) {
+        let problem = "is for reading; a change takes `If-Match` with the tag of what was read";
+        return Err(Fault::invalid("If-None-Match", problem));
+    }
     let Some(tags) = all(headers, &IF_MATCH).filter(|_| row.method != Method::GET) else { return Ok(None) };
     if row.guard.is_none() {
         return Err(Fault::invalid("If-Match", "what this path changes has no versions"));

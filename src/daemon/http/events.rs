@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
 
 /// How often a comment is sent when nothing happens, so that dead connections are noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -57,12 +58,14 @@ impl Listening {
         if let Some(first) = self.first.take() {
             return Some(first.to_owned());
         }
+        // Since something was sent: what they may not see is no sign of life.
+        let quiet = Instant::now() + KEEP_ALIVE;
         loop {
             let event = tokio::select! {
                 biased;
                 () = self.front.drain.cancelled() => return None,
+                () = tokio::time::sleep_until(quiet) => None,
                 event = self.events.recv() => Some(event),
-                () = tokio::time::sleep(KEEP_ALIVE) => None,
             };
             let caller = self.front.caller(&self.peer, Via::Http, self.token.as_ref());
             // Who may no longer list sessions hears no more of them.

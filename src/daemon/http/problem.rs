@@ -37,8 +37,12 @@ pub struct Problem<'a> {
 
 /// The answer that carries `fault`, with the status of its code.
 pub fn response(fault: &Fault) -> Response<Body> {
-    let status = StatusCode::from_u16(fault.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    with_status(fault, status)
+    with_status(fault, status(fault))
+}
+
+/// The status of a fault.
+pub fn status(fault: &Fault) -> StatusCode {
+    StatusCode::from_u16(fault.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// The answer that carries `fault` with another status.

@@ -35,7 +35,9 @@ pub async fn answer(
         let (status, word) = match reply {
             Ok(Reply::Health(health)) if health.status == "ok" => (StatusCode::OK, health.status),
             Ok(Reply::Health(health)) => (StatusCode::SERVICE_UNAVAILABLE, health.status),
-            Ok(_) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable".to_owned()),
+            Ok(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable".to_owned()),
+            // Who asks too often, or is refused, has not found it ill.
+            Err(fault) => (problem::status(&fault), fault.code.name().to_owned()),
         };
         return problem::bytes(status, "text/plain; charset=utf-8", format!("{word}\n").into_bytes());
     }
