@@ -78,6 +78,8 @@ impl Call {
 pub async fn ask(front: &Front, cx: &RequestContext<RoleServer>, fault: &Fault) -> Option<String> {
     let asking = cx.peer.create_elicitation_with_timeout(question(fault), Some(PATIENCE));
     tokio::select! {
+        // Whoever took the call back has taken it back, whatever else they say.
+        biased;
         () = cx.ct.cancelled() => None,
         () = front.drain.cancelled() => None,
         answer = asking => reason(answer.ok()?),

@@ -149,7 +149,15 @@ impl McpHandler {
         let (Some(resource), Some(connection)) = (Resource::parse(uri), &self.connection) else {
             return Err(no_resource(uri));
         };
+        if !on {
+            // Whether it is still there, or may still be seen, makes no difference to who wants to hear no more of it.
+            connection.unwatch(uri);
+        }
         if let Resource::Document(id) = &resource {
+            if !on {
+                connection.unwatch(&document_uri(id.as_str()));
+                return Ok(());
+            }
             let request = Request::ReadDocument(DocRef { id: id.to_string() });
             self.ask(cx, &peer, &caller, request).await.map_err(|fault| as_error(&fault))?;
             self.keep_watch(connection, document_uri(id.as_str()), on).map_err(|fault| as_error(&fault))?;
@@ -170,10 +178,11 @@ impl McpHandler {
         };
         let session = SessionRef { session_id: id.to_owned() };
         let request = if on { Request::Subscribe(session) } else { Request::StopNotifications(session) };
-        let Reply::Watching(reply) =
-            self.ask(cx, &peer, &caller, request).await.map_err(|fault| as_error(&fault))?
-        else {
-            return Err(defect());
+        let reply = match self.ask(cx, &peer, &caller, request).await {
+            Ok(Reply::Watching(reply)) => reply,
+            Ok(_) => return Err(defect()),
+            Err(fault) if !on && fault.code == FaultCode::NotFound => return Ok(()),
+            Err(fault) => return Err(as_error(&fault)),
         };
         let uri = match resource {
             Resource::Session(_) | Resource::Document(_) | Resource::Inbox => session_uri(&reply.session_id),
@@ -524,7 +533,7 @@ impl ServerHandler for McpHandler {
                 continue;
             };
             let due: Vec<String> = match event {
-                Ok(Event::Catalogue) => {
+                event @ (Ok(Event::Catalogue) | Err(RecvError::Lagged(_))) => {
                     let now = watch::listed(&self.front, &peer, token.as_ref());
                     let was = std::mem::replace(&mut listed, now);
                     let sink = subscription.sink();
@@ -538,7 +547,10 @@ impl ServerHandler for McpHandler {
                     {
                         return Ok(());
                     }
-                    continue;
+                    match event {
+                        Ok(_) => continue,
+                        Err(_) => watch::may_know(&self.front, &peer, token.as_ref(), uris.clone()),
+                    }
                 }
                 Ok(Event::Documents(changes)) => {
                     let (list, due) =
@@ -557,7 +569,6 @@ impl ServerHandler for McpHandler {
                     }
                     pace.now(due, &event, Instant::now())
                 }
-                Err(RecvError::Lagged(_)) => uris.clone(),
                 Err(RecvError::Closed) => return Ok(()),
             };
             for uri in due {

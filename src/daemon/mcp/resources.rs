@@ -3,6 +3,7 @@
 
 use crate::domain::document::DocId;
 use crate::domain::session::SessionId;
+use crate::domain::verb::Verb;
 
 /// Begins the URI of a document.
 const DOCS: &str = "teleclaude://docs/";
@@ -28,6 +29,16 @@ pub enum Resource {
 }
 
 impl Resource {
+    /// What is done by reading it.
+    pub const fn verb(&self) -> Verb {
+        match self {
+            Self::Session(_) => Verb::ShowSession,
+            Self::Transcript(_) => Verb::ReadSession,
+            Self::Document(_) => Verb::ReadDocs,
+            Self::Inbox => Verb::ReadInbox,
+        }
+    }
+
     /// Reads a URI. The id is as the client wrote it: whole or a prefix.
     pub fn parse(uri: &str) -> Option<Self> {
         if uri == INBOX {

@@ -133,7 +133,8 @@ pub fn tell(front: Arc<Front>, connection: Arc<Connection>, peer: Arc<Peer>, cli
                 continue;
             };
             let uris = match event {
-                Ok(Event::Catalogue) => {
+                // Some may have been missed: that the lists are others, or anything that is watched.
+                event @ (Ok(Event::Catalogue) | Err(RecvError::Lagged(_))) => {
                     let now = listed(&front, &peer, connection.token.get());
                     let was = std::mem::replace(&mut before, now);
                     if (was.tools != now.tools && client.notify_tool_list_changed().await.is_err())
@@ -143,7 +144,11 @@ pub fn tell(front: Arc<Front>, connection: Arc<Connection>, peer: Arc<Peer>, cli
                     {
                         return;
                     }
-                    Vec::new()
+                    let all: Vec<String> = match event {
+                        Ok(_) => Vec::new(),
+                        Err(_) => connection.watched().iter().cloned().collect(),
+                    };
+                    may_know(&front, &peer, connection.token.get(), all)
                 }
                 Ok(Event::Documents(changes)) => {
                     let watched: Vec<String> = connection.watched().iter().cloned().collect();
@@ -161,8 +166,6 @@ pub fn tell(front: Arc<Front>, connection: Arc<Connection>, peer: Arc<Peer>, cli
                     }
                     pace.now(uris, &event, Instant::now())
                 }
-                // Some were missed: anything that is watched may have changed, if it may still be seen at all.
-                Err(RecvError::Lagged(_)) => connection.watched().iter().cloned().collect(),
                 Err(RecvError::Closed) => return,
             };
             for uri in uris {
@@ -187,6 +190,13 @@ pub fn is_about(uri: &str, event: &Event) -> bool {
 /// Whether `peer` may know of `event` now.
 pub fn may_see(front: &Front, peer: &Peer, token: Option<&SecretString>, event: &Event) -> bool {
     event.visible_to(&front.caller(peer, Via::Mcp, token))
+}
+
+/// Those of these URIs of which `peer` may still know whatever there is of their own, where nobody knows what happened.
+pub fn may_know(front: &Front, peer: &Peer, token: Option<&SecretString>, uris: Vec<String>) -> Vec<String> {
+    let caller = front.caller(peer, Via::Mcp, token);
+    let may = |uri: &String| Resource::parse(uri).is_some_and(|what| front.backend.may(&caller, what.verb()));
+    uris.into_iter().filter(may).collect()
 }
 
 /// The URI that the tools `subscribe` and `stop_notifications` stand for.
