@@ -186,6 +186,9 @@ pub fn create_bare(path: &Path, key: &Key) -> io::Result<()> {
     sync_folder(path)
 }
 
+/// Keys in a key file, at most: well below what is read of one.
+const KEYS_MAX: usize = 1_000;
+
 /// Puts a key behind those of the key file. The file is replaced whole: a crash leaves the old one or the new one.
 ///
 /// # Errors
@@ -193,6 +196,12 @@ pub fn create_bare(path: &Path, key: &Key) -> io::Result<()> {
 pub fn append(path: &Path, key: &Key) -> io::Result<()> {
     let mut keys = read_file(path).map_err(io::Error::other)?;
     keys.retain(|known| known.id != key.id);
+    if keys.len() >= KEYS_MAX {
+        let full = format!(
+            "has {KEYS_MAX} keys: take out old ones that no credential names (`teleclaude key list`)"
+        );
+        return Err(io::Error::other(full));
+    }
     replace(path, keys.iter().chain([key]))
 }
 
@@ -260,6 +269,19 @@ mod tests {
         for bad in ["", "a5", &"g5".repeat(32), &"a5".repeat(33), &"ä".repeat(32)] {
             assert!(Key::parse(bad).is_none(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_full_file_takes_no_more_keys_and_stays_readable() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("encryption.keys");
+        let all: Vec<Key> =
+            (0..super::KEYS_MAX).map(|n| Key::new(core::array::from_fn(|at| (n >> at) as u8))).collect();
+        super::replace(&file, all.iter()).unwrap();
+        let refused = append(&file, &Key::new([0xee; 32])).unwrap_err().to_string();
+        assert!(refused.contains("1000 keys"), "{refused}");
+        let keys = Keys::read(&Secrets::default(), &file);
+        assert!(keys.problem.is_none() && keys.in_use().unwrap().id == all[all.len() - 1].id, "{keys:?}");
     }
 
     #[test]

@@ -146,7 +146,17 @@ impl Walk<'_> {
             if name.as_encoded_bytes().starts_with(b".") {
                 continue;
             }
-            let Ok(kind) = folder.look(&name) else { continue };
+            let kind = match folder.look(&name) {
+                Ok(kind) => kind,
+                // Gone meanwhile.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => {
+                    let here = name.to_string_lossy().escape_debug().to_string();
+                    let here = if path.is_empty() { here } else { format!("{path}/{here}") };
+                    self.wrong(&here, &format!("cannot be looked at: {}", words(&error)));
+                    continue;
+                }
+            };
             if matches!(kind, Kind::File(_) | Kind::Other) && !is_document(&name) {
                 continue;
             }
