@@ -15,7 +15,7 @@ use teleclaude::domain::timestamp::Timestamp;
 use teleclaude::domain::usage::DAY;
 use teleclaude::store::error::StoreError;
 use teleclaude::store::writer::WriteError;
-use teleclaude::store::{message, person, task};
+use teleclaude::store::{message, person, reminder, task};
 use teleclaude::usecase::heartbeat::{AT_A_TIME, Step, due, tell};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -178,6 +178,30 @@ async fn what_a_killed_daemon_told_is_not_told_again_and_the_rest_is() {
         let counts: Vec<usize> = told(&world, BOB).await.iter().map(|text| overdue(text)).collect();
         assert_eq!(counts, [25, 25, 10]);
         assert_eq!(due(world.app.store().reader(), noon(), 24, &day).await.unwrap(), []);
+        world.end().await;
+    })
+    .await;
+}
+
+/// Two daemons that look at the same moment: what one takes, the other does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_at_once_one_tells() {
+    on_both(async |db| {
+        let world = World::everybody(db).start().await;
+        let tasks: Vec<TaskId> = (1..=4).map(|n| TaskId(Uuid::from_u128(n))).collect();
+        let claim = async |tasks: Vec<TaskId>, day: &'static str| {
+            let claimed = world.app.store().write(soon(), move |tx| {
+                let tasks = tasks.clone();
+                Box::pin(async move { reminder::claim(tx.conn(), &tasks, day).await })
+            });
+            let claimed: Result<_, WriteError<StoreError>> = claimed.await;
+            claimed.unwrap().len()
+        };
+        let (one, other) =
+            tokio::join!(claim(tasks.clone(), "2026-11-21"), claim(tasks[1..].to_vec(), "2026-11-21"));
+        assert_eq!((one, other), (4, 0));
+        assert_eq!(claim(tasks.clone(), "2026-11-20").await, 0, "a day that is over was told, too");
+        assert_eq!(claim(tasks.clone(), "2026-11-22").await, 4);
         world.end().await;
     })
     .await;

@@ -128,6 +128,36 @@ fn crates_stay_in_their_rooms() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// What a fuzz target takes by path it must have the crates for; that it is built is seen late.
+#[test]
+fn the_domain_can_be_fuzzed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let named = |file: &str| -> BTreeSet<String> {
+        let text = std::fs::read_to_string(root.join(file)).unwrap();
+        let lines = text.lines().filter_map(|line| line.split_once(" = ").map(|(name, _)| name.to_owned()));
+        lines
+            .filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || "_-0123456789".contains(c)))
+            .collect()
+    };
+    let (crates, fuzzed) = (named("Cargo.toml"), named("fuzz/Cargo.toml"));
+    let mut wrong = BTreeSet::new();
+    each_source(|name, text| {
+        if folder_of(name) != "domain" || name.ends_with("/tests.rs") {
+            return;
+        }
+        for krate in crates.iter().filter(|krate| !fuzzed.contains(*krate)) {
+            let word = format!("{}::", krate.replace('-', "_"));
+            if code(text).any(|(_, line)| {
+                line.split(|c: char| !(c.is_alphanumeric() || "_:".contains(c)))
+                    .any(|path| path.starts_with(&word))
+            }) {
+                wrong.insert(format!("{name}: `{krate}` is not in fuzz/Cargo.toml"));
+            }
+        }
+    });
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 #[test]
 fn every_file_says_what_it_is() {
     let mut wrong = BTreeSet::new();

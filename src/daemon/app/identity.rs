@@ -161,7 +161,9 @@ impl App {
             if seen.len() >= SEEN_MAX {
                 seen.retain(|_, at| now.duration_since(*at) < SEEN_EVERY);
             }
-            if seen.len() >= SEEN_MAX {
+            // Strangers, who may be many, leave half of it to people.
+            let most = if resolved.person.is_some() { SEEN_MAX } else { SEEN_MAX / 2 };
+            if seen.len() >= most {
                 return;
             }
             seen.insert(uid, now);
