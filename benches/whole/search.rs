@@ -51,7 +51,8 @@ pub async fn measure(plan: &Plan, report: &mut Report) {
             for turn in 0..SEARCHES + 10 {
                 let asked = Instant::now();
                 let page = search::candidates(store.reader(), &query, scope, None, PAGE).await.unwrap();
-                found = page.iter().map(|c| u32::from(query.find(&search::text(&c.entry)).is_some())).sum();
+                found =
+                    page.found.iter().map(|c| u32::from(query.find(&search::text(&c.entry)).is_some())).sum();
                 if turn >= 10 {
                     took.push(asked.elapsed().as_secs_f64() * 1e3);
                 }

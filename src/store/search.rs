@@ -20,6 +20,8 @@ use sea_orm::{
 use std::borrow::Cow;
 use uuid::Uuid;
 
+/// Entries with the words that are looked through at once for those that the scope lets through.
+const WINDOW: i64 = 5_000;
 /// On Postgres, places that are looked through one by one before its index is asked.
 const LATEST: i64 = 1_024;
 
@@ -49,6 +51,15 @@ pub struct Candidate {
     pub entry: Entry,
 }
 
+/// Some of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The one that was written down last first.
+    pub found: Vec<Candidate>,
+    /// The place before which the next ones are; `None` if there are no more.
+    pub next: Option<i64>,
+}
+
 /// What of an entry is searched.
 pub fn text(entry: &Entry) -> Cow<'_, str> {
     match entry.kind {
@@ -63,7 +74,8 @@ fn owners(owner: Uuid, uid: i64) -> String {
 }
 
 /// Entries that have the words, the one that was written down last first, at most `limit`, of those before place
-/// `before`. Sessions that are being purged have none.
+/// `before`. Sessions that are being purged have none. However few the scope lets through, a bounded number is looked at:
+/// there may be none of them, and more later.
 ///
 /// # Errors
 /// The database.
@@ -73,42 +85,24 @@ pub async fn candidates(
     scope: &Scope,
     before: Option<i64>,
     limit: u64,
-) -> Result<Vec<Candidate>, StoreError> {
-    let asked = Asked { conn, question: question(conn.get_database_backend(), query, scope.owner), scope };
-    if conn.get_database_backend() == DbBackend::Sqlite {
-        // A cross join keeps the order: the index first, which gives its rows in the order that is wanted.
-        let from = "transcript_words CROSS JOIN transcript_index i ON i.id = transcript_words.rowid \
-                    CROSS JOIN transcript_entries e ON e.session = i.session AND e.seq = i.seq \
-                    CROSS JOIN sessions s ON s.id = i.session \
-                    WHERE transcript_words MATCH $1 AND transcript_words.rowid < $2 AND $4 < $2";
-        return asked
-            .rows(from, "transcript_words.rowid", (i64::MIN, before.unwrap_or(i64::MAX)), limit)
-            .await;
-    }
-    // This index gives all rows at once, in no order: good for few. Words that are everywhere are among the latest, too.
+) -> Result<Batch, StoreError> {
+    let backend = conn.get_database_backend();
+    let asked = Asked { conn, question: question(backend, query, scope.owner), scope };
     let top = match before {
         Some(before) => before,
+        None if backend == DbBackend::Sqlite => i64::MAX,
         None => latest(conn).await?.saturating_add(1),
     };
-    let middle = top.saturating_sub(LATEST);
-    let joined = "JOIN transcript_entries e ON e.session = i.session AND e.seq = i.seq \
-                  JOIN sessions s ON s.id = i.session";
-    // The function keeps this condition from the index.
-    let from = format!(
-        "transcript_index i {joined} \
-         WHERE coalesce(i.words, ''::tsvector) @@ $1::tsquery AND i.id < $2 AND i.id >= $4"
-    );
-    let mut found = asked.rows(&from, "i.id", (middle, top), limit).await?;
-    let left = limit.saturating_sub(found.len() as u64);
-    if left > 0 {
-        // The sum keeps the order from the primary key, and the offset keeps the joins outside.
-        let from = format!(
-            "(SELECT id + 0 AS id, session, seq FROM transcript_index \
-             WHERE words @@ $1::tsquery AND id < $2 AND $4 < $2 ORDER BY 1 DESC OFFSET 0) i {joined} WHERE TRUE"
-        );
-        found.extend(asked.rows(&from, "i.id", (i64::MIN, middle), left).await?);
-    }
-    Ok(found)
+    let narrows = scope.project.is_some() || scope.since.is_some() || scope.until.is_some();
+    let first = if narrows { asked.window(top).await? } else { None };
+    let span = (first.unwrap_or(i64::MIN), top);
+    let found = match backend {
+        DbBackend::Sqlite => asked.in_sqlite(span, limit).await?,
+        _ => asked.in_postgres(span, limit).await?,
+    };
+    let last = found.last().map(|candidate| candidate.place);
+    let next = if found.len() as u64 == limit { last } else { first };
+    Ok(Batch { found, next })
 }
 
 /// The last place that is taken.
@@ -127,7 +121,58 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Rows of `from`, which takes the question as $1 and the places from $4 and before $2, in the order of `place`.
+    /// The place of the last of [`WINDOW`] entries with the words before `before`, if there are as many.
+    async fn window(&self, before: i64) -> Result<Option<i64>, StoreError> {
+        let backend = self.conn.get_database_backend();
+        let sql = match backend {
+            DbBackend::Sqlite => {
+                "SELECT rowid AS place FROM transcript_words WHERE transcript_words MATCH $1 AND rowid < $2 \
+                 ORDER BY rowid DESC LIMIT 1 OFFSET $3"
+            }
+            // As below: the index of words first, whatever the order.
+            _ => {
+                "SELECT place FROM (SELECT id + 0 AS place FROM transcript_index \
+                 WHERE words @@ $1::tsquery AND id < $2 ORDER BY 1 DESC OFFSET 0) i LIMIT 1 OFFSET $3"
+            }
+        };
+        let values: Vec<Value> = vec![self.question.clone().into(), before.into(), (WINDOW - 1).into()];
+        let row = self.conn.query_one_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
+        Ok(row.map(|row| row.try_get("", "place")).transpose()?)
+    }
+
+    async fn in_sqlite(&self, span: (i64, i64), limit: u64) -> Result<Vec<Candidate>, StoreError> {
+        // A cross join keeps the order: the index first, which gives its rows in the order that is wanted.
+        let from = "transcript_words CROSS JOIN transcript_index i ON i.id = transcript_words.rowid \
+                    CROSS JOIN transcript_entries e ON e.session = i.session AND e.seq = i.seq \
+                    CROSS JOIN sessions s ON s.id = i.session \
+                    WHERE transcript_words MATCH $1 AND transcript_words.rowid < $2 AND transcript_words.rowid >= $4";
+        self.rows(from, "transcript_words.rowid", span, limit).await
+    }
+
+    async fn in_postgres(&self, (first, top): (i64, i64), limit: u64) -> Result<Vec<Candidate>, StoreError> {
+        // This index gives all rows at once, in no order: good for few. Words that are everywhere are among the latest, too.
+        let middle = Ord::max(top.saturating_sub(LATEST), first);
+        let joined = "JOIN transcript_entries e ON e.session = i.session AND e.seq = i.seq \
+                      JOIN sessions s ON s.id = i.session";
+        // The function keeps this condition from the index.
+        let from = format!(
+            "transcript_index i {joined} \
+             WHERE coalesce(i.words, ''::tsvector) @@ $1::tsquery AND i.id < $2 AND i.id >= $4"
+        );
+        let mut found = self.rows(&from, "i.id", (middle, top), limit).await?;
+        let left = limit.saturating_sub(found.len() as u64);
+        if left > 0 && first < middle {
+            // The sum keeps the order from the primary key, and the offset keeps the joins outside.
+            let from = format!(
+                "(SELECT id + 0 AS id, session, seq FROM transcript_index \
+                 WHERE words @@ $1::tsquery AND id < $2 AND id >= $4 ORDER BY 1 DESC OFFSET 0) i {joined} WHERE TRUE"
+            );
+            found.extend(self.rows(&from, "i.id", (first, middle), left).await?);
+        }
+        Ok(found)
+    }
+
+    /// Rows of `from`, which takes the question as $1 and the places from $4 on and before $2, in the order of `place`.
     async fn rows(
         &self,
         from: &str,

@@ -12,7 +12,7 @@ use crate::store::conn::Conn;
 use crate::store::search::{self, Candidate, Scope};
 use crate::store::session;
 use crate::usecase::resolve::{limit, moment, reason, unavailable};
-use crate::usecase::turns::READING;
+use crate::usecase::turns::{READING, SEARCHING};
 use crate::usecase::witness::Row;
 use crate::usecase::{Facts, cursor, inbox};
 use crate::wire::fault::{Fault, FaultCode};
@@ -26,6 +26,8 @@ use std::collections::HashMap;
 const BATCH: u64 = 25;
 /// Entries that are looked at for one page. If they are not enough, the page ends and has a cursor.
 const LOOKED_AT_MAX: u64 = 1_000;
+/// Questions to the database for one page: what the filters leave out is looked at, too.
+const BATCHES_MAX: u64 = 40;
 
 /// What was found, and what must be written down before it is shown.
 #[derive(Debug)]
@@ -177,13 +179,16 @@ async fn page(
     let most = usize::try_from(asked.limit).unwrap_or(usize::MAX);
     let mut hits: Vec<Hit> = Vec::new();
     let mut before = asked.before;
-    let mut looked_at = 0;
+    let (mut looked_at, mut batches) = (0, 0);
+    let _turn = SEARCHING.turn(uid).await?;
     loop {
         let batch =
             search::candidates(conn, &asked.query, scope, before, BATCH).await.map_err(unavailable)?;
-        let is_last = (batch.len() as u64) < BATCH;
+        let is_last = batch.next.is_none();
+        before = batch.next.or(before);
+        let batch = batch.found;
         looked_at += batch.len() as u64;
-        before = batch.last().map(|candidate| candidate.place).or(before);
+        batches += 1;
         let query = asked.query.clone();
         let look = move || batch.into_iter().filter_map(|c| Hit::of(c, &query)).collect::<Vec<_>>();
         hits.extend(READING.run(uid, look).await?);
@@ -195,7 +200,7 @@ async fn page(
         if is_last {
             return Ok((hits, None));
         }
-        if looked_at >= LOOKED_AT_MAX {
+        if looked_at >= LOOKED_AT_MAX || batches >= BATCHES_MAX {
             return Ok((hits, before));
         }
     }

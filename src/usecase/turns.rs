@@ -1,10 +1,10 @@
-//! Work that blocks, off the async threads and a few at a time: of one uid fewer still, so that nobody takes the
+//! Work that blocks or keeps a connection, a few at a time: of one uid fewer still, so that nobody takes the
 //! machine from the others. Work that hangs keeps its place, and its uid's, until it ends.
 
 use crate::wire::fault::{Fault, FaultCode};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Reading recordings: each costs a processor and memory of some tens of MiB.
 pub static READING: LazyLock<Turns> = LazyLock::new(|| Turns::new(4, 1));
@@ -13,7 +13,10 @@ pub static LOOKING: LazyLock<Turns> = LazyLock::new(|| Turns::new(64, 4));
 /// Following the agents' own logs: reading a piece, or waiting for who opens one.
 pub static FOLLOWING: LazyLock<Turns> = LazyLock::new(|| Turns::new(16, 2));
 
-/// Places for blocking work.
+/// Searching: half of the readers of a database on SQLite at most, and one of a uid's.
+pub static SEARCHING: LazyLock<Turns> = LazyLock::new(|| Turns::new(2, 1));
+
+/// Places for work.
 #[derive(Debug)]
 pub struct Turns {
     all: Arc<Semaphore>,
@@ -37,19 +40,25 @@ impl Turns {
         uid: u32,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Fault> {
-        let failed = || Fault::new(FaultCode::Internal, "the daemon failed while looking at files");
+        let turn = self.turn(uid).await?;
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work();
+            drop(turn);
+            done
+        });
+        done.await.map_err(|_| failed())
+    }
+
+    /// A place for `uid`, once it is its turn.
+    ///
+    /// # Errors
+    /// `internal`: a defect.
+    pub async fn turn(&'static self, uid: u32) -> Result<Turn, Fault> {
         let waiting = Waiting { turns: self, uid, own: Some(self.own_of(uid)) };
         let own = Arc::clone(waiting.own.as_ref().ok_or_else(failed)?);
         let own = own.acquire_owned().await.map_err(|_| failed())?;
         let all = Arc::clone(&self.all).acquire_owned().await.map_err(|_| failed())?;
-        let done = tokio::task::spawn_blocking(move || {
-            let done = work();
-            drop(all);
-            drop(own);
-            drop(waiting);
-            done
-        });
-        done.await.map_err(|_| failed())
+        Ok(Turn { _all: all, _own: own, _waiting: waiting })
     }
 
     fn own_of(&self, uid: u32) -> Arc<Semaphore> {
@@ -58,7 +67,21 @@ impl Turns {
     }
 }
 
+fn failed() -> Fault {
+    Fault::new(FaultCode::Internal, "the daemon failed while looking at files")
+}
+
+/// A place, until it is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    // In this order: who waits for them finds them free.
+    _all: OwnedSemaphorePermit,
+    _own: OwnedSemaphorePermit,
+    _waiting: Waiting,
+}
+
 /// Somebody who works or waits; the last of a uid takes its entry away.
+#[derive(Debug)]
 struct Waiting {
     turns: &'static Turns,
     uid: u32,

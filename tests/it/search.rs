@@ -40,7 +40,7 @@ pub async fn say(store: &Store, session: SessionId, first: i64, texts: &[(EntryK
 async fn numbers(store: &Store, query: &str, scope: &Scope) -> Vec<i64> {
     let query = Query::parse(query).unwrap();
     let found = search::candidates(store.reader(), &query, scope, None, 1_000).await.unwrap();
-    found.into_iter().filter(|c| query.find(&search::text(&c.entry)).is_some()).map(|c| c.seq).collect()
+    found.found.into_iter().filter(|c| query.find(&search::text(&c.entry)).is_some()).map(|c| c.seq).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,11 +144,48 @@ async fn pages_go_back_in_the_order_of_writing() {
         loop {
             let page =
                 search::candidates(store.reader(), &query, &Scope::default(), before, 3).await.unwrap();
-            let Some(last) = page.last() else { break };
-            before = Some(last.place);
-            seen.extend(page.iter().map(|c| c.seq));
+            seen.extend(page.found.iter().map(|c| c.seq));
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
         }
         assert!(seen.iter().copied().eq((1..=10).rev()), "{seen:?}");
+        store.close().await;
+    })
+    .await;
+}
+
+/// What the filters leave out is looked at, too, so only some of it at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_many_is_found_step_by_step() {
+    on_both(async |db| {
+        let store = db.open().await;
+        let in_project = |n, name: &str| Session { project: Some(name.to_owned()), ..a_session(n, 0) };
+        keep(&store, in_project(1, "small")).await;
+        keep(&store, in_project(2, "large")).await;
+        say(&store, a_session(1, 0).id, 1, &[(EntryKind::Text, "needle")]).await;
+        for first in (1..=5_200).step_by(200) {
+            say(&store, a_session(2, 0).id, first, &[(EntryKind::Text, "needle"); 200]).await;
+        }
+        let query = Query::parse("needle").unwrap();
+        let scope = Scope { project: Some("small".to_owned()), ..Scope::default() };
+        let first = search::candidates(store.reader(), &query, &scope, None, 25).await.unwrap();
+        assert!(first.found.is_empty() && first.next.is_some(), "{first:?}");
+        let then = search::candidates(store.reader(), &query, &scope, first.next, 25).await.unwrap();
+        assert_eq!((then.found.len(), then.next), (1, None));
+        // All of it, whatever it is narrowed to.
+        let scope = Scope { project: Some("large".to_owned()), ..Scope::default() };
+        let (mut seen, mut before) = (0, None);
+        loop {
+            let page = search::candidates(store.reader(), &query, &scope, before, 1_000).await.unwrap();
+            seen += page.found.len();
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, 5_200);
         store.close().await;
     })
     .await;
