@@ -123,8 +123,8 @@ impl App {
     pub async fn new(parts: Parts) -> Result<Arc<Self>, StoreError> {
         let names = Arc::new(Names::default());
         let now = (parts.clock)();
-        let (people, people_version) =
-            reload::people_map(&parts.store, &parts.loaded, &names, parts.own_uid, now).await?;
+        let people = reload::by_config(&parts.store, &parts.loaded, &names, parts.own_uid, now).await?;
+        let (people, people_version) = reload::as_kept(&parts.store, &people, now).await?;
         let limits = settings::limits(&parts.loaded);
         let tokens = Tokens::default();
         for (hash, session, uid) in

@@ -109,8 +109,7 @@ async fn resolved_and_judged(
     match verb {
         // An agent is told in its terminal, which outlives its connection: that is kept.
         Verb::Watch if caller.agent_of.is_some() => {
-            whole(app, move |app| async move { watched(&app, facts, caller, action, call.deadline).await })
-                .await
+            whole(app, |app| watched(app, facts, caller, action, call.deadline)).await
         }
         Verb::StartSession
         | Verb::SendMessage
@@ -132,10 +131,7 @@ async fn resolved_and_judged(
         | Verb::PutCredential
         | Verb::DeleteCredential
         | Verb::ImportCredentials
-        | Verb::PutMyConfig => {
-            whole(app, move |app| async move { changed(&app, facts, caller, action, call.deadline).await })
-                .await
-        }
+        | Verb::PutMyConfig => whole(app, |app| changed(app, facts, caller, action, call.deadline)).await,
         Verb::AddPerson
         | Verb::UpdatePerson
         | Verb::SetPersonRole
@@ -146,20 +142,13 @@ async fn resolved_and_judged(
         | Verb::BulkPeople
         | Verb::WarnPerson
         | Verb::BanPerson
-        | Verb::LiftBan => {
-            whole(
-                app,
-                move |app| async move { people_changed(&app, facts, caller, action, call.deadline).await },
-            )
-            .await
-        }
+        | Verb::LiftBan => whole(app, |app| people_changed(app, facts, caller, action, call.deadline)).await,
         // Changes that are not the database's alone.
         Verb::Reload | Verb::GenerateKey | Verb::RotateKey | Verb::RotateAuditKey => {
-            let settings = settings.clone();
-            whole(
-                app,
-                move |app| async move { read(&app, &settings, facts, caller, action, call.deadline).await },
-            )
+            whole(app, |app| async move {
+                let settings = app.settings();
+                read(&app, &settings, facts, caller, action, call.deadline).await
+            })
             .await
         }
         Verb::SearchSessions => {
@@ -210,23 +199,23 @@ where
 
 /// Keeps that an agent is told of a session's stops.
 async fn watched(
-    app: &App,
+    app: Arc<App>,
     facts: Facts,
     caller: Caller,
     action: Action,
     deadline: Instant,
 ) -> Result<Reply, Fault> {
     let session = action.session().cloned();
-    let reply = change(app, facts, caller, action, deadline).await?;
+    let reply = change(&app, facts, caller, action, deadline).await?;
     if let Some(session) = session {
-        children::subscribed(app, &session);
+        children::subscribed(&app, &session);
     }
     Ok(reply)
 }
 
 /// Changes rows, and then tells whom it concerns.
 async fn changed(
-    app: &App,
+    app: Arc<App>,
     facts: Facts,
     caller: Caller,
     action: Action,
@@ -238,7 +227,7 @@ async fn changed(
     let told = action.session().filter(|session| !session.is_own(&caller)).map(|s| (s.owner, s.owner_uid));
     let mut addressees = action.addressees();
     addressees.extend(task::told(&caller, &action));
-    let mut reply = change(app, facts, caller, action, deadline).await?;
+    let mut reply = change(&app, facts, caller, action, deadline).await?;
     addressees.into_iter().for_each(|person| app.tell_person(person));
     if let Some(event) = event {
         app.tell(Event::Session(event));
@@ -257,14 +246,14 @@ async fn changed(
 
 /// Changes people, and puts that in force.
 async fn people_changed(
-    app: &App,
+    app: Arc<App>,
     facts: Facts,
     caller: Caller,
     action: Action,
     deadline: Instant,
 ) -> Result<Reply, Fault> {
     let (verb, told) = (action.verb(), action.warned());
-    let reply = change(app, facts, caller, action, deadline).await?;
+    let reply = change(&app, facts, caller, action, deadline).await?;
     // In force before it is answered, also for who is attached or follows; if that fails, soon after.
     if let Err(error) = app.refresh_people().await {
         tracing::warn!(%error, "people have changed and cannot be read again yet");

@@ -7,13 +7,14 @@ use crate::daemon::peer::Names;
 use crate::daemon::settings::{self, Settings};
 use crate::domain::audit::{AuditDraft, AuditOutcome};
 use crate::domain::caller::Caller;
-use crate::domain::people::{self, PeopleMap};
+use crate::domain::people::PeopleMap;
 use crate::domain::person::PersonId;
 use crate::domain::timestamp::Timestamp;
 use crate::store::connect::Store;
 use crate::store::error::StoreError;
 use crate::store::writer::WriteError;
 use crate::store::{ban, person, version};
+use crate::usecase::resolve::unavailable;
 use crate::usecase::{Facts, witness};
 use crate::wire::fault::{Fault, FaultCode};
 use crate::wire::reply::ReloadedReply;
@@ -54,20 +55,18 @@ impl App {
         };
         let old = self.settings();
         let (changed, needs_restart) = Loaded::differences(&old.loaded, &loaded);
-        let people = people_map(&self.store, &loaded, &self.names, self.own_uid, self.now());
-        let (people, _) = people.await.map_err(crate::usecase::resolve::unavailable)?;
+        let people = by_config(&self.store, &loaded, &self.names, self.own_uid, self.now());
+        let people = people.await.map_err(unavailable)?;
         let row = draft("config.reload", AuditOutcome::Success)
             .with_detail(&serde_json::json!({ "changed": changed, "needs_restart": needs_restart }));
         self.store.append(deadline, row).await.map_err(witness::unavailable)?;
         let limits = settings::limits(&loaded);
         let redactor = settings::redactor(&loaded);
         {
-            // Who is banned or changed does not wait for names and rows; so people are read again at the very end.
+            // Who is banned or changed does not wait for names and rows.
             let _one_at_a_time = self.mapping.lock().await;
-            let kept =
-                as_kept(&self.store, self.now()).await.map_err(crate::usecase::resolve::unavailable)?;
-            let (directory, bans, people_version) = kept;
-            let people = Arc::new(people.with(directory, bans));
+            let (people, people_version) =
+                as_kept(&self.store, &people, self.now()).await.map_err(unavailable)?;
             self.settings.store(Arc::new(Settings { people, people_version, limits, redactor, loaded }));
         }
         self.forget_personal();
@@ -93,7 +92,7 @@ impl App {
             .await
             .map_err(unwritten)?;
         let _one_at_a_time = self.mapping.lock().await;
-        self.read_people().await.map_err(crate::usecase::resolve::unavailable)
+        self.read_people().await.map_err(unavailable)
     }
 
     /// Puts people and bans in force as the database has them now, with the config as it is, and tells whoever lives on
@@ -111,22 +110,21 @@ impl App {
     /// The same, by whoever has the turn.
     async fn read_people(&self) -> Result<(), StoreError> {
         let old = self.settings();
-        let (directory, bans, people_version) = as_kept(&self.store, self.now()).await?;
-        let people = Arc::new(old.people.with(directory, bans));
+        let (people, people_version) = as_kept(&self.store, &old.people, self.now()).await?;
         self.settings.store(Arc::new(Settings { people, people_version, ..(*old).clone() }));
         Ok(())
     }
 }
 
-/// Binds every person of the config to a key and makes the map of all. Also says how often people had changed by then.
-pub(super) async fn people_map(
+/// Binds every person of the config to a key and makes the map of what the config says; nobody is known in it yet.
+pub(super) async fn by_config(
     store: &Store,
     loaded: &Loaded,
     names: &Names,
     own_uid: u32,
     now: Timestamp,
-) -> Result<(Arc<PeopleMap>, i64), StoreError> {
-    let mut sources = settings::sources(loaded, names, own_uid).await;
+) -> Result<PeopleMap, StoreError> {
+    let sources = settings::sources(loaded, names, own_uid).await;
     let known = person::directory(store.reader()).await?;
     let new: Vec<(String, PersonId)> = PeopleMap::config_names(&sources)
         .into_iter()
@@ -151,21 +149,22 @@ pub(super) async fn people_map(
                 WriteError::Busy | WriteError::OutcomeUnknown | WriteError::Panicked => StoreError::Timeout,
             })?;
     }
-    let (directory, bans, version) = as_kept(store, now).await?;
-    (sources.directory, sources.bans) = (directory, bans);
-    Ok((Arc::new(PeopleMap::new(sources)), version))
+    Ok(PeopleMap::new(sources))
 }
 
-/// Everybody the database knows, the bans in force, and how often either had changed when they were read at the latest.
-async fn as_kept(
+/// The map with everybody the database knows and the bans in force, and how often either had changed when they were read at
+/// the latest.
+pub(super) async fn as_kept(
     store: &Store,
+    people: &PeopleMap,
     now: Timestamp,
-) -> Result<(Vec<people::Known>, Vec<people::Ban>, i64), StoreError> {
+) -> Result<(Arc<PeopleMap>, i64), StoreError> {
     // The number first: what changes after it is read again.
     let version = version::of_people(store.reader()).await?;
     let directory = person::directory(store.reader()).await?;
     let bans = ban::active(store.reader(), now).await?;
-    Ok((directory, bans.into_iter().map(ban::Ban::in_map).collect(), version))
+    let people = people.with(directory, bans.into_iter().map(ban::Ban::in_map).collect());
+    Ok((Arc::new(people), version))
 }
 
 fn unwritten<E: std::fmt::Display>(error: WriteError<E>) -> Fault {
