@@ -18,7 +18,8 @@ use crate::store::verify::{ChainReport, Evidence};
 use crate::store::{checkpoint, hold, prune, verify};
 use crate::usecase::audit::filter;
 use crate::usecase::resolve::unavailable;
-use crate::usecase::{Facts, audit_format, run, witness};
+use crate::usecase::witness::{self, Row};
+use crate::usecase::{Facts, audit_format, run};
 use crate::wire::audit::{AuditKeyRow, AuditKeysReply, AuditRow, ChainRow, VerifiedReply, hex};
 use crate::wire::bundle::{self, Line};
 use crate::wire::fault::{Fault, FaultCode};
@@ -83,10 +84,8 @@ pub async fn done(app: &App, facts: &Facts, permit: Permit, deadline: Instant) -
                 target: app.notary().keys().last().map(|key| ("key".to_owned(), key.to_string())),
                 ..draft
             });
-            let kept = match row {
-                Some(row) => app.store().append(deadline, row).await.map(drop).map_err(witness::unavailable),
-                None => Ok(()),
-            };
+            let rows = row.into_iter().map(|draft| Row { draft, notice: None }).collect();
+            let kept = witness::commit(app.store(), rows, deadline).await;
             rotated.map_err(|error| {
                 Fault::new(FaultCode::Unavailable, format!("the old key stays: {error:#}"))
             })?;

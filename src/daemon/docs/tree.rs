@@ -146,29 +146,27 @@ impl Walk<'_> {
             if name.as_encoded_bytes().starts_with(b".") {
                 continue;
             }
+            let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
+            let shown = || below(&name.to_string_lossy().escape_debug().to_string());
             let kind = match folder.look(&name) {
                 Ok(kind) => kind,
                 // Gone meanwhile.
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => {
-                    let here = name.to_string_lossy().escape_debug().to_string();
-                    let here = if path.is_empty() { here } else { format!("{path}/{here}") };
-                    self.wrong(&here, &format!("cannot be looked at: {}", words(&error)));
+                    self.wrong(&shown(), &format!("cannot be looked at: {}", words(&error)));
                     continue;
                 }
             };
             if matches!(kind, Kind::File(_) | Kind::Other) && !is_document(&name) {
                 continue;
             }
-            let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
-            let shown = below(&name.to_string_lossy().escape_debug().to_string());
             let Some(name_text) = name.to_str().filter(|name| !name.chars().any(char::is_control)) else {
-                self.wrong(&shown, "its name is not plain UTF-8; left out");
+                self.wrong(&shown(), "its name is not plain UTF-8; left out");
                 continue;
             };
             let here = below(name_text);
             if here.len() > PATH_BYTES_MAX {
-                let shown: String = shown.chars().take(200).collect();
+                let shown: String = shown().chars().take(200).collect();
                 self.wrong(&shown, "its path is longer than 1,024 bytes; left out");
                 continue;
             }
