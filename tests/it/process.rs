@@ -318,6 +318,13 @@ pub fn said(output: &Output) -> String {
     format!("{:?}\n{out}\n{err}", output.status.code())
 }
 
+/// That a command ended with this code, and said this.
+#[track_caller]
+pub fn ends(output: &Output, code: i32, words: &str) {
+    let all = said(output);
+    assert!(output.status.code() == Some(code) && all.contains(words), "{words}: {all}");
+}
+
 /// Waits until something is so.
 pub fn until(what: &str, mut so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;

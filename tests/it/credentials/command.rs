@@ -2,7 +2,7 @@
 //! key is in an argv, an answer, an error or a log.
 
 use super::VALUE;
-use crate::process::{World, said};
+use crate::process::{World, ends, said};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -22,11 +22,6 @@ fn typed(world: &World, input: &[u8], args: &[&str]) -> Output {
     let all = said(&output);
     assert!(!all.contains("invented"), "{args:?} shows a value: {all}");
     output
-}
-
-fn ends(output: &Output, code: i32, words: &str) {
-    let all = said(output);
-    assert!(output.status.code() == Some(code) && all.contains(words), "{words}: {all}");
 }
 
 #[test]

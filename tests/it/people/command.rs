@@ -1,8 +1,7 @@
 //! `teleclaude people` as administrators type it, against a real daemon of several users.
 
-use crate::process::{World, can_be_others, said};
+use crate::process::{World, can_be_others, ends};
 use serde_json::Value;
-use std::process::Output;
 
 // Uids that no system gives to anybody.
 const ADA: u32 = 61_051;
@@ -10,12 +9,6 @@ const ZOE: u32 = 61_052;
 const CONFIG: &str = "people: [ { name: ada, os_uid: 61051, role: admin } ]
 sessions: { run_as: service }
 ";
-
-#[track_caller]
-fn ends(output: &Output, code: i32, words: &str) {
-    let all = said(output);
-    assert!(output.status.code() == Some(code) && all.contains(words), "{words}: {all}");
-}
 
 #[test]
 fn people_from_the_command_line() {

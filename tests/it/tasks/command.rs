@@ -1,6 +1,6 @@
 //! `teleclaude tasks` as people type it, against a real daemon.
 
-use crate::process::{World, said};
+use crate::process::{World, ends, said};
 use std::path::Path;
 use std::process::{Output, Stdio};
 
@@ -8,11 +8,6 @@ fn ran(world: &World, args: &[&str]) -> Output {
     let mut command = world.command(Path::new(env!("CARGO_BIN_EXE_teleclaude")));
     command.arg("--socket").arg(world.socket()).args(args).stdin(Stdio::null());
     command.output().unwrap()
-}
-
-fn ends(output: &Output, code: i32, words: &str) {
-    let all = said(output);
-    assert!(output.status.code() == Some(code) && all.contains(words), "{words}: {all}");
 }
 
 #[test]
